@@ -1,0 +1,6 @@
+# Files of tests/unit.
+check_PROGRAMS += tests/unit/unit
+TESTS += tests/unit/unit
+tests_unit_unit_SOURCES = tests/unit/main.c tests/unit/unit.h
+tests_unit_unit_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -DTEST_DATA=\"$(abs_top_srcdir)/tests/data\"
+tests_unit_unit_LDADD = libcomity.a $(COMITY_LIBS) $(CHECK_LIBS)
