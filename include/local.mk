@@ -1,1 +1,2 @@
 # Files of include.
+pkginclude_HEADERS = include/comity/elem.h include/comity/jid.h include/comity/module.h

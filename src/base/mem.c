@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Allocation that ends the process when memory is out; sizes a peer controls are bounded before. */
-#define _GNU_SOURCE
 #include "base/mem.h"
 
 #include <stdarg.h>

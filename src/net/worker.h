@@ -50,6 +50,7 @@ struct worker {
 	size_t timers, timers_cap;
 	struct list dirty;               /* connections with bytes to flush at the end of the turn */
 	struct list paused;              /* connections that wait for a mailbox to drain */
+	uint64_t conn_serial;            /* of connections made here */
 	struct jid_cache *jids;
 	void *router;                    /* what the router keeps per worker */
 	struct worker *const *peers;     /* all workers, by id */

@@ -1,1 +1,3 @@
 # Files of src/xml.
+libcomity_a_SOURCES += src/xml/elem.c src/xml/elem.h src/xml/intern.c src/xml/intern.h src/xml/parser.c \
+	src/xml/parser.h src/xml/writer.c src/xml/writer.h

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection between the socket and its owner. */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "net/worker_loop.h"
+
+#define READ_SIZE 16384
+/* How long a peer may take to read our last words before the socket goes. */
+#define LINGER_MS 2000
+
+static void describe_conn(const struct log_ctx *ctx, struct buf *out)
+{
+	const struct conn *c = LIST_ENTRY(ctx, struct conn, log);
+
+	buf_printf(out, "conn id=%llu peer=%s", (unsigned long long)c->id, c->address);
+}
+
+static void mark_dirty(struct conn *c)
+{
+	if (list_empty(&c->dirty))
+		list_append(&c->worker->dirty, &c->dirty);
+}
+
+static void watch(struct conn *c, bool writable)
+{
+	bool readable = !c->is_stopped && !c->got_eof;
+
+	c->watches_write = writable;
+	c->io->watch(c, readable, writable);
+}
+
+static void on_linger(struct worker *w, struct timer *t)
+{
+	struct conn *c = LIST_ENTRY(t, struct conn, linger);
+
+	(void)w;
+	c->is_broken = true;
+	mark_dirty(c);
+}
+
+struct conn *conn_new(struct worker *w, int fd, const struct conn_io *io, void *io_data, const char *address,
+                      size_t out_limit)
+{
+	struct conn *c = mem_new(sizeof(*c));
+	size_t len = strlen(address);
+	uint64_t serial;
+
+	c->worker = w;
+	serial = w->conn_serial++;
+	c->id = serial * w->peer_count + w->id + 1;
+	c->fd = fd;
+	c->io = io;
+	c->io_data = io_data;
+	c->out_limit = out_limit;
+	if (len >= sizeof(c->address))
+		len = sizeof(c->address) - 1;
+	memcpy(c->address, address, len);
+	list_init(&c->dirty);
+	list_init(&c->paused);
+	c->linger.fire = on_linger;
+	log_ctx_init(&c->log, &w->log, describe_conn);
+	metrics_add(&w->metrics, METRIC_CONNECTIONS_OPENED, 1);
+	watch(c, false);
+	return c;
+}
+
+void conn_set_owner(struct conn *c, const struct conn_events *events, void *owner)
+{
+	c->events = events;
+	c->owner = owner;
+	c->is_owned = true;
+}
+
+size_t conn_queued(const struct conn *c)
+{
+	return buf_size(&c->out) + buf_size(&c->wire);
+}
+
+struct buf *conn_out(struct conn *c)
+{
+	return &c->out;
+}
+
+int conn_touch(struct conn *c)
+{
+	if (c->is_closing || c->is_broken)
+		return -ERR_CLOSED;
+	mark_dirty(c);
+	return conn_queued(c) > c->out_limit ? -ERR_LIMIT : 0;
+}
+
+int conn_write(struct conn *c, const void *bytes, size_t len)
+{
+	if (c->is_closing || c->is_broken)
+		return -ERR_CLOSED;
+	buf_add(&c->out, bytes, len);
+	return conn_touch(c);
+}
+
+/* ---- out ---- */
+
+static int encrypt(struct conn *c)
+{
+	int rc = 0;
+
+	if (c->tls == NULL) {
+		if (buf_size(&c->wire) == 0) {
+			struct buf swap = c->wire;
+
+			c->wire = c->out;
+			c->out = swap;
+		} else {
+			buf_add(&c->wire, buf_bytes(&c->out), buf_size(&c->out));
+			buf_clear(&c->out);
+		}
+	} else if (c->is_secured) {
+		rc = tls_session_write(c->tls, buf_bytes(&c->out), buf_size(&c->out), &c->wire);
+		buf_deinit(&c->out);
+	}
+	return rc;
+}
+
+/* Sends what it can; -ERR_IO when the socket is gone. */
+static int flush(struct conn *c)
+{
+	ssize_t n;
+
+	if (buf_size(&c->out) != 0 && encrypt(c) != 0)
+		return -ERR_IO;
+	while (buf_size(&c->wire) != 0) {
+		n = c->io->send(c, buf_bytes(&c->wire), buf_size(&c->wire));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0)
+			return -ERR_IO;
+		metrics_add(&c->worker->metrics, METRIC_BYTES_OUT, (uint64_t)n);
+		buf_consume(&c->wire, (size_t)n);
+	}
+	if (buf_size(&c->wire) == 0) {
+		buf_deinit(&c->wire);
+		buf_deinit(&c->out);
+		if (c->watches_write)
+			watch(c, false);
+	} else if (!c->watches_write) {
+		watch(c, true);
+	}
+	return 0;
+}
+
+/* ---- ends ---- */
+
+static void tell_owner(struct conn *c, const char *reason)
+{
+	if (!c->is_owned)
+		return;
+	c->is_owned = false;
+	if (c->events != NULL)
+		c->events->on_closed(c, c->owner, reason);
+	c->owner = NULL;
+}
+
+static void destroy(struct conn *c)
+{
+	tell_owner(c, "connection lost");
+	list_remove(&c->dirty);
+	list_remove(&c->paused);
+	worker_timer_stop(c->worker, &c->linger);
+	metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_CLOSED, 1);
+	c->io->close(c);
+	tls_session_free(c->tls);
+	buf_deinit(&c->out);
+	buf_deinit(&c->wire);
+	buf_deinit(&c->held);
+	free(c);
+}
+
+/* All is sent: says goodbye and waits a moment for the peer to read, because closing a socket with
+ * unread input would reset it and take our last words with it. */
+static void begin_linger(struct conn *c)
+{
+	c->is_lingering = true;
+	if (c->tls != NULL && c->is_secured)
+		tls_session_bye(c->tls, &c->wire);
+	if (flush(c) != 0 || c->got_eof) {
+		c->is_broken = true;
+		mark_dirty(c);
+		return;
+	}
+	c->io->shut_write(c);
+	c->is_stopped = false;
+	watch(c, false);
+	worker_timer_start(c->worker, &c->linger, LINGER_MS);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->is_closing)
+		return;
+	c->is_closing = true;
+	mark_dirty(c);
+	/* A peer that does not read keeps nothing of ours for long. */
+	worker_timer_start(c->worker, &c->linger, LINGER_MS);
+}
+
+void conn_abort(struct conn *c, const char *reason)
+{
+	c->is_broken = true;
+	c->is_closing = true;
+	mark_dirty(c);
+	tell_owner(c, reason);
+}
+
+/* ---- in ---- */
+
+/* Gives data to the owner, and keeps what it leaves. */
+static void deliver(struct conn *c, const char *bytes, size_t len)
+{
+	size_t used = 0;
+
+	if (c->is_closing || c->events == NULL)
+		return;
+	if (!c->is_stopped && buf_size(&c->held) == 0) {
+		c->is_delivering = true;
+		used = c->events->on_data(c, c->owner, bytes, len);
+		c->is_delivering = false;
+	}
+	if (used < len && !c->is_closing)
+		buf_add(&c->held, bytes + used, len - used);
+}
+
+static void end_of_input(struct conn *c, const char *reason)
+{
+	c->got_eof = true;
+	if (c->is_lingering || c->is_closing)
+		c->is_broken = true;
+	else
+		conn_abort(c, reason);
+	mark_dirty(c);
+	watch(c, c->watches_write);
+}
+
+static void step_handshake(struct conn *c)
+{
+	struct err_text et = { "" };
+	enum tls_state state = tls_session_run(c->tls, &c->wire, &et);
+
+	mark_dirty(c);
+	if (state == TLS_HANDSHAKE)
+		return;
+	c->is_handshaking = false;
+	if (state == TLS_FAILED) {
+		metrics_add(&c->worker->metrics, METRIC_TLS_FAILURES, 1);
+		log_info(&c->log, "TLS handshake failed: %s", et.text);
+		tell_owner(c, "TLS handshake failed");
+		conn_close(c);
+		return;
+	}
+	c->is_secured = true;
+	metrics_add(&c->worker->metrics, METRIC_TLS_HANDSHAKES, 1);
+	if (tls_session_resumed(c->tls))
+		metrics_add(&c->worker->metrics, METRIC_TLS_RESUMED, 1);
+	log_debug(&c->log, "TLS version=%s cipher=%s resumed=%d", tls_session_version(c->tls),
+	          tls_session_cipher(c->tls), tls_session_resumed(c->tls));
+	if (c->events != NULL)
+		c->events->on_secured(c, c->owner);
+}
+
+/* Decrypts while the owner takes data; the rest waits as cipher text. */
+static void read_records(struct conn *c)
+{
+	char plain[READ_SIZE];
+	int n;
+
+	while (c->tls != NULL && !c->is_stopped && !c->is_closing) {
+		if (c->is_handshaking) {
+			step_handshake(c);
+			if (c->is_handshaking)
+				break;
+			continue;
+		}
+		n = tls_session_read(c->tls, plain, sizeof(plain), &c->wire);
+		if (buf_size(&c->wire) != 0)
+			mark_dirty(c);
+		if (n == 0)
+			break;
+		if (n < 0) {
+			end_of_input(c, n == -ERR_CLOSED ? "closed by peer" : "broken TLS record");
+			break;
+		}
+		deliver(c, plain, (size_t)n);
+	}
+	tls_session_keep(c->tls);
+}
+
+static void discard(struct conn *c)
+{
+	char bytes[4096];
+	ssize_t n = c->io->recv(c, bytes, sizeof(bytes));
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+		c->got_eof = true;
+		c->is_broken = true;
+		mark_dirty(c);
+	}
+}
+
+static void on_readable(struct conn *c)
+{
+	char bytes[READ_SIZE];
+	ssize_t n;
+
+	if (c->is_closing) {
+		discard(c);
+		return;
+	}
+	n = c->io->recv(c, bytes, sizeof(bytes));
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		end_of_input(c, n == 0 ? "closed by peer" : strerror(errno));
+		return;
+	}
+	metrics_add(&c->worker->metrics, METRIC_BYTES_IN, (uint64_t)n);
+	if (c->tls == NULL) {
+		deliver(c, bytes, (size_t)n);
+		return;
+	}
+	tls_session_put(c->tls, bytes, (size_t)n);
+	read_records(c);
+}
+
+void conn_on_ready(struct conn *c, bool readable, bool writable)
+{
+	if (writable)
+		mark_dirty(c);
+	if (readable)
+		on_readable(c);
+}
+
+void conn_start_tls(struct conn *c, const struct tls_chooser *chooser)
+{
+	/* What was queued so far leaves in the clear, what follows is encrypted. */
+	encrypt(c);
+	buf_deinit(&c->held);
+	c->tls = tls_session_new(chooser);
+	c->is_handshaking = true;
+	mark_dirty(c);
+}
+
+/* ---- stopping and moving ---- */
+
+void conn_stop(struct conn *c)
+{
+	if (c->is_stopped)
+		return;
+	c->is_stopped = true;
+	watch(c, c->watches_write);
+}
+
+void conn_resume(struct conn *c)
+{
+	struct buf held = c->held;
+
+	if (!c->is_stopped || c->is_closing)
+		return;
+	c->is_stopped = false;
+	list_remove(&c->paused);
+	/* Called out of on_data, the loop in read_records or the next event goes on. */
+	if (c->is_delivering)
+		return;
+	c->held = (struct buf){ 0 };
+	if (buf_size(&held) != 0)
+		deliver(c, buf_bytes(&held), buf_size(&held));
+	buf_deinit(&held);
+	if (c->tls != NULL && !c->is_stopped && !c->is_closing)
+		read_records(c);
+	if (!c->is_closing)
+		watch(c, c->watches_write);
+}
+
+void conn_pause_for(struct conn *c, struct worker *full)
+{
+	conn_stop(c);
+	if (list_empty(&c->paused))
+		list_append(&c->worker->paused, &c->paused);
+	metrics_add(&c->worker->metrics, METRIC_MAILBOX_PAUSES, 1);
+	worker_await_room(full, c->worker);
+}
+
+void worker_resume_paused(struct worker *w)
+{
+	struct list all;
+
+	list_init(&all);
+	list_splice(&all, &w->paused);
+	for (struct list *l; (l = list_shift(&all)) != NULL;)
+		conn_resume(LIST_ENTRY(l, struct conn, paused));
+}
+
+struct move_mail {
+	struct mail mail;
+	struct conn *conn;
+};
+
+static void arrive(struct worker *w, struct mail *mail)
+{
+	struct conn *c = ((struct move_mail *)(void *)mail)->conn;
+
+	free(mail);
+	c->worker = w;
+	c->log.parent = &w->log;
+	c->moving_to = NULL;
+	watch(c, false);
+	if (conn_queued(c) != 0 || c->is_closing || c->is_broken)
+		mark_dirty(c);
+	c->events->on_moved(c, c->owner);
+	conn_resume(c);
+}
+
+void conn_move(struct conn *c, struct worker *to)
+{
+	c->moving_to = to;
+	conn_stop(c);
+	mark_dirty(c);
+}
+
+static void depart(struct conn *c)
+{
+	struct move_mail *m = mem_new(sizeof(*m));
+
+	list_remove(&c->dirty);
+	list_remove(&c->paused);
+	worker_timer_stop(c->worker, &c->linger);
+	c->io->watch(c, false, false);
+	c->watches_write = false;
+	m->mail.run = arrive;
+	m->conn = c;
+	worker_post(c->moving_to, &m->mail);
+}
+
+static void settle(struct conn *c)
+{
+	if (!c->is_broken && flush(c) != 0) {
+		if (!c->is_closing)
+			tell_owner(c, "connection lost");
+		c->is_broken = true;
+	}
+	if (c->is_broken) {
+		destroy(c);
+		return;
+	}
+	if (c->is_closing) {
+		tell_owner(c, NULL);
+		if (!c->is_lingering && conn_queued(c) == 0)
+			begin_linger(c);
+		return;
+	}
+	if (c->moving_to != NULL)
+		depart(c);
+}
+
+bool worker_flush_dirty(struct worker *w)
+{
+	bool any = false;
+
+	/* What becomes dirty meanwhile is handled too; each round either sends or ends something. */
+	for (struct list *l; (l = list_shift(&w->dirty)) != NULL; any = true)
+		settle(LIST_ENTRY(l, struct conn, dirty));
+	return any;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection: bytes in, bytes out, TLS in between; it can move from worker to worker. */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "net/tls.h"
+#include "net/worker.h"
+
+struct conn;
+
+/* What the owner is told, always on the connection's worker. */
+struct conn_events {
+	/* Plain text came. Returns how much was used; what is left comes again after conn_resume. */
+	size_t (*on_data)(struct conn *c, void *owner, const char *bytes, size_t len);
+	/* The TLS handshake is done. */
+	void (*on_secured)(struct conn *c, void *owner);
+	/* It is gone, or was told to close and is being flushed; the owner must forget it. reason is
+	 * NULL after conn_close. */
+	void (*on_closed)(struct conn *c, void *owner, const char *reason);
+	/* It has arrived on another worker. */
+	void (*on_moved)(struct conn *c, void *owner);
+};
+
+/* How bytes get out and in: sockets, or pipes of a simulation. */
+struct conn_io {
+	/* As recv and send: bytes, 0 at the end, or -1 with errno. */
+	ssize_t (*recv)(struct conn *c, void *bytes, size_t room);
+	ssize_t (*send)(struct conn *c, const void *bytes, size_t len);
+	/* Which events to call conn_on_ready for; called with both false before it leaves a worker. */
+	void (*watch)(struct conn *c, bool readable, bool writable);
+	void (*shut_write)(struct conn *c);
+	void (*close)(struct conn *c);
+};
+
+#define CONN_ADDRESS_MAX 64
+
+struct conn {
+	struct worker *worker;
+	uint64_t id;
+	const struct conn_io *io;
+	void *io_data;               /* of the io functions */
+	int fd;
+	const struct conn_events *events;
+	void *owner;
+	struct tls_session *tls;
+	struct log_ctx log;
+	struct list dirty;           /* in worker->dirty while something is to be done at the end of the turn */
+	struct list paused;          /* in worker->paused while it waits for a mailbox */
+	struct timer linger;
+	struct buf out;              /* plain text to encrypt and send */
+	struct buf wire;             /* cipher text, or plain text on its way without TLS */
+	struct buf held;             /* plain text that the owner did not use yet */
+	size_t out_limit;
+	struct worker *moving_to;
+	char address[CONN_ADDRESS_MAX];
+	bool is_secured, is_handshaking;
+	bool is_stopped;             /* the owner wants no data now */
+	bool is_closing, is_broken, is_lingering, is_owned;
+	bool watches_write, is_delivering, got_eof;
+};
+
+/* Takes over a connected socket. The connection reads at once; the address is text for people. */
+struct conn *conn_new(struct worker *w, int fd, const struct conn_io *io, void *io_data, const char *address,
+                      size_t out_limit);
+void conn_set_owner(struct conn *c, const struct conn_events *events, void *owner);
+/* Begins TLS as server, after what is queued has left in the clear. chooser must outlive the handshake. */
+void conn_start_tls(struct conn *c, const struct tls_chooser *chooser);
+/* Queues bytes for the end of the turn. -ERR_LIMIT when more than out_limit would wait: the caller
+ * should close. */
+int conn_write(struct conn *c, const void *bytes, size_t len);
+/* The output queue itself, for writers that build in place; call conn_touch afterwards. */
+struct buf *conn_out(struct conn *c);
+int conn_touch(struct conn *c);
+size_t conn_queued(const struct conn *c);
+/* Stops and starts delivery of data. */
+void conn_stop(struct conn *c);
+void conn_resume(struct conn *c);
+/* Stops delivery until the mailbox of the worker has drained. */
+void conn_pause_for(struct conn *c, struct worker *full);
+/* Flushes, then closes; the owner is told at the end of the turn. */
+void conn_close(struct conn *c);
+/* Closes without flushing. */
+void conn_abort(struct conn *c, const char *reason);
+/* Leaves this worker at the end of the turn; on_moved follows on the other. Data is held meanwhile. */
+void conn_move(struct conn *c, struct worker *to);
+
+/* For io: the socket is ready. */
+void conn_on_ready(struct conn *c, bool readable, bool writable);
+/* The io of real sockets. */
+extern const struct conn_io conn_socket_io;
+
+#endif

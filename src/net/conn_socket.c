@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections over real sockets, watched by libuv. */
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net/conn.h"
+#include "net/worker_loop.h"
+
+/* Lives a little longer than the connection: libuv frees it in its close callback. */
+struct socket_watch {
+	uv_poll_t poll;
+	struct conn *conn;
+	int events;
+};
+
+static ssize_t socket_recv(struct conn *c, void *bytes, size_t room)
+{
+	return recv(c->fd, bytes, room, 0);
+}
+
+static ssize_t socket_send(struct conn *c, const void *bytes, size_t len)
+{
+	return send(c->fd, bytes, len, MSG_NOSIGNAL);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct socket_watch *w = poll->data;
+
+	/* An error shows itself to recv or send. */
+	if (status < 0)
+		events = UV_READABLE | UV_WRITABLE;
+	conn_on_ready(w->conn, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+static void drop_watch(struct conn *c)
+{
+	struct socket_watch *w = c->io_data;
+
+	if (w == NULL)
+		return;
+	c->io_data = NULL;
+	uv_poll_stop(&w->poll);
+	uv_close((uv_handle_t *)&w->poll, on_watch_closed);
+}
+
+static void socket_watch(struct conn *c, bool readable, bool writable)
+{
+	int events = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
+	struct socket_watch *w = c->io_data;
+
+	/* Without any interest there is no handle, so that the connection can leave the loop; a
+	 * stopped one still hears of a hang-up when it resumes. */
+	if (events == 0) {
+		drop_watch(c);
+		return;
+	}
+	if (w == NULL) {
+		w = mem_new(sizeof(*w));
+		w->conn = c;
+		if (uv_poll_init(worker_loop_uv(c->worker->loop), &w->poll, c->fd) != 0) {
+			free(w);
+			c->is_broken = true;
+			return;
+		}
+		w->poll.data = w;
+		c->io_data = w;
+	}
+	if (w->events != events) {
+		w->events = events;
+		uv_poll_start(&w->poll, events, on_poll);
+	}
+}
+
+static void socket_shut_write(struct conn *c)
+{
+	shutdown(c->fd, SHUT_WR);
+}
+
+static void socket_close(struct conn *c)
+{
+	drop_watch(c);
+	close(c->fd);
+	c->fd = -1;
+}
+
+const struct conn_io conn_socket_io = {
+	.recv = socket_recv,
+	.send = socket_send,
+	.watch = socket_watch,
+	.shut_write = socket_shut_write,
+	.close = socket_close,
+};

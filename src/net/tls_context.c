@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* TLS credentials of a host. */
+#include "net/tls_context.h"
+
+#include <errno.h>
+#include <gnutls/x509.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net/tls.h"
+
+/* NORMAL would still offer TLS 1.0 and 1.1. */
+#define POLICY "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
+
+struct tls_context {
+	_Atomic unsigned refs;
+	gnutls_certificate_credentials_t credentials;
+	gnutls_priority_t priority;
+	gnutls_datum_t ticket_key;
+	int64_t expires;       /* seconds since 1970 */
+	bool asks_client;
+};
+
+void tls_context_set_policy(gnutls_session_t g)
+{
+	gnutls_priority_set_direct(g, POLICY, NULL);
+}
+
+int tls_context_apply(struct tls_context *ctx, gnutls_session_t g)
+{
+	int rc = gnutls_credentials_set(g, GNUTLS_CRD_CERTIFICATE, ctx->credentials);
+
+	if (rc == 0 && ctx->priority != NULL)
+		rc = gnutls_priority_set(g, ctx->priority);
+	if (rc == 0 && ctx->ticket_key.size != 0)
+		rc = gnutls_session_ticket_enable_server(g, &ctx->ticket_key);
+	if (rc == 0 && ctx->asks_client)
+		gnutls_certificate_server_set_request(g, GNUTLS_CERT_REQUEST);
+	return rc;
+}
+
+bool tls_context_asks_client(const struct tls_context *ctx)
+{
+	return ctx->asks_client;
+}
+
+static int check_readable(const char *path, const char *what, struct err_text *et)
+{
+	if (access(path, R_OK) == 0)
+		return 0;
+	err_text_set(et, "cannot read %s %s: %s", what, path, strerror(errno));
+	return -ERR_IO;
+}
+
+static int load_pair(struct tls_context *ctx, const char *certificate, const char *key, struct err_text *et)
+{
+	int rc = check_readable(certificate, "certificate", et);
+
+	if (rc == 0)
+		rc = check_readable(key, "key", et);
+	if (rc != 0)
+		return rc;
+	rc = gnutls_certificate_set_x509_key_file(ctx->credentials, certificate, key, GNUTLS_X509_FMT_PEM);
+	if (rc >= 0)
+		return 0;
+	if (rc == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+		err_text_set(et, "key %s does not belong to certificate %s", key, certificate);
+	else
+		err_text_set(et, "certificate %s with key %s: %s", certificate, key, gnutls_strerror(rc));
+	return -ERR_INVALID;
+}
+
+static int64_t read_expiry(struct tls_context *ctx)
+{
+	gnutls_x509_crt_t *list = NULL;
+	unsigned count = 0;
+	int64_t expires = 0;
+
+	if (gnutls_certificate_get_x509_crt(ctx->credentials, 0, &list, &count) != 0)
+		return 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (i == 0)
+			expires = (int64_t)gnutls_x509_crt_get_expiration_time(list[i]);
+		gnutls_x509_crt_deinit(list[i]);
+	}
+	gnutls_free(list);
+	return expires;
+}
+
+static int load_client_ca(struct tls_context *ctx, const char *path, struct err_text *et)
+{
+	int rc = check_readable(path, "client CA", et);
+
+	if (rc != 0)
+		return rc;
+	rc = gnutls_certificate_set_x509_trust_file(ctx->credentials, path, GNUTLS_X509_FMT_PEM);
+	if (rc <= 0) {
+		err_text_set(et, "client CA %s holds no certificate", path);
+		return -ERR_INVALID;
+	}
+	ctx->asks_client = true;
+	return 0;
+}
+
+int tls_context_new(const struct tls_conf *conf, const void *ticket_key, struct tls_context **ctx, struct err_text *et)
+{
+	struct tls_context *c = mem_new(sizeof(*c));
+	const char *at = NULL;
+	int rc;
+
+	c->refs = 1;
+	if (gnutls_certificate_allocate_credentials(&c->credentials) != 0)
+		abort();
+	rc = load_pair(c, conf->certificate, conf->key, et);
+	if (rc == 0 && conf->certificate2 != NULL)
+		rc = load_pair(c, conf->certificate2, conf->key2, et);
+	if (rc == 0 && conf->client_ca != NULL)
+		rc = load_client_ca(c, conf->client_ca, et);
+	if (rc == 0 && conf->priorities != NULL && gnutls_priority_init(&c->priority, conf->priorities, &at) != 0) {
+		err_text_set(et, "tls_priorities: not understood from \"%s\" on", at != NULL ? at : conf->priorities);
+		rc = -ERR_INVALID;
+	}
+	if (rc != 0) {
+		tls_context_unref(c);
+		return rc;
+	}
+	if (ticket_key != NULL) {
+		c->ticket_key.data = (unsigned char *)mem_dup(ticket_key, TLS_TICKET_KEY_SIZE);
+		c->ticket_key.size = TLS_TICKET_KEY_SIZE;
+	}
+	c->expires = read_expiry(c);
+	*ctx = c;
+	return 0;
+}
+
+struct tls_context *tls_context_ref(struct tls_context *ctx)
+{
+	if (ctx != NULL)
+		atomic_fetch_add(&ctx->refs, 1);
+	return ctx;
+}
+
+void tls_context_unref(struct tls_context *ctx)
+{
+	if (ctx == NULL || atomic_fetch_sub(&ctx->refs, 1) != 1)
+		return;
+	gnutls_certificate_free_credentials(ctx->credentials);
+	if (ctx->priority != NULL)
+		gnutls_priority_deinit(ctx->priority);
+	mem_wipe(ctx->ticket_key.data, ctx->ticket_key.size);
+	free(ctx->ticket_key.data);
+	free(ctx);
+}
+
+int tls_context_days_left(const struct tls_context *ctx, int64_t wall_us)
+{
+	return (int)((ctx->expires - wall_us / 1000000) / 86400);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What TLS sessions need of their credentials; nothing outside src/net includes this. */
+#ifndef NET_TLS_CONTEXT_H
+#define NET_TLS_CONTEXT_H
+
+#include <gnutls/gnutls.h>
+#include <stdbool.h>
+
+struct tls_context;
+
+/* Versions and ciphers, before the hello is read. */
+void tls_context_set_policy(gnutls_session_t g);
+/* Credentials and tickets, once the host is known. Returns 0 or a GnuTLS error. */
+int tls_context_apply(struct tls_context *ctx, gnutls_session_t g);
+bool tls_context_asks_client(const struct tls_context *ctx);
+
+#endif

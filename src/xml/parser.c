@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads a stream of XML piece by piece, over expat, behind hard limits. */
+#include "xml/parser.h"
+
+#include <expat.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "xml/elem.h"
+#include "xml/writer.h"
+
+/* Between namespace and name in what expat hands out: no XML text can hold it. */
+#define SEPARATOR '\x01'
+/* A token that is not complete is scanned anew with every push; a long one costs too much. */
+#define TOKEN_MAX (16 * 1024)
+#define NS_STREAMS "http://etherx.jabber.org/streams"
+
+struct xml_parser {
+	XML_Parser expat;            /* NULL while resting */
+	struct xml_limits limits;
+	enum xml_event error;        /* what went wrong; XML_EVENT_NONE while all is well */
+	enum xml_event ready;        /* what the last callback completed */
+	const char *limit;
+	struct xml_doc *doc;         /* the header or element being read */
+	struct comity_elem **stack;  /* open elements, the innermost last; the root is NULL */
+	unsigned depth, stack_cap;
+	unsigned elements, namespaces;
+	struct buf text;             /* character data not yet put into the tree */
+	struct buf raw;              /* when an element spans pushes: its bytes, up to fed */
+	const char *chunk;           /* the current push; valid until the next */
+	size_t chunk_len;
+	/* Offsets in what this expat parser was given. */
+	uint64_t fed, elem_start, inner_start, event_end;
+	struct buf header;           /* the header's start tag with its namespaces, to revive a parser */
+	bool in_element, has_cdata, has_prefix, uses_streams;
+	bool plain_header;           /* no prefix in the header but "stream" */
+	bool is_new_chunk;           /* pushed and not yet given to expat */
+	bool is_suspended, is_reviving;
+	bool had_event;              /* in this push */
+	bool is_at_rest;             /* only white space since the last event */
+};
+
+static void stop_with(struct xml_parser *p, enum xml_event error)
+{
+	if (p->error == XML_EVENT_NONE)
+		p->error = error;
+	XML_StopParser(p->expat, XML_FALSE);
+}
+
+static void stop_at_limit(struct xml_parser *p, const char *limit)
+{
+	if (p->limit == NULL)
+		p->limit = limit;
+	stop_with(p, XML_EVENT_TOO_BIG);
+}
+
+static void pause_with(struct xml_parser *p, enum xml_event event)
+{
+	p->ready = event;
+	p->event_end = (uint64_t)XML_GetCurrentByteIndex(p->expat) + (uint64_t)XML_GetCurrentByteCount(p->expat);
+	XML_StopParser(p->expat, XML_TRUE);
+}
+
+static void flush_text(struct xml_parser *p)
+{
+	if (buf_size(&p->text) == 0)
+		return;
+	xml_elem_append_text(p->stack[p->depth - 1], buf_bytes(&p->text), buf_size(&p->text));
+	buf_clear(&p->text);
+}
+
+/* Splits "ns<SEP>name<SEP>prefix", "ns<SEP>name" or "name"; returns what is behind the name. */
+static const char *split_name(struct arena *a, const char *triplet, const char **ns, const char **name)
+{
+	const char *sep = strchr(triplet, SEPARATOR), *end;
+
+	*ns = sep != NULL ? xml_keep_name(a, triplet, (size_t)(sep - triplet)) : NULL;
+	sep = sep != NULL ? sep + 1 : triplet;
+	end = strchrnul(sep, SEPARATOR);
+	*name = xml_keep_name(a, sep, (size_t)(end - sep));
+	return *end != '\0' ? end + 1 : end;
+}
+
+static struct comity_elem *make_element(struct xml_parser *p, const char *name, const char **attrs)
+{
+	struct arena *a = &p->doc->arena;
+	const char *ns, *local, *prefix;
+	struct comity_elem *e;
+	unsigned count = 0;
+
+	prefix = split_name(a, name, &ns, &local);
+	e = xml_elem_make(a, ns != NULL ? ns : "", local);
+	for (; attrs[0] != NULL; attrs += 2) {
+		if (++count > p->limits.attributes) {
+			stop_at_limit(p, "attributes of one element");
+			break;
+		}
+		split_name(a, attrs[0], &ns, &local);
+		xml_elem_add_attr(e, ns, local, attrs[1]);
+	}
+	if (strcmp(e->ns, NS_STREAMS) == 0)
+		p->uses_streams = true;
+	if (p->depth == 0) {
+		struct buf tag = { 0 };
+
+		buf_printf(&tag, "<%s%s%s%.*s>", prefix, *prefix != '\0' ? ":" : "", local, (int)buf_size(&p->header),
+		           buf_size(&p->header) != 0 ? buf_bytes(&p->header) : "");
+		buf_deinit(&p->header);
+		p->header = tag;
+	}
+	return e;
+}
+
+static void push_element(struct xml_parser *p, struct comity_elem *e)
+{
+	if (p->depth == p->stack_cap) {
+		p->stack_cap = p->stack_cap != 0 ? p->stack_cap * 2 : 8;
+		p->stack = mem_resize(p->stack, p->stack_cap * sizeof(struct comity_elem *));
+	}
+	p->stack[p->depth++] = e;
+}
+
+static void begin_document(struct xml_parser *p)
+{
+	p->doc = xml_doc_new();
+	p->elements = 0;
+	p->uses_streams = false;
+	p->has_cdata = false;
+	p->elem_start = (uint64_t)XML_GetCurrentByteIndex(p->expat);
+	p->inner_start = p->elem_start + (uint64_t)XML_GetCurrentByteCount(p->expat);
+	p->in_element = true;
+}
+
+static void read_header(struct xml_parser *p, const char *name, const char **attrs)
+{
+	if (!p->is_reviving) {
+		begin_document(p);
+		p->doc->root = make_element(p, name, attrs);
+		p->in_element = false;
+		p->plain_header = !p->has_prefix;
+		push_element(p, NULL);
+		pause_with(p, XML_EVENT_OPEN);
+	}
+	p->namespaces = 0;
+	p->has_prefix = false;
+}
+
+static void on_start(void *arg, const char *name, const char **attrs)
+{
+	struct xml_parser *p = arg;
+	struct comity_elem *e;
+
+	if (p->error != XML_EVENT_NONE)
+		return;
+	if (p->depth == 0 || p->is_reviving) {
+		read_header(p, name, attrs);
+		return;
+	}
+	if (p->depth > p->limits.depth) {
+		stop_at_limit(p, "nested elements");
+		return;
+	}
+	if (p->depth == 1)
+		begin_document(p);
+	else
+		flush_text(p);
+	if (++p->elements > p->limits.elements) {
+		stop_at_limit(p, "elements in one stanza");
+		return;
+	}
+	e = make_element(p, name, attrs);
+	if (p->depth == 1)
+		p->doc->root = e;
+	else
+		xml_elem_append(p->stack[p->depth - 1], &e->node);
+	push_element(p, e);
+}
+
+/* The bytes from an offset on: they lie in this push or in what was kept. */
+static const char *bytes_from(const struct xml_parser *p, uint64_t from)
+{
+	if (buf_size(&p->raw) != 0)
+		return buf_bytes(&p->raw) + (from - (p->fed - buf_size(&p->raw)));
+	return p->chunk + (from - (p->fed - p->chunk_len));
+}
+
+static void end_document(struct xml_parser *p)
+{
+	uint64_t end = (uint64_t)XML_GetCurrentByteIndex(p->expat);
+
+	p->doc->inner_len = end > p->inner_start ? (size_t)(end - p->inner_start) : 0;
+	p->doc->inner_usable = p->plain_header && !p->has_prefix && !p->has_cdata && !p->uses_streams;
+	if (p->doc->inner_usable)
+		p->doc->inner = arena_dup(&p->doc->arena, bytes_from(p, p->inner_start), p->doc->inner_len);
+	p->in_element = false;
+	p->namespaces = 0;
+	p->has_prefix = false;
+	pause_with(p, XML_EVENT_ELEMENT);
+	if (p->event_end - p->elem_start > p->limits.element_bytes)
+		stop_at_limit(p, "bytes of one stanza");
+}
+
+static void on_end(void *arg, const char *name)
+{
+	struct xml_parser *p = arg;
+
+	(void)name;
+	if (p->error != XML_EVENT_NONE)
+		return;
+	if (p->depth == 1) {
+		p->depth = 0;
+		pause_with(p, XML_EVENT_CLOSE);
+		return;
+	}
+	flush_text(p);
+	xml_elem_join_text(p->stack[p->depth - 1]);
+	p->depth--;
+	if (p->depth == 1)
+		end_document(p);
+}
+
+static void on_text(void *arg, const char *text, int len)
+{
+	struct xml_parser *p = arg;
+
+	if (p->error != XML_EVENT_NONE)
+		return;
+	if (p->depth > 1) {
+		buf_add(&p->text, text, (size_t)len);
+		return;
+	}
+	/* RFC 6120 11.7: between stanzas only white space. */
+	for (int i = 0; i < len; i++) {
+		if (strchr(" \t\r\n", text[i]) == NULL || text[i] == '\0') {
+			stop_with(p, XML_EVENT_NOT_WELL_FORMED);
+			return;
+		}
+	}
+}
+
+static void on_namespace(void *arg, const char *prefix, const char *uri)
+{
+	struct xml_parser *p = arg;
+
+	if (p->error != XML_EVENT_NONE || p->is_reviving)
+		return;
+	if (++p->namespaces > p->limits.namespaces)
+		stop_at_limit(p, "namespace declarations");
+	if (p->depth == 0) {
+		buf_printf(&p->header, " xmlns%s%s='", prefix != NULL ? ":" : "", prefix != NULL ? prefix : "");
+		xml_write_text(&p->header, uri != NULL ? uri : "", uri != NULL ? strlen(uri) : 0);
+		buf_add(&p->header, "'", 1);
+	}
+	if (prefix == NULL)
+		return;
+	if (p->depth == 0 && uri != NULL && strcmp(prefix, "stream") == 0 && strcmp(uri, NS_STREAMS) == 0)
+		return;
+	/* A prefix declared inside travels with the bytes; one on the outer tag or header does not. */
+	if (p->depth <= 1)
+		p->has_prefix = true;
+}
+
+static void on_xml_declaration(void *arg, const char *version, const char *encoding, int standalone)
+{
+	struct xml_parser *p = arg;
+
+	(void)standalone;
+	if (version == NULL || strcmp(version, "1.0") != 0)
+		stop_with(p, XML_EVENT_NOT_WELL_FORMED);
+	else if (encoding != NULL && strcasecmp(encoding, "utf-8") != 0)
+		stop_with(p, XML_EVENT_BAD_ENCODING);
+}
+
+static void on_doctype(void *arg, const char *name, const char *sysid, const char *pubid, int internal)
+{
+	(void)name, (void)sysid, (void)pubid, (void)internal;
+	stop_with(arg, XML_EVENT_RESTRICTED);
+}
+
+static void on_comment(void *arg, const char *text)
+{
+	(void)text;
+	stop_with(arg, XML_EVENT_RESTRICTED);
+}
+
+static void on_instruction(void *arg, const char *target, const char *data)
+{
+	(void)target, (void)data;
+	stop_with(arg, XML_EVENT_RESTRICTED);
+}
+
+static void on_cdata(void *arg)
+{
+	((struct xml_parser *)arg)->has_cdata = true;
+}
+
+static void on_cdata_end(void *arg)
+{
+	(void)arg;
+}
+
+static void create_expat(struct xml_parser *p)
+{
+	p->expat = XML_ParserCreateNS("UTF-8", SEPARATOR);
+	if (p->expat == NULL)
+		abort();
+	XML_SetReturnNSTriplet(p->expat, XML_TRUE);
+	XML_SetUserData(p->expat, p);
+	XML_SetElementHandler(p->expat, on_start, on_end);
+	XML_SetCharacterDataHandler(p->expat, on_text);
+	XML_SetStartNamespaceDeclHandler(p->expat, on_namespace);
+	XML_SetXmlDeclHandler(p->expat, on_xml_declaration);
+	XML_SetStartDoctypeDeclHandler(p->expat, on_doctype);
+	XML_SetCommentHandler(p->expat, on_comment);
+	XML_SetProcessingInstructionHandler(p->expat, on_instruction);
+	XML_SetCdataSectionHandler(p->expat, on_cdata, on_cdata_end);
+	/* Otherwise expat holds complete stanzas back to save work on large tokens. */
+	XML_SetReparseDeferralEnabled(p->expat, XML_FALSE);
+}
+
+struct xml_parser *xml_parser_new(const struct xml_limits *limits)
+{
+	struct xml_parser *p = mem_new(sizeof(*p));
+
+	p->limits = *limits;
+	create_expat(p);
+	return p;
+}
+
+void xml_parser_free(struct xml_parser *p)
+{
+	if (p == NULL)
+		return;
+	if (p->expat != NULL)
+		XML_ParserFree(p->expat);
+	xml_doc_free(p->doc);
+	buf_deinit(&p->text);
+	buf_deinit(&p->raw);
+	buf_deinit(&p->header);
+	free(p->stack);
+	free(p);
+}
+
+void xml_parser_set_limits(struct xml_parser *p, const struct xml_limits *limits)
+{
+	p->limits = *limits;
+}
+
+static enum xml_event error_of_expat(struct xml_parser *p)
+{
+	if (p->error != XML_EVENT_NONE)
+		return p->error;
+	switch (XML_GetErrorCode(p->expat)) {
+	case XML_ERROR_UNDEFINED_ENTITY:
+	case XML_ERROR_ENTITY_DECLARED_IN_PE:
+	case XML_ERROR_RECURSIVE_ENTITY_REF:
+		return XML_EVENT_RESTRICTED;
+	case XML_ERROR_UNKNOWN_ENCODING:
+	case XML_ERROR_INCORRECT_ENCODING:
+		return XML_EVENT_BAD_ENCODING;
+	default:
+		return XML_EVENT_NOT_WELL_FORMED;
+	}
+}
+
+static bool is_white_space(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (s[i] != ' ' && s[i] != '\n' && s[i] != '\r' && s[i] != '\t')
+			return false;
+	return true;
+}
+
+static void revive(struct xml_parser *p)
+{
+	create_expat(p);
+	p->is_reviving = true;
+	if (XML_Parse(p->expat, buf_bytes(&p->header), (int)buf_size(&p->header), XML_FALSE) != XML_STATUS_OK)
+		p->error = XML_EVENT_NOT_WELL_FORMED;
+	p->is_reviving = false;
+	p->fed = p->event_end = buf_size(&p->header);
+}
+
+void xml_parser_push(struct xml_parser *p, const char *bytes, size_t len)
+{
+	p->chunk = bytes;
+	p->chunk_len = len;
+	p->had_event = false;
+	if (len == 0 || (p->expat == NULL && is_white_space(bytes, len)))
+		return;
+	if (p->expat == NULL)
+		revive(p);
+	p->is_new_chunk = true;
+	p->fed += len;
+	if (p->in_element)
+		buf_add(&p->raw, bytes, len);
+}
+
+/* All of the push is parsed: checks what is incomplete, keeps what is still needed. */
+static void finish_chunk(struct xml_parser *p)
+{
+	uint64_t pending = p->fed - (uint64_t)XML_GetCurrentByteIndex(p->expat);
+	size_t rest = xml_parser_rest(p);
+
+	if (p->depth == 0 && p->fed > p->limits.header_bytes)
+		stop_at_limit(p, "bytes of the stream header");
+	else if (p->in_element && p->fed - p->elem_start > p->limits.element_bytes)
+		stop_at_limit(p, "bytes of one stanza");
+	else if (pending > TOKEN_MAX || pending > p->limits.element_bytes)
+		stop_at_limit(p, "bytes of one tag");
+	p->is_at_rest = !p->in_element && p->depth == 1 && (p->had_event || p->is_at_rest) &&
+		is_white_space(p->chunk + p->chunk_len - rest, rest);
+	if (!p->in_element) {
+		buf_deinit(&p->raw);
+	} else if (buf_size(&p->raw) != 0) {
+		uint64_t start = p->fed - buf_size(&p->raw);
+
+		if (p->inner_start > start)
+			buf_consume(&p->raw, (size_t)(p->inner_start - start));
+	} else if (p->fed > p->inner_start) {
+		buf_add(&p->raw, bytes_from(p, p->inner_start), (size_t)(p->fed - p->inner_start));
+	}
+	p->chunk_len = 0;
+}
+
+static enum xml_event fail(struct xml_parser *p)
+{
+	if (p->error == XML_EVENT_NONE)
+		p->error = error_of_expat(p);
+	xml_doc_free(p->doc);
+	p->doc = NULL;
+	return p->error;
+}
+
+enum xml_event xml_parser_next(struct xml_parser *p, struct xml_doc **doc)
+{
+	enum XML_Status status;
+
+	if (p->error != XML_EVENT_NONE)
+		return fail(p);
+	if (p->is_suspended)
+		status = XML_ResumeParser(p->expat);
+	else if (p->is_new_chunk)
+		status = XML_Parse(p->expat, p->chunk, (int)p->chunk_len, XML_FALSE);
+	else
+		return XML_EVENT_NONE;
+	p->is_new_chunk = false;
+	p->is_suspended = status == XML_STATUS_SUSPENDED;
+	if (p->error != XML_EVENT_NONE || status == XML_STATUS_ERROR)
+		return fail(p);
+	if (p->is_suspended) {
+		p->had_event = true;
+		if (p->ready != XML_EVENT_CLOSE) {
+			*doc = p->doc;
+			p->doc = NULL;
+		}
+		return p->ready;
+	}
+	finish_chunk(p);
+	return p->error != XML_EVENT_NONE ? fail(p) : XML_EVENT_NONE;
+}
+
+size_t xml_parser_rest(const struct xml_parser *p)
+{
+	uint64_t rest = p->fed - p->event_end;
+
+	return rest < p->chunk_len ? (size_t)rest : p->chunk_len;
+}
+
+const char *xml_parser_limit(const struct xml_parser *p)
+{
+	return p->limit != NULL ? p->limit : "";
+}
+
+void xml_parser_rest_now(struct xml_parser *p)
+{
+	if (p->expat == NULL || !p->is_at_rest || p->is_suspended || p->is_new_chunk || p->error != XML_EVENT_NONE)
+		return;
+	XML_ParserFree(p->expat);
+	p->expat = NULL;
+	buf_deinit(&p->text);
+	buf_deinit(&p->raw);
+	free(p->stack);
+	p->stack = NULL;
+	p->stack_cap = 0;
+	p->depth = 0;
+	push_element(p, NULL);
+}
+
+#define STORED_HEADER "<stream:stream xmlns='jabber:client' xmlns:stream='" NS_STREAMS "'>"
+
+struct xml_doc *xml_parse_element(const char *bytes, size_t len)
+{
+	static const struct xml_limits limits = {
+		.header_bytes = 1024, .element_bytes = SIZE_MAX, .depth = 1000,
+		.attributes = 1000, .namespaces = 100000, .elements = UINT32_MAX,
+	};
+	struct xml_parser *p = xml_parser_new(&limits);
+	struct xml_doc *doc = NULL, *found = NULL;
+	enum xml_event event;
+	size_t at = 0, n;
+
+	xml_parser_push(p, STORED_HEADER, sizeof(STORED_HEADER) - 1);
+	if (xml_parser_next(p, &doc) == XML_EVENT_OPEN)
+		xml_doc_free(doc);
+	xml_parser_next(p, &doc);
+	do {
+		n = len - at < XML_PUSH_MAX ? len - at : XML_PUSH_MAX;
+		xml_parser_push(p, bytes + at, n);
+		at += n;
+		while ((event = xml_parser_next(p, &doc)) == XML_EVENT_ELEMENT) {
+			xml_doc_free(found);
+			found = doc;
+		}
+	} while (event == XML_EVENT_NONE && at < len);
+	xml_parser_free(p);
+	return found;
+}

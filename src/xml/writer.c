@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* Elements and text to XML. */
+#include "xml/writer.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "xml/elem.h"
+
+static const char *escape_of(unsigned char c)
+{
+	switch (c) {
+	case '&':
+		return "&amp;";
+	case '<':
+		return "&lt;";
+	case '>':
+		return "&gt;";
+	case '\'':
+		return "&apos;";
+	case '"':
+		return "&quot;";
+	case '\r':
+		return "&#13;";
+	default:
+		return NULL;
+	}
+}
+
+void xml_write_text(struct buf *out, const char *text, size_t len)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		const char *escape = escape_of((unsigned char)text[i]);
+
+		if (escape == NULL)
+			continue;
+		buf_add(out, text + from, i - from);
+		buf_add_str(out, escape);
+		from = i + 1;
+	}
+	buf_add(out, text + from, len - from);
+}
+
+/* In a value, white space would be normalised to spaces (XML 1.0, 3.3.3). */
+static void write_value(struct buf *out, const char *value)
+{
+	for (size_t run; *value != '\0'; value += run) {
+		run = strcspn(value, "\t\n");
+		xml_write_text(out, value, run);
+		if (value[run] != '\0')
+			buf_add_str(out, value[run++] == '\t' ? "&#9;" : "&#10;");
+	}
+}
+
+void xml_write_attr(struct buf *out, const char *name, const char *value)
+{
+	buf_add(out, " ", 1);
+	buf_add_str(out, name);
+	buf_add(out, "='", 2);
+	write_value(out, value);
+	buf_add(out, "'", 1);
+}
+
+static bool is_skipped(const struct xml_attr *a, const char *const *skip)
+{
+	for (; skip != NULL && *skip != NULL; skip++)
+		if (a->ns == NULL && strcmp(a->name, *skip) == 0)
+			return true;
+	return false;
+}
+
+void xml_write_attrs(struct buf *out, const struct comity_elem *e, const char *const *skip)
+{
+	unsigned prefixes = 0;
+
+	for (const struct xml_attr *a = e->attrs; a != NULL; a = a->next) {
+		if (is_skipped(a, skip))
+			continue;
+		if (a->ns == NULL) {
+			xml_write_attr(out, a->name, a->value);
+		} else if (strcmp(a->ns, NS_XML) == 0) {
+			buf_add_str(out, " xml:");
+			buf_add_str(out, a->name);
+			buf_add(out, "='", 2);
+			write_value(out, a->value);
+			buf_add(out, "'", 1);
+		} else {
+			buf_printf(out, " xmlns:n%u='", prefixes);
+			write_value(out, a->ns);
+			buf_printf(out, "' n%u:%s='", prefixes, a->name);
+			write_value(out, a->value);
+			buf_add(out, "'", 1);
+			prefixes++;
+		}
+	}
+}
+
+void xml_write_inner(struct buf *out, const struct comity_elem *e)
+{
+	for (const struct xml_node *n = e->first; n != NULL; n = n->next) {
+		if (n->text != NULL)
+			xml_write_text(out, n->text, n->len);
+		else
+			xml_write_elem(out, (const struct comity_elem *)(const void *)n, e->ns);
+	}
+}
+
+void xml_write_elem(struct buf *out, const struct comity_elem *e, const char *default_ns)
+{
+	buf_add(out, "<", 1);
+	buf_add_str(out, e->name);
+	if (e->ns != default_ns && strcmp(e->ns, default_ns) != 0)
+		xml_write_attr(out, "xmlns", e->ns);
+	xml_write_attrs(out, e, NULL);
+	if (e->first == NULL) {
+		buf_add(out, "/>", 2);
+		return;
+	}
+	buf_add(out, ">", 1);
+	xml_write_inner(out, e);
+	buf_add(out, "</", 2);
+	buf_add_str(out, e->name);
+	buf_add(out, ">", 1);
+}
+
+char *comity_elem_to_xml(const struct comity_elem *e, size_t *len)
+{
+	struct buf out = { 0 };
+
+	xml_write_elem(&out, e, "");
+	if (len != NULL)
+		*len = buf_size(&out);
+	return buf_take(&out);
+}
