@@ -1,2 +1,3 @@
-# Files of include.
-pkginclude_HEADERS = include/comity/elem.h include/comity/jid.h include/comity/module.h
+# The module API, installed.
+pkginclude_HEADERS = include/comity/elem.h include/comity/jid.h include/comity/module.h include/comity/option.h \
+	include/comity/stanza.h include/comity/store.h

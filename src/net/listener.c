@@ -222,11 +222,14 @@ static void run_close(struct worker *w, struct mail *mail)
 	struct listener *l = LIST_ENTRY(mail, struct listener, mail);
 
 	worker_timer_stop(w, &l->retry);
-	close(l->fd);
-	if (l->is_started)
-		uv_close((uv_handle_t *)&l->poll, on_poll_closed);
-	else
+	if (!l->is_started) {
+		close(l->fd);
 		free(l);
+		return;
+	}
+	uv_poll_stop(&l->poll);
+	close(l->fd);
+	uv_close((uv_handle_t *)&l->poll, on_poll_closed);
 }
 
 void listener_close(struct listener **listener)

@@ -7,41 +7,11 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "comity/store.h"
 
 struct comity_env;
 struct store;
 struct worker;
-
-/* A value and its key; the bytes are borrowed in calls and owned by the result in answers. */
-struct store_row {
-	const char *store;  /* name of the map the row lies in */
-	const char *key;
-	const void *value;  /* NULL in a write: the key is removed */
-	size_t len;
-};
-
-/* What a read found; freed by the store after the callback returns. */
-struct store_result {
-	int status;                    /* 0 or minus an enum err */
-	size_t count;
-	const struct store_row *rows;
-};
-
-/* An entry of an archive. */
-struct store_entry {
-	uint64_t id;          /* grows within (owner, store); given by the driver */
-	int64_t when_us;      /* microseconds since 1970 */
-	const char *with;     /* the other party, may be "" */
-	const void *value;
-	size_t len;
-};
-
-struct store_entries {
-	int status;
-	size_t count;
-	const struct store_entry *entries;
-	uint64_t total;       /* entries in the archive that match, before the limit */
-};
 
 typedef void store_read_cb(void *arg, const struct store_result *result);
 typedef void store_write_cb(void *arg, int status);
@@ -92,15 +62,6 @@ void store_map_owners(struct store *s, struct worker *w, const char *name, const
  * (counted in the same transaction). entry->id is ignored; the answer gives the new one. */
 void store_archive_append(struct store *s, struct worker *w, const char *owner, const char *name,
                           const struct store_entry *entry, uint64_t max_entries, store_append_cb *cb, void *arg);
-
-/* A page of an archive. Zeroed: everything, oldest first. */
-struct store_query {
-	uint64_t after_id, before_id;    /* exclusive; 0: no bound */
-	int64_t start_us, end_us;        /* inclusive; 0: no bound */
-	const char *with;                /* NULL: anyone */
-	size_t limit;                    /* 0: no limit */
-	int backwards;                   /* the newest page; entries still come oldest first */
-};
 
 void store_archive_query(struct store *s, struct worker *w, const char *owner, const char *name,
                          const struct store_query *query, store_entries_cb *cb, void *arg);
