@@ -1,1 +1,3 @@
 # Files of src/xmpp.
+libcomity_a_SOURCES += src/xmpp/ns.h src/xmpp/scram.c src/xmpp/scram.h src/xmpp/stanza.c src/xmpp/stanza.h \
+	src/xmpp/stanza_error.c

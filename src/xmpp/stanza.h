@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* What a stanza is made of, and how it is written out. */
+#ifndef XMPP_STANZA_H
+#define XMPP_STANZA_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "comity/stanza.h"
+#include "xml/elem.h"
+
+/* Lies in the arena of its own document. */
+struct comity_stanza {
+	_Atomic unsigned refs;
+	enum comity_kind kind;
+	enum comity_type type;     /* COMITY_TYPE_NONE: an unknown type of presence or iq */
+	const char *id;            /* NULL: none */
+	struct xml_doc *doc;
+};
+
+/* True for message, presence and iq in the content namespaces. */
+bool stanza_is_element(const struct comity_elem *e);
+/* Consumes the document, which stanza_is_element() holds for. */
+struct comity_stanza *stanza_from_doc(struct xml_doc **doc);
+/* The attribute value of a type; NULL for those that have none (normal message, available). */
+const char *stanza_type_name(enum comity_type type);
+const char *stanza_kind_name(enum comity_kind kind);
+/* The priority of a presence, 0 when it has none or one that is not understood (RFC 6121 4.7.2.3). */
+int stanza_priority(const struct comity_stanza *st);
+
+/* Writes the stanza with these addresses (NULL: none) and, behind its content, the children of stamps
+ * (may be NULL). The bytes that came in are used where they still mean the same. */
+void stanza_write(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
+                  const struct comity_elem *stamps);
+
+/* ---- errors (RFC 6120 8.3) ---- */
+
+/* The element name of a condition. */
+const char *stanza_cond_name(enum comity_cond cond);
+/* A new error stanza in answer to st: same kind, id and content, and the error with text (may be NULL)
+ * and application condition (ns may be NULL). */
+struct comity_stanza *stanza_make_error(const struct comity_stanza *st, enum comity_cond cond, const char *text,
+                                        const char *app_ns, const char *app_name);
+/* True when an error may be sent for it: not for errors, nor results (RFC 6120 8.3.1, 8.2.3). */
+bool stanza_wants_error(const struct comity_stanza *st);
+
+#endif
