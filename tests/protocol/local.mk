@@ -1,1 +1,7 @@
 # Files of tests/protocol.
+EXTRA_DIST += tests/protocol/run.py \
+	tests/protocol/harness/__init__.py tests/protocol/harness/checks.py \
+	tests/protocol/harness/client.py tests/protocol/harness/elements.py \
+	tests/protocol/harness/runner.py tests/protocol/harness/scram.py \
+	tests/protocol/harness/server.py tests/protocol/harness/stream.py \
+	tests/protocol/test_login.py tests/protocol/test_stream.py
