@@ -376,8 +376,8 @@ void conn_resume(struct conn *c)
 	if (c->is_delivering)
 		return;
 	c->held = (struct buf){ 0 };
-	if (buf_size(&held) != 0)
-		deliver(c, buf_bytes(&held), buf_size(&held));
+	/* Nothing held is told too: the owner may have stopped in the middle of a piece. */
+	deliver(c, buf_size(&held) != 0 ? buf_bytes(&held) : "", buf_size(&held));
 	buf_deinit(&held);
 	if (c->tls != NULL && !c->is_stopped && !c->is_closing)
 		read_records(c);
@@ -417,11 +417,9 @@ static void arrive(struct worker *w, struct mail *mail)
 	c->worker = w;
 	c->log.parent = &w->log;
 	c->moving_to = NULL;
-	watch(c, false);
 	if (conn_queued(c) != 0 || c->is_closing || c->is_broken)
 		mark_dirty(c);
 	c->events->on_moved(c, c->owner);
-	conn_resume(c);
 }
 
 void conn_move(struct conn *c, struct worker *to)

@@ -19,7 +19,8 @@ struct conn;
 
 /* What the owner is told, always on the connection's worker. */
 struct conn_events {
-	/* Plain text came. Returns how much was used; what is left comes again after conn_resume. */
+	/* Plain text came. Returns how much was used; what is left comes again after conn_resume, which
+	 * calls this with no bytes when nothing was left. */
 	size_t (*on_data)(struct conn *c, void *owner, const char *bytes, size_t len);
 	/* The TLS handshake is done. */
 	void (*on_secured)(struct conn *c, void *owner);
@@ -90,7 +91,8 @@ void conn_pause_for(struct conn *c, struct worker *full);
 void conn_close(struct conn *c);
 /* Closes without flushing. */
 void conn_abort(struct conn *c, const char *reason);
-/* Leaves this worker at the end of the turn; on_moved follows on the other. Data is held meanwhile. */
+/* Leaves this worker at the end of the turn; on_moved follows on the other, where the owner
+ * calls conn_resume when it wants data again. */
 void conn_move(struct conn *c, struct worker *to);
 
 /* For io: the socket is ready. */

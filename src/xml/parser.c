@@ -31,8 +31,10 @@ struct xml_parser {
 	struct buf raw;              /* when an element spans pushes: its bytes, up to fed */
 	const char *chunk;           /* the current push; valid until the next */
 	size_t chunk_len;
+	char *kept_chunk;            /* owns chunk after xml_parser_keep */
 	/* Offsets in what this expat parser was given. */
 	uint64_t fed, elem_start, inner_start, event_end;
+	char *default_ns;            /* of the header; NULL: none */
 	struct buf header;           /* the header's start tag with its namespaces, to revive a parser */
 	bool in_element, has_cdata, has_prefix, uses_streams;
 	bool plain_header;           /* no prefix in the header but "stream" */
@@ -252,6 +254,8 @@ static void on_namespace(void *arg, const char *prefix, const char *uri)
 		buf_printf(&p->header, " xmlns%s%s='", prefix != NULL ? ":" : "", prefix != NULL ? prefix : "");
 		xml_write_text(&p->header, uri != NULL ? uri : "", uri != NULL ? strlen(uri) : 0);
 		buf_add(&p->header, "'", 1);
+		if (prefix == NULL && uri != NULL && p->default_ns == NULL)
+			p->default_ns = mem_strdup(uri);
 	}
 	if (prefix == NULL)
 		return;
@@ -340,6 +344,8 @@ void xml_parser_free(struct xml_parser *p)
 	buf_deinit(&p->raw);
 	buf_deinit(&p->header);
 	free(p->stack);
+	free(p->kept_chunk);
+	free(p->default_ns);
 	free(p);
 }
 
@@ -423,6 +429,8 @@ static void finish_chunk(struct xml_parser *p)
 		buf_add(&p->raw, bytes_from(p, p->inner_start), (size_t)(p->fed - p->inner_start));
 	}
 	p->chunk_len = 0;
+	free(p->kept_chunk);
+	p->kept_chunk = NULL;
 }
 
 static enum xml_event fail(struct xml_parser *p)
@@ -467,6 +475,24 @@ size_t xml_parser_rest(const struct xml_parser *p)
 	uint64_t rest = p->fed - p->event_end;
 
 	return rest < p->chunk_len ? (size_t)rest : p->chunk_len;
+}
+
+const char *xml_parser_rest_bytes(const struct xml_parser *p)
+{
+	return p->chunk + p->chunk_len - xml_parser_rest(p);
+}
+
+void xml_parser_keep(struct xml_parser *p)
+{
+	if (p->chunk_len == 0 || p->kept_chunk != NULL)
+		return;
+	p->kept_chunk = mem_dup(p->chunk, p->chunk_len);
+	p->chunk = p->kept_chunk;
+}
+
+const char *xml_parser_default_ns(const struct xml_parser *p)
+{
+	return p->default_ns != NULL ? p->default_ns : "";
 }
 
 const char *xml_parser_limit(const struct xml_parser *p)

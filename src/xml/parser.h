@@ -46,6 +46,12 @@ void xml_parser_push(struct xml_parser *p, const char *bytes, size_t len);
 enum xml_event xml_parser_next(struct xml_parser *p, struct xml_doc **doc);
 /* Bytes of the last push that lie behind the last event. */
 size_t xml_parser_rest(const struct xml_parser *p);
+/* Those bytes; borrowed until the next push. */
+const char *xml_parser_rest_bytes(const struct xml_parser *p);
+/* Copies what is needed of the last push, before its bytes go away with events left in it. */
+void xml_parser_keep(struct xml_parser *p);
+/* The default namespace of the header; "" when it declares none. */
+const char *xml_parser_default_ns(const struct xml_parser *p);
 /* Which limit was reached, in words for a person. */
 const char *xml_parser_limit(const struct xml_parser *p);
 

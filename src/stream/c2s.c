@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: MIT */
+/* A client's stream: life, input, timers. */
+#include "stream/c2s.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "xml/elem.h"
+#include "xmpp/ns.h"
+#include "xmpp/stanza.h"
+
+/* Shaping allows this much of a second's ration at once. */
+#define BURST_S 2
+
+struct stream_host *stream_host_new(const char *name, struct comity_jid *jid)
+{
+	struct stream_host *h = mem_new(sizeof(*h));
+
+	atomic_init(&h->refs, 1);
+	h->name = mem_strdup(name);
+	h->jid = comity_jid_ref(jid);
+	return h;
+}
+
+struct stream_host *stream_host_ref(struct stream_host *h)
+{
+	if (h != NULL)
+		atomic_fetch_add(&h->refs, 1);
+	return h;
+}
+
+void stream_host_unref(struct stream_host *h)
+{
+	if (h == NULL || atomic_fetch_sub(&h->refs, 1) != 1)
+		return;
+	tls_context_unref(h->tls);
+	comity_jid_unref(h->jid);
+	free(h->name);
+	free(h);
+}
+
+static void describe_c2s(const struct log_ctx *ctx, struct buf *out)
+{
+	const struct c2s *c = LIST_ENTRY(ctx, struct c2s, log);
+
+	buf_printf(out, "c2s");
+	if (c->conn != NULL)
+		buf_printf(out, " id=%llu peer=%s", (unsigned long long)c->conn->id, c->conn->address);
+	if (c->user != NULL)
+		buf_printf(out, " jid=%s", comity_jid_text(c->user));
+}
+
+struct c2s *c2s_ref(struct c2s *c)
+{
+	c->refs++;
+	return c;
+}
+
+void c2s_unref(struct c2s *c)
+{
+	if (c == NULL || --c->refs != 0)
+		return;
+	stream_host_unref(c->host);
+	comity_jid_unref(c->user);
+	buf_deinit(&c->carry);
+	free(c->lang);
+	free(c->bind_id);
+	free(c);
+}
+
+bool c2s_is_open(const struct c2s *c)
+{
+	return c->conn != NULL;
+}
+
+/* The connection has logged in or is gone: it no longer counts against its address. */
+static void stop_counting(struct c2s *c)
+{
+	if (c->is_counted)
+		peers_release(c->shared->peers, c->conn->address);
+	c->is_counted = false;
+}
+
+static void forget_conn(struct c2s *c, const char *reason)
+{
+	struct conn *conn = c->conn;
+
+	if (conn == NULL)
+		return;
+	stop_counting(c);
+	worker_timer_stop(conn->worker, &c->timer);
+	worker_timer_stop(conn->worker, &c->shape);
+	sasl_abandon(c);
+	c->phase = C2S_CLOSED;
+	log_info(&c->log, "closed%s%s", reason != NULL ? ": " : "", reason != NULL ? reason : "");
+	c->shared->closed(c, reason);
+	c->conn = NULL;
+	xml_parser_free(c->parser);
+	c->parser = NULL;
+	c2s_unref(c);
+}
+
+/* ---- output ---- */
+
+void c2s_send_text(struct c2s *c, const char *text)
+{
+	if (c->conn != NULL)
+		conn_write(c->conn, text, strlen(text));
+}
+
+void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, const char *to,
+               const struct comity_elem *stamps)
+{
+	if (c->conn == NULL || c->has_failed)
+		return;
+	stanza_write(conn_out(c->conn), st, from, to, stamps);
+	metrics_add(&c->conn->worker->metrics, METRIC_STANZAS_OUT, 1);
+	if (conn_touch(c->conn) == -ERR_LIMIT) {
+		log_warning(&c->log, "does not read: %zu bytes wait, closing", conn_queued(c->conn));
+		c->has_failed = true;
+		conn_abort(c->conn, "output queue over its limit");
+	}
+}
+
+void c2s_fail(struct c2s *c, enum stream_cond cond, const char *text)
+{
+	struct buf out = { 0 };
+
+	if (c->conn == NULL || c->has_failed)
+		return;
+	/* RFC 6120 4.9.1.2: the header comes first, even when the peer's was wrong. */
+	if (!c->is_header_sent)
+		c2s_write_header(c);
+	stream_error_write(&out, cond, NULL, text);
+	buf_add_str(&out, "</stream:stream>");
+	conn_write(c->conn, buf_bytes(&out), buf_size(&out));
+	buf_deinit(&out);
+	c->has_failed = true;
+	metrics_add(&c->conn->worker->metrics, METRIC_STREAM_ERRORS, 1);
+	log_info(&c->log, "stream error %s%s%s", stream_cond_name(cond), text != NULL ? ": " : "",
+	         text != NULL ? text : "");
+	conn_close(c->conn);
+}
+
+void c2s_close(struct c2s *c)
+{
+	if (c->conn == NULL || c->has_failed)
+		return;
+	c->has_failed = true;
+	if (c->is_header_sent)
+		c2s_send_text(c, "</stream:stream>");
+	conn_close(c->conn);
+}
+
+/* ---- input ---- */
+
+void c2s_restart(struct c2s *c, bool keep_rest)
+{
+	if (c->parser != NULL && keep_rest)
+		buf_add(&c->carry, xml_parser_rest_bytes(c->parser), xml_parser_rest(c->parser));
+	xml_parser_free(c->parser);
+	c->parser = xml_parser_new(c->phase == C2S_NEGOTIATING ? &c->shared->limits->before_auth :
+	                                                         &c->shared->limits->after_auth);
+	c->is_header_sent = false;
+}
+
+static void fail_xml(struct c2s *c, enum xml_event event)
+{
+	char text[128];
+
+	switch (event) {
+	case XML_EVENT_RESTRICTED:
+		c2s_fail(c, STREAM_RESTRICTED_XML, NULL);
+		break;
+	case XML_EVENT_BAD_ENCODING:
+		c2s_fail(c, STREAM_UNSUPPORTED_ENCODING, NULL);
+		break;
+	case XML_EVENT_TOO_BIG:
+		snprintf(text, sizeof(text), "too many %s", xml_parser_limit(c->parser));
+		c2s_fail(c, STREAM_POLICY_VIOLATION, text);
+		break;
+	default:
+		c2s_fail(c, STREAM_NOT_WELL_FORMED, NULL);
+		break;
+	}
+}
+
+/* RFC 6120 8.1.5: the language of the stream is that of stanzas that name none. */
+static void take_stanza(struct c2s *c, struct xml_doc **doc)
+{
+	struct comity_stanza *st;
+
+	if (c->lang != NULL && comity_elem_lang((*doc)->root) == NULL)
+		comity_elem_set_lang((*doc)->root, c->lang);
+	st = stanza_from_doc(doc);
+	metrics_add(&c->conn->worker->metrics, METRIC_STANZAS_IN, 1);
+	c->stanza_tokens--;
+	if (c->phase == C2S_BOUND)
+		c->shared->stanza(c, st);
+	else if (c->phase != C2S_NEGOTIATING || st->kind != COMITY_IQ || !c->shared->early_iq(c, st))
+		c2s_fail(c, STREAM_NOT_AUTHORIZED, "log in and bind a resource first");
+}
+
+static void on_element(struct c2s *c, struct xml_doc *doc)
+{
+	const struct comity_elem *e = doc->root;
+	bool handled = starttls_on_element(c, e) || sasl_on_element(c, e) || bind_on_element(c, e);
+
+	if (!handled && stanza_is_element(e))
+		take_stanza(c, &doc);
+	else if (!handled)
+		c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL);
+	xml_doc_free(doc);
+}
+
+static void handle_event(struct c2s *c, enum xml_event event, struct xml_doc *doc)
+{
+	switch (event) {
+	case XML_EVENT_OPEN:
+		c2s_on_open(c, doc->root);
+		xml_doc_free(doc);
+		break;
+	case XML_EVENT_ELEMENT:
+		on_element(c, doc);
+		break;
+	case XML_EVENT_CLOSE:
+		c2s_close(c);
+		break;
+	default:
+		fail_xml(c, event);
+		break;
+	}
+}
+
+/* RFC 6120 11.6: expat would call it not well-formed. */
+static bool is_utf16(const char *bytes, size_t len)
+{
+	const unsigned char *b = (const unsigned char *)bytes;
+
+	return len >= 2 && ((b[0] == 0xfe && b[1] == 0xff) || (b[0] == 0xff && b[1] == 0xfe) ||
+	                    (b[0] == '<' && b[1] == 0) || (b[0] == 0 && b[1] == '<'));
+}
+
+/* Gives the parser its next piece, of what was carried over first; false when there is none. */
+static bool push_piece(struct c2s *c, const char *bytes, size_t len, size_t *used)
+{
+	size_t n;
+
+	if (buf_size(&c->carry) != 0) {
+		n = buf_size(&c->carry) < XML_PUSH_MAX ? buf_size(&c->carry) : XML_PUSH_MAX;
+		xml_parser_push(c->parser, buf_bytes(&c->carry), n);
+		xml_parser_keep(c->parser);
+		buf_consume(&c->carry, n);
+		if (buf_size(&c->carry) == 0)
+			buf_deinit(&c->carry);
+		return true;
+	}
+	if (*used == len)
+		return false;
+	n = len - *used < XML_PUSH_MAX ? len - *used : XML_PUSH_MAX;
+	xml_parser_push(c->parser, bytes + *used, n);
+	*used += n;
+	return true;
+}
+
+/* Parses and handles until the input is used up, the stream ends, or delivery is stopped. */
+static size_t feed(struct c2s *c, const char *bytes, size_t len)
+{
+	struct tls_session *tls = c->conn->tls;
+	struct xml_doc *doc = NULL;
+	enum xml_event event;
+	size_t used = 0;
+
+	while (!c->has_failed && c->conn != NULL && !c->conn->is_stopped) {
+		event = xml_parser_next(c->parser, &doc);
+		if (event != XML_EVENT_NONE) {
+			handle_event(c, event, doc);
+			if (c->conn != NULL && c->conn->tls != tls)
+				return len;   /* what came in the clear behind <starttls/> is not looked at */
+		} else if (!push_piece(c, bytes, len, &used)) {
+			break;
+		}
+	}
+	if (c->has_failed || c->conn == NULL)
+		return len;
+	xml_parser_keep(c->parser);
+	return used;
+}
+
+/* ---- rates ---- */
+
+static void on_shape(struct worker *w, struct timer *t)
+{
+	struct c2s *c = LIST_ENTRY(t, struct c2s, shape);
+
+	(void)w;
+	if (c->conn != NULL)
+		conn_resume(c->conn);
+}
+
+static int64_t refill(int64_t tokens, uint64_t rate, uint64_t elapsed_ms)
+{
+	int64_t most = (int64_t)(rate * BURST_S);
+
+	tokens += (int64_t)(rate * elapsed_ms / 1000);
+	return tokens < most ? tokens : most;
+}
+
+/* A bound client that sends faster than allowed is read later: TCP slows it down. */
+static void shape(struct c2s *c, size_t bytes)
+{
+	const struct c2s_limits *limits = c->shared->limits;
+	uint64_t wait = 0, now;
+
+	if (c->phase != C2S_BOUND || (limits->bytes_per_s == 0 && limits->stanzas_per_s == 0))
+		return;
+	c->byte_tokens -= (int64_t)bytes;
+	if (c->byte_tokens >= 0 && c->stanza_tokens >= 0)
+		return;
+	now = c->last_in;
+	if (now - c->tokens_at >= 50) {
+		uint64_t elapsed = now - c->tokens_at < 60000 ? now - c->tokens_at : 60000;
+
+		c->byte_tokens = refill(c->byte_tokens, limits->bytes_per_s, elapsed);
+		c->stanza_tokens = refill(c->stanza_tokens, limits->stanzas_per_s, elapsed);
+		c->tokens_at = now;
+	}
+	if (limits->bytes_per_s != 0 && c->byte_tokens < 0)
+		wait = (uint64_t)-c->byte_tokens * 1000 / limits->bytes_per_s + 50;
+	if (limits->stanzas_per_s != 0 && c->stanza_tokens < 0) {
+		uint64_t longer = (uint64_t)-c->stanza_tokens * 1000 / limits->stanzas_per_s + 50;
+
+		wait = longer > wait ? longer : wait;
+	}
+	if (wait == 0)
+		return;
+	conn_stop(c->conn);
+	worker_timer_start(c->conn->worker, &c->shape, wait);
+}
+
+/* ---- timers ---- */
+
+static void probe(struct c2s *c)
+{
+	char text[160];
+
+	/* Any answer will do, even an error. */
+	snprintf(text, sizeof(text), "<iq type='get' id='probe-%llu' from='",
+	         (unsigned long long)(c->last_in & 0xffffff));
+	c2s_send_text(c, text);
+	c2s_send_text(c, c->host->name);
+	c2s_send_text(c, "'><ping xmlns='urn:xmpp:ping'/></iq>");
+	c->is_probed = true;
+}
+
+static void watch_idle(struct c2s *c, struct worker *w)
+{
+	const struct c2s_limits *limits = c->shared->limits;
+	uint64_t idle = worker_now(w) - c->last_in;
+
+	if (c->is_awake && idle < limits->parser_rest_ms) {
+		worker_timer_start(w, &c->timer, limits->parser_rest_ms - idle);
+		return;
+	}
+	if (c->is_awake) {
+		xml_parser_rest_now(c->parser);
+		c->is_awake = false;
+	}
+	if (idle < limits->idle_ms) {
+		worker_timer_start(w, &c->timer, limits->idle_ms - idle);
+	} else if (!c->is_probed) {
+		probe(c);
+		worker_timer_start(w, &c->timer, limits->probe_ms);
+	} else {
+		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "no answer to a ping");
+	}
+}
+
+static void on_timer(struct worker *w, struct timer *t)
+{
+	struct c2s *c = LIST_ENTRY(t, struct c2s, timer);
+
+	if (c->conn == NULL)
+		return;
+	if (c->phase == C2S_BOUND)
+		watch_idle(c, w);
+	else if (c->is_header_sent)
+		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "login took too long");
+	else
+		conn_abort(c->conn, "login took too long");
+}
+
+static void note_input(struct c2s *c)
+{
+	c->last_in = worker_now(c->conn->worker);
+	c->is_probed = false;
+	if (c->phase == C2S_BOUND && !c->is_awake) {
+		c->is_awake = true;
+		worker_timer_start(c->conn->worker, &c->timer, c->shared->limits->parser_rest_ms);
+	}
+}
+
+/* ---- what the connection tells ---- */
+
+static size_t on_data(struct conn *conn, void *owner, const char *bytes, size_t len)
+{
+	struct c2s *c = c2s_ref(owner);
+	size_t used;
+
+	(void)conn;
+	if (len != 0)
+		note_input(c);
+	if (!c->is_header_sent && c->host == NULL && is_utf16(bytes, len)) {
+		c2s_fail(c, STREAM_UNSUPPORTED_ENCODING, NULL);
+		used = len;
+	} else {
+		used = feed(c, bytes, len);
+		if (c->conn != NULL && !c->has_failed)
+			shape(c, used);
+	}
+	c2s_unref(c);
+	return used;
+}
+
+static void on_secured(struct conn *conn, void *owner)
+{
+	struct c2s *c = owner;
+
+	(void)conn;
+	c2s_restart(c, false);
+}
+
+static void on_closed(struct conn *conn, void *owner, const char *reason)
+{
+	(void)conn;
+	forget_conn(owner, reason);
+}
+
+static void on_moved(struct conn *conn, void *owner)
+{
+	struct c2s *c = owner;
+
+	c->log.parent = &conn->worker->log;
+	c->shared->arrived(c);
+}
+
+static const struct conn_events events = {
+	.on_data = on_data,
+	.on_secured = on_secured,
+	.on_closed = on_closed,
+	.on_moved = on_moved,
+};
+
+/* SNI decides; without it the host of the stream header, and for direct TLS the first host. */
+static struct tls_context *choose_tls(void *arg, const char *sni)
+{
+	struct c2s *c = arg;
+	struct stream_host *h;
+	struct tls_context *tls;
+
+	if (sni == NULL && c->host != NULL)
+		return tls_context_ref(c->host->tls);
+	h = c->shared->find_host(c->conn->worker, sni);
+	if (h == NULL)
+		return NULL;
+	tls = tls_context_ref(h->tls);
+	stream_host_unref(h);
+	return tls;
+}
+
+static void make_id(struct c2s *c, struct worker *w)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+	unsigned char random[sizeof(c->id) - 1];
+
+	w->env->random(w->env, random, sizeof(random));
+	for (size_t i = 0; i < sizeof(random); i++)
+		c->id[i] = letters[random[i] & 63];
+}
+
+void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *conn, bool direct_tls)
+{
+	struct c2s *c = mem_new(sizeof(*c));
+
+	c->refs = 1;
+	c->conn = conn;
+	c->shared = shared;
+	c->chooser = (struct tls_chooser){ choose_tls, c, direct_tls ? "xmpp-client" : NULL };
+	c->timer.fire = on_timer;
+	c->shape.fire = on_shape;
+	c->is_direct_tls = direct_tls;
+	c->is_counted = true;
+	log_ctx_init(&c->log, &w->log, describe_c2s);
+	make_id(c, w);
+	conn_set_owner(conn, &events, c);
+	c2s_restart(c, false);
+	c->last_in = worker_now(w);
+	worker_timer_start(w, &c->timer, shared->limits->login_ms);
+	log_debug(&c->log, "connected");
+	if (direct_tls)
+		conn_start_tls(conn, &c->chooser);
+}
+
+void c2s_move(struct c2s *c, struct worker *to)
+{
+	worker_timer_stop(c->conn->worker, &c->timer);
+	worker_timer_stop(c->conn->worker, &c->shape);
+	conn_move(c->conn, to);
+}
+
+void c2s_bound(struct c2s *c, struct comity_jid *full, void *session)
+{
+	const struct c2s_limits *limits = c->shared->limits;
+	struct worker *w = c->conn->worker;
+
+	stop_counting(c);
+	c->phase = C2S_BOUND;
+	c->session = session;
+	c->byte_tokens = (int64_t)limits->bytes_per_s * BURST_S;
+	c->stanza_tokens = (int64_t)limits->stanzas_per_s * BURST_S;
+	c->tokens_at = worker_now(w);
+	c->is_awake = true;
+	worker_timer_start(w, &c->timer, limits->parser_rest_ms);
+	comity_jid_unref(c->user);
+	c->user = comity_jid_ref(full);
+	log_info(&c->log, "bound");
+	bind_answer(c);
+	conn_resume(c->conn);
+}
