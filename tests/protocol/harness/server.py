@@ -318,7 +318,7 @@ class Prosody(Server):
 
     kind = "prosody"
     MODULES = ("roster saslauth tls disco private blocklist vcard_legacy vcard4 pep version uptime time ping "
-               "register offline limits smacks carbons presence message iq c2s posix").split()
+               "register offline lastactivity limits smacks carbons presence message iq c2s posix").split()
 
     def __init__(self, options=None, hosts=None, text="", domains=("localhost",), folder=None):
         del options, text  # they speak of Comity
