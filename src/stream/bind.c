@@ -97,6 +97,9 @@ bool bind_on_element(struct c2s *c, const struct comity_elem *e)
 	c->phase = C2S_BINDING;
 	conn_stop(c->conn);
 	resource = comity_elem_find(request, NS_BIND, "resource");
-	c->shared->bind(c, resource != NULL && *comity_elem_text(resource) != '\0' ? comity_elem_text(resource) : NULL);
+	free(c->bind_resource);
+	c->bind_resource = resource != NULL && *comity_elem_text(resource) != '\0' ?
+		mem_strdup(comity_elem_text(resource)) : NULL;
+	c->shared->bind(c);
 	return true;
 }

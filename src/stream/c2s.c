@@ -68,6 +68,7 @@ void c2s_unref(struct c2s *c)
 	buf_deinit(&c->carry);
 	free(c->lang);
 	free(c->bind_id);
+	free(c->bind_resource);
 	free(c);
 }
 
@@ -96,6 +97,7 @@ static void forget_conn(struct c2s *c, const char *reason)
 	sasl_abandon(c);
 	c->phase = C2S_CLOSED;
 	log_info(&c->log, "closed%s%s", reason != NULL ? ": " : "", reason != NULL ? reason : "");
+	list_remove(&c->link);
 	c->shared->closed(c, reason);
 	c->conn = NULL;
 	xml_parser_free(c->parser);
@@ -444,6 +446,8 @@ static void on_moved(struct conn *conn, void *owner)
 	struct c2s *c = owner;
 
 	c->log.parent = &conn->worker->log;
+	c->shared = c->shared->of_worker(conn->worker);
+	list_append(c->shared->streams, &c->link);
 	c->shared->arrived(c);
 }
 
@@ -495,6 +499,8 @@ void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *
 	c->is_counted = true;
 	log_ctx_init(&c->log, &w->log, describe_c2s);
 	make_id(c, w);
+	list_init(&c->link);
+	list_append(shared->streams, &c->link);
 	conn_set_owner(conn, &events, c);
 	c2s_restart(c, false);
 	c->last_in = worker_now(w);
@@ -508,6 +514,7 @@ void c2s_move(struct c2s *c, struct worker *to)
 {
 	worker_timer_stop(c->conn->worker, &c->timer);
 	worker_timer_stop(c->conn->worker, &c->shape);
+	list_remove(&c->link);
 	conn_move(c->conn, to);
 }
 

@@ -54,10 +54,13 @@ struct c2s_limits {
 	unsigned connections_per_address; /* that have not logged in */
 };
 
-/* What the streams of a process share; filled by the part that knows all others. All functions run on
+/* What the streams of a worker share; filled by the part that knows all others. All functions run on
  * the stream's worker. */
 struct c2s_shared {
 	const struct c2s_limits *limits;
+	struct list *streams;            /* all of the worker, through their link */
+	/* The same for another worker. */
+	const struct c2s_shared *(*of_worker)(struct worker *w);
 	struct peers *peers;
 	struct jobs *jobs;
 	/* The host for a name from the stream header or SNI, with a reference; NULL: not served. */
@@ -66,9 +69,9 @@ struct c2s_shared {
 	void (*write_features)(struct c2s *c, struct buf *out, bool after_login);
 	/* Answers with c2s_got_secrets(), later. */
 	void (*fetch_secrets)(struct c2s *c, const char *user);
-	/* A client logged in; bind its resource: answers with c2s_bound() or c2s_refuse_bind(), perhaps
-	 * on another worker. resource may be NULL: the server chooses. */
-	void (*bind)(struct c2s *c, const char *resource);
+	/* A client logged in; bind c->bind_resource: answers with c2s_bound() or c2s_refuse_bind(), perhaps
+	 * on another worker. */
+	void (*bind)(struct c2s *c);
 	/* The stream has moved to another worker in the course of bind. */
 	void (*arrived)(struct c2s *c);
 	/* A stanza from a bound client; consumes it. */
@@ -96,6 +99,7 @@ struct c2s {
 	struct tls_chooser chooser;
 	enum c2s_phase phase;
 	struct log_ctx log;
+	struct list link;                /* in shared->streams */
 	struct timer timer;              /* login limit, then idle probe and parser rest */
 	struct timer shape;              /* running while input is held back for its rate */
 	uint64_t last_in;
@@ -110,6 +114,7 @@ struct c2s {
 	bool is_direct_tls, is_header_sent, has_failed, is_counted, is_probed, is_anonymous;
 	bool is_awake;                   /* the timer watches for the parser's rest */
 	char *bind_id;                   /* of the iq that asked to bind */
+	char *bind_resource;             /* that it asked for; NULL: the server chooses */
 	void *session;                   /* of the router; set by c2s_bound */
 };
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* Accounts in memory and their sessions. */
+#ifndef ROUTER_ACCOUNT_H
+#define ROUTER_ACCOUNT_H
+
+#include "router/router.h"
+
+enum account_state {
+	ACCOUNT_LOADING,
+	ACCOUNT_ACTIVE,
+	ACCOUNT_ABSENT,    /* nobody has this address; remembered for a while */
+	ACCOUNT_REMOVED    /* deleted; on its way out of memory */
+};
+
+struct comity_account {
+	unsigned refs;
+	struct router *router;
+	struct host *host;
+	struct comity_jid *jid;
+	enum account_state state;
+	struct list sessions;
+	struct list waiting;       /* requests, until it is loaded */
+	unsigned waiting_count;
+	struct list binding;       /* streams that wait to bind */
+	void **data;               /* per module slot */
+	size_t data_count;
+	struct list idle;          /* in router->idle while refs is 0 */
+	bool is_temporary;         /* anonymous: gone with its last session */
+};
+
+struct comity_session {
+	unsigned refs;
+	uint64_t id;
+	struct comity_account *account;   /* with a reference */
+	struct comity_jid *jid;
+	struct c2s *stream;               /* with a reference; NULL once closed */
+	struct list link;                 /* in account->sessions */
+	struct comity_stanza *presence;   /* NULL: not available */
+	int64_t presence_us;
+	int priority;
+	void **data;
+	size_t data_count;
+};
+
+/* The account in memory, activated when it is not yet: then its state is ACCOUNT_LOADING. The caller
+ * gets a reference. host must be the account's. */
+struct comity_account *account_get(struct router *r, struct host *h, struct comity_jid *bare);
+/* The same only if it is in memory; borrowed. */
+struct comity_account *account_find(struct router *r, const struct comity_jid *bare);
+/* Forgets that an address was absent. */
+void account_forget_absent(struct router *r, const struct comity_jid *bare);
+/* Queues a request until the account is loaded; consumes it. */
+void account_wait(struct comity_account *a, struct comity_rq *rq);
+/* Closes all sessions with an error, tells modules, and drops it from the table. */
+void account_remove(struct comity_account *a);
+/* Loads what newly enabled modules want; called after a reconfiguration. */
+void account_extend(struct comity_account *a);
+/* Frees the idle ones beyond the budget; all with everything set. */
+void accounts_evict(struct router *r, bool everything);
+
+/* Begins to bind c->bind_resource on the home of the account. */
+void session_begin(struct c2s *c);
+/* The stream is gone: modules are told, the resource is free again. */
+void session_end(struct comity_session *s);
+struct comity_session *session_ref(struct comity_session *s);
+void session_unref(struct comity_session *s);
+/* Runs the hooks of COMITY_TO_SESSION and writes. */
+void session_deliver(struct comity_session *s, struct comity_rq *rq);
+/* Writes, after the hooks. */
+void session_write(struct comity_session *s, const struct comity_rq *rq);
+/* The stream that waits in account->binding goes on or is refused. */
+void session_bind_waiting(struct comity_account *a);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* A host on one worker: its modules and what they answer and watch. */
+#ifndef ROUTER_HOST_H
+#define ROUTER_HOST_H
+
+#include "router/router.h"
+
+struct comity_mod {
+	const struct comity_module *def;
+	struct host *host;
+	const void *conf;
+	void *data;
+	size_t slot;              /* of its data in accounts and sessions; never reused */
+	bool is_enabled;          /* in the tables */
+	bool is_loaded;           /* unload is still to be called */
+	struct settings *keep;    /* once disabled: what conf points into */
+	struct log_ctx log;
+};
+
+struct iq_row {
+	struct iq_row *next;      /* of the same namespace */
+	const struct comity_iq *iq;
+	struct comity_mod *mod;
+};
+
+struct hook_row {
+	const struct comity_hook *hook;
+	struct comity_mod *mod;
+};
+
+#define HOOK_POINTS (COMITY_TO_SESSION + 1)
+
+struct host {
+	struct router *router;
+	const struct host_settings *settings;
+	struct comity_jid *jid;
+	char *name;
+	struct comity_mod **mods;         /* by slot; those disabled by a reload stay as place holders */
+	size_t mod_count;
+	struct map iqs;                   /* namespace to the first iq_row */
+	struct hook_row *hooks[HOOK_POINTS];
+	size_t hook_count[HOOK_POINTS];
+	char **maps;                      /* names to load with an account; ends with NULL */
+	struct log_ctx log;
+};
+
+/* -ERR_* when a module refuses to load; et says which and why. */
+int host_new(struct router *r, const struct host_settings *settings, struct host **h, struct err_text *et);
+void host_free(struct host *h);
+/* Takes over changed settings: new confs, modules enabled and disabled. old are those of before.
+ * *changed: accounts have to be extended. */
+int host_update(struct host *h, const struct host_settings *settings, struct settings *old, bool *changed,
+                struct err_text *et);
+/* Switches a module off; its data stays for answers that are under way. */
+void mod_disable(struct comity_mod *m, struct settings *old);
+struct comity_mod *host_find_mod(const struct host *h, const char *name);
+
+#endif

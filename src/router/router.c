@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* The router of a worker: configuration, and what client streams ask of it. */
+#include "router/router.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "router/account.h"
+#include "router/credentials.h"
+#include "router/host.h"
+#include "router/rq.h"
+#include "xml/elem.h"
+#include "xml/writer.h"
+#include "xmpp/ns.h"
+
+#define JID_CACHE_ENTRIES 4096
+
+/* ---- what streams ask ---- */
+
+static const struct c2s_shared *shared_of(struct worker *w)
+{
+	return &router_of(w)->c2s;
+}
+
+static struct stream_host *find_stream_host(struct worker *w, const char *name)
+{
+	const struct router *r = router_of(w);
+	char prepared[JID_PART_MAX + 1];
+	struct host *h = NULL;
+
+	if (name == NULL)
+		h = r->settings->host_count != 0 ? router_find_host(r, r->settings->hosts[0].stream->name) : NULL;
+	else if (jid_prepare_domain(name, strlen(name), prepared) > 0)
+		h = router_find_host(r, prepared);
+	return h != NULL ? stream_host_ref(h->settings->stream) : NULL;
+}
+
+static void write_feature(struct comity_mod *m, const struct comity_stream_feature *f, struct buf *out)
+{
+	struct xml_doc *doc = xml_doc_new();
+
+	doc->root = xml_elem_new(&doc->arena, f->ns, f->name);
+	if (f->fill == NULL || f->fill(m, doc->root))
+		xml_write_elem(out, doc->root, NS_CLIENT);
+	xml_doc_free(doc);
+}
+
+static void write_features(struct c2s *c, struct buf *out, bool after_login)
+{
+	struct host *h = router_find_host(router_of(c->conn->worker), c->host->name);
+
+	for (size_t i = 0; h != NULL && i < h->mod_count; i++) {
+		const struct comity_stream_feature *f = h->mods[i]->def->stream_features;
+
+		for (; h->mods[i]->is_enabled && f != NULL && f->name != NULL; f++)
+			if (f->after_login == after_login)
+				write_feature(h->mods[i], f, out);
+	}
+}
+
+static void on_bind(struct c2s *c)
+{
+	struct worker *home = home_of(router_of(c->conn->worker)->server, c->user);
+
+	if (home == c->conn->worker)
+		session_begin(c);
+	else
+		c2s_move(c, home);
+}
+
+static void on_stanza(struct c2s *c, struct comity_stanza *st)
+{
+	struct comity_session *s = c->session;
+
+	if (s == NULL) {
+		comity_stanza_unref(st);
+		return;
+	}
+	session_ref(s);
+	route_from_session(s, st);
+	session_unref(s);
+}
+
+static bool on_early_iq(struct c2s *c, struct comity_stanza *st)
+{
+	struct router *r = router_of(c->conn->worker);
+	struct host *h = c->host != NULL ? router_find_host(r, c->host->name) : NULL;
+	struct comity_rq *rq;
+	int verdict;
+
+	if (h == NULL || (c->host->require_tls && !c->conn->is_secured) ||
+	    (st->type != COMITY_TYPE_GET && st->type != COMITY_TYPE_SET))
+		return false;
+	rq = rq_new(r, &st, NULL, h->jid);
+	rq->stream = c2s_ref(c);
+	rq->host = h;
+	verdict = iq_dispatch(h, rq, COMITY_TO_PREAUTH);
+	if (verdict < 0)
+		rq_refuse(rq, (enum comity_cond)-verdict, NULL);
+	else if (verdict == COMITY_PASS)
+		c2s_fail(c, STREAM_NOT_AUTHORIZED, "log in and bind a resource first");
+	comity_rq_release(rq);
+	return true;
+}
+
+static void on_closed(struct c2s *c, const char *reason)
+{
+	(void)reason;
+	if (c->session != NULL)
+		session_end(c->session);
+}
+
+void router_accept(struct worker *w, int fd, const char *address, bool direct_tls)
+{
+	struct router *r = router_of(w);
+	struct conn *conn;
+
+	if (r->settings == NULL || !peers_admit(r->server->peers, address, r->settings->limits.connections_per_address)) {
+		metrics_add(&w->metrics, METRIC_CONNECTIONS_REFUSED, 1);
+		log_debug(&w->log, "refused connection from %s: too many that have not logged in", address);
+		close(fd);
+		return;
+	}
+	conn = conn_new(w, fd, &conn_socket_io, NULL, address, r->settings->limits.out_bytes);
+	c2s_accept(w, &r->c2s, conn, direct_tls);
+}
+
+/* ---- life ---- */
+
+struct router *router_new(struct server *server, struct worker *worker)
+{
+	struct router *r = mem_new(sizeof(*r));
+
+	r->server = server;
+	r->worker = worker;
+	list_init(&r->idle);
+	list_init(&r->streams);
+	r->c2s = (struct c2s_shared){
+		.streams = &r->streams,
+		.of_worker = shared_of,
+		.peers = server->peers,
+		.jobs = server->jobs,
+		.find_host = find_stream_host,
+		.write_features = write_features,
+		.fetch_secrets = credentials_fetch,
+		.bind = on_bind,
+		.arrived = session_begin,
+		.stanza = on_stanza,
+		.early_iq = on_early_iq,
+		.closed = on_closed,
+	};
+	worker->router = r;
+	worker->jids = jid_cache_new(JID_CACHE_ENTRIES);
+	return r;
+}
+
+void router_free(struct router *r)
+{
+	if (r == NULL)
+		return;
+	accounts_evict(r, true);
+	for (size_t i = 0; i < r->host_count; i++)
+		host_free(r->host_list[i]);
+	free(r->host_list);
+	map_deinit(&r->hosts);
+	map_deinit(&r->accounts);
+	jid_cache_free(r->worker->jids);
+	r->worker->jids = NULL;
+	r->worker->router = NULL;
+	settings_unref(r->settings);
+	free(r);
+}
+
+/* ---- configuration ---- */
+
+static const struct host_settings *find_settings(const struct settings *s, const char *name)
+{
+	for (size_t i = 0; i < s->host_count; i++)
+		if (strcmp(s->hosts[i].stream->name, name) == 0)
+			return &s->hosts[i];
+	return NULL;
+}
+
+/* Streams of a host that is no longer served end; its accounts leave memory with their sessions. */
+static void end_host(struct router *r, struct host *h, struct settings *old)
+{
+	size_t pos = 0;
+
+	LIST_EACH(l, next, &r->streams) {
+		struct c2s *c = LIST_ENTRY(l, struct c2s, link);
+
+		if (c->host != NULL && strcmp(c->host->name, h->name) == 0) {
+			if (c->session != NULL)
+				session_end(c->session);
+			c2s_fail(c, STREAM_HOST_GONE, NULL);
+		}
+	}
+	map_remove(&r->hosts, h->name, strlen(h->name));
+	for (size_t i = 0; i < h->mod_count; i++)
+		mod_disable(h->mods[i], old);
+	for (struct comity_account *a; (a = map_next(&r->accounts, &pos)) != NULL;)
+		if (a->host == h)
+			a->state = a->state == ACCOUNT_LOADING ? ACCOUNT_LOADING : ACCOUNT_ABSENT;
+}
+
+static void extend_accounts(struct router *r, struct host *h)
+{
+	size_t pos = 0;
+
+	for (struct comity_account *a; (a = map_next(&r->accounts, &pos)) != NULL;)
+		if (a->host == h)
+			account_extend(a);
+}
+
+/* A removed host stays in host_list as a place holder, because accounts may still point to it. */
+static void remove_old_hosts(struct router *r, const struct settings *settings, struct settings *old)
+{
+	for (size_t i = 0; i < r->host_count; i++)
+		if (router_find_host(r, r->host_list[i]->name) == r->host_list[i] &&
+		    find_settings(settings, r->host_list[i]->name) == NULL)
+			end_host(r, r->host_list[i], old);
+}
+
+static int add_host(struct router *r, const struct host_settings *hs, struct err_text *et)
+{
+	struct host *h = NULL;
+	int rc = host_new(r, hs, &h, et);
+
+	if (rc != 0)
+		return rc;
+	r->host_list = mem_resize(r->host_list, (r->host_count + 1) * sizeof(struct host *));
+	r->host_list[r->host_count++] = h;
+	map_put(&r->hosts, h->name, strlen(h->name), h);
+	return 0;
+}
+
+int router_configure(struct router *r, struct settings *settings, struct err_text *et)
+{
+	struct settings *old = r->settings;
+	int rc = 0;
+
+	r->settings = settings_ref(settings);
+	r->c2s.limits = &settings->limits;
+	remove_old_hosts(r, settings, old);
+	for (size_t i = 0; rc == 0 && i < settings->host_count; i++) {
+		struct host *h = router_find_host(r, settings->hosts[i].stream->name);
+		bool changed = false;
+
+		if (h == NULL) {
+			rc = add_host(r, &settings->hosts[i], et);
+			continue;
+		}
+		rc = host_update(h, &settings->hosts[i], old, &changed, et);
+		if (changed)
+			extend_accounts(r, h);
+	}
+	settings_unref(old);
+	return rc;
+}
+
+void router_close_streams(struct router *r, enum stream_cond cond)
+{
+	LIST_EACH(l, next, &r->streams)
+		c2s_fail(LIST_ENTRY(l, struct c2s, link), cond, NULL);
+}

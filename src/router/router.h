@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* What the server is made of, per process and per worker, and what a configuration asks for. */
+#ifndef ROUTER_ROUTER_H
+#define ROUTER_ROUTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "comity/module.h"
+#include "net/jobs.h"
+#include "net/peers.h"
+#include "net/worker.h"
+#include "store/store.h"
+#include "stream/c2s.h"
+#include "xmpp/jid.h"
+
+struct host;
+
+/* ---- one configuration, checked and complete; immutable and shared ---- */
+
+struct module_settings {
+	const struct comity_module *def;
+	const void *conf;                /* of def->conf_size; NULL when that is 0 */
+};
+
+enum conflict_policy { CONFLICT_REPLACE, CONFLICT_REFUSE };
+
+struct host_settings {
+	struct stream_host *stream;      /* name, address, TLS, mechanisms */
+	struct module_settings *modules; /* sorted by name */
+	size_t module_count;
+	unsigned max_sessions;           /* per account */
+	enum conflict_policy conflict;
+};
+
+struct settings {
+	_Atomic unsigned refs;
+	struct c2s_limits limits;
+	struct host_settings *hosts;     /* the first is the default where a client names none */
+	size_t host_count;
+	unsigned idle_accounts;          /* kept in memory without sessions, per worker */
+	unsigned waiting_stanzas;        /* for an account that is being loaded */
+	void *conf;                      /* what owns the values; given to free_conf at the end */
+	void (*free_conf)(void *conf);
+};
+
+struct settings *settings_ref(struct settings *s);
+void settings_unref(struct settings *s);
+
+/* ---- the process ---- */
+
+struct server {
+	struct comity_env *env;
+	struct worker **workers;
+	unsigned worker_count;
+	struct store *store;
+	struct jobs *jobs;
+	struct peers *peers;
+	int64_t started_us;
+};
+
+/* The one worker where all of an account is touched (DESIGN, section 3). */
+struct worker *home_of(const struct server *server, const struct comity_jid *jid);
+
+/* ---- per worker ---- */
+
+struct router {
+	struct server *server;
+	struct worker *worker;
+	struct settings *settings;
+	struct map hosts;                /* name to struct host */
+	struct host **host_list;
+	size_t host_count;
+	struct map accounts;             /* bare address to struct comity_account */
+	struct list idle;                /* accounts nobody uses now, the longest idle first */
+	size_t idle_count;
+	struct list streams;
+	struct c2s_shared c2s;
+	uint64_t session_serial;
+	_Atomic uint64_t session_count, account_count; /* read by other threads */
+};
+
+/* Makes the router of a worker; it serves nothing until router_configure ran on the worker. */
+struct router *router_new(struct server *server, struct worker *worker);
+void router_free(struct router *r);
+static inline struct router *router_of(const struct worker *w)
+{
+	return w->router;
+}
+/* On the worker: takes over a configuration, the first or a changed one. Returns 0, or the error of a
+ * module that would not load. */
+int router_configure(struct router *r, struct settings *settings, struct err_text *et);
+/* On the worker: ends every stream with this error. */
+void router_close_streams(struct router *r, enum stream_cond cond);
+/* The host of a name served here; NULL: not ours. */
+struct host *router_find_host(const struct router *r, const char *name);
+
+/* A client connected; for listeners. direct_tls as in c2s_accept. */
+void router_accept(struct worker *w, int fd, const char *address, bool direct_tls);
+
+/* ---- routing (route.c) ---- */
+
+struct comity_rq;
+/* Sends a request on its way by its address; consumes it. */
+void route(struct comity_rq *rq);
+/* A stanza from a bound session; consumes it. */
+void route_from_session(struct comity_session *s, struct comity_stanza *st);
+/* Delivers to an account on this worker by the rules of RFC 6121 8.5, after the hooks (deliver.c);
+ * consumes the request. */
+void deliver_to_account(struct comity_account *a, struct comity_rq *rq);
+/* Runs the hooks behind rq's cursor and then what comes next. */
+void deliver_continue(struct comity_rq *rq);
+/* Offers an iq get or set to modules; the verdict of the first row that fits, COMITY_PASS for none. */
+int iq_dispatch(struct host *h, struct comity_rq *rq, unsigned to);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* The request: one stanza in flight, and answers to it. */
+#include "router/rq.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "router/account.h"
+#include "router/host.h"
+#include "xml/elem.h"
+#include "xml/writer.h"
+#include "xmpp/ns.h"
+
+struct comity_rq *rq_new(struct router *r, struct comity_stanza **st, struct comity_jid *from, struct comity_jid *to)
+{
+	struct comity_rq *rq = mem_new(sizeof(*rq));
+
+	rq->refs = 1;
+	rq->router = r;
+	rq->st = *st;
+	*st = NULL;
+	rq->from = comity_jid_ref(from);
+	rq->to = comity_jid_ref(to);
+	rq->received_us = r->server->env->wall_us(r->server->env);
+	list_init(&rq->link);
+	return rq;
+}
+
+void rq_set_session(struct comity_rq *rq, struct comity_session *s)
+{
+	session_unref(rq->session);
+	rq->session = s != NULL ? session_ref(s) : NULL;
+}
+
+void rq_set_account(struct comity_rq *rq, struct comity_account *a)
+{
+	if (a != NULL)
+		comity_account_ref(a);
+	comity_account_unref(rq->account);
+	rq->account = a;
+}
+
+void rq_detach(struct comity_rq *rq)
+{
+	rq_set_session(rq, NULL);
+	rq_set_account(rq, NULL);
+	rq->host = NULL;
+	rq->next_hook = 0;
+}
+
+struct comity_rq *comity_rq_hold(struct comity_rq *rq)
+{
+	rq->refs++;
+	return rq;
+}
+
+void comity_rq_release(struct comity_rq *rq)
+{
+	if (rq == NULL || --rq->refs != 0)
+		return;
+	rq_detach(rq);
+	c2s_unref(rq->stream);
+	comity_stanza_unref(rq->st);
+	comity_jid_unref(rq->from);
+	comity_jid_unref(rq->to);
+	xml_doc_free(rq->stamps);
+	free(rq);
+}
+
+void comity_rq_continue(struct comity_rq *rq)
+{
+	deliver_continue(rq);
+}
+
+const struct comity_stanza *comity_rq_stanza(const struct comity_rq *rq)
+{
+	return rq->st;
+}
+
+enum comity_kind comity_rq_kind(const struct comity_rq *rq)
+{
+	return rq->st->kind;
+}
+
+enum comity_type comity_rq_type(const struct comity_rq *rq)
+{
+	return rq->st->type;
+}
+
+const struct comity_elem *comity_rq_root(const struct comity_rq *rq)
+{
+	return rq->st->doc->root;
+}
+
+const struct comity_elem *comity_rq_payload(const struct comity_rq *rq)
+{
+	return comity_elem_first(rq->st->doc->root);
+}
+
+const char *comity_rq_id(const struct comity_rq *rq)
+{
+	return rq->st->id;
+}
+
+struct comity_jid *comity_rq_from(const struct comity_rq *rq)
+{
+	return rq->from;
+}
+
+struct comity_jid *comity_rq_to(const struct comity_rq *rq)
+{
+	return rq->to;
+}
+
+struct comity_session *comity_rq_session(const struct comity_rq *rq)
+{
+	return rq->session;
+}
+
+struct comity_account *comity_rq_account(const struct comity_rq *rq)
+{
+	return rq->account;
+}
+
+int64_t comity_rq_received_us(const struct comity_rq *rq)
+{
+	return rq->received_us;
+}
+
+const char *comity_rq_address(const struct comity_rq *rq)
+{
+	return rq->stream != NULL && rq->stream->conn != NULL ? rq->stream->conn->address : "";
+}
+
+struct comity_elem *comity_rq_stamp(struct comity_rq *rq, const char *ns, const char *name)
+{
+	if (rq->stamps == NULL) {
+		rq->stamps = xml_doc_new();
+		rq->stamps->root = xml_elem_new(&rq->stamps->arena, NS_CLIENT, "stamps");
+	}
+	return comity_elem_add(rq->stamps->root, ns, name);
+}
+
+char *comity_rq_to_xml(const struct comity_rq *rq, size_t *len)
+{
+	struct buf out = { 0 };
+
+	stanza_write(&out, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
+	             rq->to != NULL ? comity_jid_text(rq->to) : NULL, rq->stamps != NULL ? rq->stamps->root : NULL);
+	if (len != NULL)
+		*len = buf_size(&out);
+	return buf_take(&out);
+}
+
+/* ---- answers ---- */
+
+/* Sends an answer back the way the request came. */
+static void answer(struct comity_rq *rq, struct comity_stanza **st)
+{
+	struct comity_jid *from = rq->is_to_implied ? NULL : rq->to;
+	struct comity_rq *back;
+
+	if (rq->stream != NULL) {
+		c2s_write(rq->stream, *st, rq->host != NULL ? rq->host->name : NULL, NULL, NULL);
+		comity_stanza_unref(*st);
+		*st = NULL;
+		return;
+	}
+	if (rq->from == NULL) {
+		comity_stanza_unref(*st);
+		*st = NULL;
+		return;
+	}
+	back = rq_new(rq->router, st, from, rq->from);
+	if (rq->session != NULL) {
+		session_deliver(rq->session, back);
+		comity_rq_release(back);
+		return;
+	}
+	route(back);
+}
+
+struct comity_stanza *comity_reply_new(const struct comity_rq *rq)
+{
+	struct comity_stanza *st = comity_stanza_new(rq->st->kind, COMITY_TYPE_RESULT);
+
+	if (rq->st->id != NULL)
+		comity_stanza_set_id(st, rq->st->id);
+	return st;
+}
+
+int comity_reply_with(struct comity_rq *rq, struct comity_stanza **st)
+{
+	answer(rq, st);
+	return COMITY_DONE;
+}
+
+int comity_reply(struct comity_rq *rq)
+{
+	struct comity_stanza *st = comity_reply_new(rq);
+
+	return comity_reply_with(rq, &st);
+}
+
+int comity_reply_error_with(struct comity_rq *rq, enum comity_cond cond, const char *text, const char *ns,
+                            const char *name)
+{
+	struct comity_stanza *error;
+
+	if (!stanza_wants_error(rq->st))
+		return COMITY_DONE;
+	error = stanza_make_error(rq->st, cond, text, ns, name);
+	answer(rq, &error);
+	return COMITY_DONE;
+}
+
+int comity_reply_error(struct comity_rq *rq, enum comity_cond cond, const char *text)
+{
+	return comity_reply_error_with(rq, cond, text, NULL, NULL);
+}
+
+void rq_refuse(struct comity_rq *rq, enum comity_cond cond, const char *text)
+{
+	comity_reply_error_with(rq, cond, text, NULL, NULL);
+}

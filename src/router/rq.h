@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The request: one stanza in flight. */
+#ifndef ROUTER_RQ_H
+#define ROUTER_RQ_H
+
+#include "router/router.h"
+#include "xmpp/stanza.h"
+
+struct comity_rq {
+	unsigned refs;                   /* of one worker at a time */
+	struct router *router;
+	struct comity_stanza *st;
+	struct comity_jid *from, *to;    /* NULL: none written */
+	struct comity_session *session;  /* sender on this worker; with a reference */
+	struct comity_account *account;  /* whose handlers run; with a reference */
+	struct c2s *stream;              /* before login; with a reference */
+	struct xml_doc *stamps;          /* its root's children go behind the content; NULL: none */
+	int64_t received_us;
+	struct host *host;               /* whose hooks run */
+	enum comity_point point;
+	size_t next_hook;
+	struct mail mail;                /* on the way to another worker */
+	struct list link;                /* waiting for an account to load */
+	bool is_to_implied;              /* the sender gave no 'to' */
+};
+
+/* Consumes st; from and to are borrowed and may be NULL. */
+struct comity_rq *rq_new(struct router *r, struct comity_stanza **st, struct comity_jid *from, struct comity_jid *to);
+void rq_set_session(struct comity_rq *rq, struct comity_session *s);
+void rq_set_account(struct comity_rq *rq, struct comity_account *a);
+/* Frees what belongs to this worker, before the request goes to another. */
+void rq_detach(struct comity_rq *rq);
+/* Ends a request with an error for its sender, by the rules of RFC 6120 8.3; does not release it. */
+void rq_refuse(struct comity_rq *rq, enum comity_cond cond, const char *text);
+
+#endif

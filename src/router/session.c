@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* Sessions: binding, ending, writing. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "router/account.h"
+#include "router/host.h"
+#include "router/rq.h"
+
+/* A stream that waits for its account. */
+struct waiting_bind {
+	struct list link;
+	struct c2s *c;
+};
+
+struct comity_session *session_ref(struct comity_session *s)
+{
+	s->refs++;
+	return s;
+}
+
+void session_unref(struct comity_session *s)
+{
+	if (s == NULL || --s->refs != 0)
+		return;
+	for (size_t i = 0; i < s->data_count; i++)
+		free(s->data[i]);
+	free(s->data);
+	comity_stanza_unref(s->presence);
+	comity_jid_unref(s->jid);
+	c2s_unref(s->stream);
+	comity_account_unref(s->account);
+	free(s);
+}
+
+static void *slot_of(struct comity_session *s, const struct comity_mod *m)
+{
+	if (m->slot >= s->data_count) {
+		size_t count = s->account->host->mod_count;
+
+		s->data = mem_resize(s->data, count * sizeof(void *));
+		memset(s->data + s->data_count, 0, (count - s->data_count) * sizeof(void *));
+		s->data_count = count;
+	}
+	if (s->data[m->slot] == NULL && m->def->session_size != 0)
+		s->data[m->slot] = mem_new(m->def->session_size);
+	return s->data[m->slot];
+}
+
+void *comity_session_data(struct comity_mod *m, struct comity_session *s)
+{
+	return s != NULL ? slot_of(s, m) : NULL;
+}
+
+/* ---- binding (RFC 6120 7) ---- */
+
+static void make_resource(struct router *r, char *out)
+{
+	unsigned char random[10];
+
+	r->server->env->random(r->server->env, random, sizeof(random));
+	for (size_t i = 0; i < sizeof(random); i++)
+		snprintf(out + 2 * i, 3, "%02x", random[i]);
+}
+
+/* The full address to bind; NULL when the client's wish is no resource. */
+static struct comity_jid *wanted_address(struct comity_account *a, const struct c2s *c)
+{
+	char made[21];
+
+	if (c->bind_resource != NULL)
+		return comity_jid_with_resource(a->jid, c->bind_resource);
+	make_resource(a->router, made);
+	return comity_jid_with_resource(a->jid, made);
+}
+
+static unsigned count_sessions(const struct comity_account *a)
+{
+	unsigned n = 0;
+
+	for (const struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
+		n++;
+	return n;
+}
+
+/* Resolves a conflict by the host's policy; false when the newcomer is refused. */
+static bool make_way(struct comity_account *a, const struct comity_jid *full)
+{
+	struct comity_session *old = comity_account_find_session(a, comity_jid_resource(full));
+
+	if (old == NULL)
+		return true;
+	if (a->host->settings->conflict == CONFLICT_REFUSE)
+		return false;
+	session_ref(old);
+	if (old->stream != NULL)
+		c2s_fail(old->stream, STREAM_CONFLICT, "another client bound this resource");
+	session_end(old);
+	session_unref(old);
+	return true;
+}
+
+static void start_session(struct comity_account *a, struct c2s *c, struct comity_jid *full)
+{
+	struct comity_session *s = mem_new(sizeof(*s));
+	struct router *r = a->router;
+
+	s->refs = 1;
+	s->id = ++r->session_serial * r->server->worker_count + r->worker->id;
+	s->account = comity_account_ref(a);
+	s->jid = comity_jid_ref(full);
+	s->stream = c2s_ref(c);
+	list_init(&s->link);
+	list_append(&a->sessions, &s->link);
+	atomic_fetch_add(&r->session_count, 1);
+	metrics_add(&r->worker->metrics, METRIC_SESSIONS_BOUND, 1);
+	for (size_t i = 0; i < a->host->mod_count; i++)
+		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_bound != NULL)
+			a->host->mods[i]->def->session_bound(a->host->mods[i], s);
+	c2s_bound(c, full, s);
+}
+
+static void bind_now(struct comity_account *a, struct c2s *c)
+{
+	struct comity_jid *full = NULL;
+
+	if (!c2s_is_open(c))
+		return;
+	if (a->state != ACCOUNT_ACTIVE) {
+		c2s_fail(c, STREAM_NOT_AUTHORIZED, "the account is gone");
+		return;
+	}
+	full = wanted_address(a, c);
+	if (full == NULL)
+		c2s_refuse_bind(c, COMITY_BAD_REQUEST, "this is not a resource");
+	else if (!make_way(a, full))
+		c2s_refuse_bind(c, COMITY_CONFLICT, "the resource is in use");
+	else if (count_sessions(a) >= a->host->settings->max_sessions)
+		c2s_refuse_bind(c, COMITY_RESOURCE_CONSTRAINT, "max_sessions of this host is reached for the account");
+	else
+		start_session(a, c, full);
+	comity_jid_unref(full);
+}
+
+void session_bind_waiting(struct comity_account *a)
+{
+	struct list all;
+
+	list_init(&all);
+	list_splice(&all, &a->binding);
+	for (struct list *l; (l = list_shift(&all)) != NULL;) {
+		struct waiting_bind *w = LIST_ENTRY(l, struct waiting_bind, link);
+
+		bind_now(a, w->c);
+		c2s_unref(w->c);
+		free(w);
+	}
+}
+
+void session_begin(struct c2s *c)
+{
+	struct router *r = router_of(c->conn->worker);
+	struct host *h = router_find_host(r, c->host->name);
+	struct comity_account *a;
+
+	if (h == NULL) {
+		c2s_fail(c, STREAM_HOST_GONE, NULL);
+		return;
+	}
+	a = account_get(r, h, c->user);
+	if (c->is_anonymous)
+		a->is_temporary = true;
+	if (a->state == ACCOUNT_LOADING) {
+		struct waiting_bind *w = mem_new(sizeof(*w));
+
+		w->c = c2s_ref(c);
+		list_init(&w->link);
+		list_append(&a->binding, &w->link);
+	} else {
+		bind_now(a, c);
+	}
+	comity_account_unref(a);
+}
+
+void session_end(struct comity_session *s)
+{
+	struct comity_account *a = s->account;
+
+	if (s->stream == NULL)
+		return;
+	session_ref(s);
+	list_remove(&s->link);
+	s->stream->session = NULL;
+	c2s_unref(s->stream);
+	s->stream = NULL;
+	atomic_fetch_sub(&a->router->session_count, 1);
+	metrics_add(&a->router->worker->metrics, METRIC_SESSIONS_CLOSED, 1);
+	for (size_t i = 0; i < a->host->mod_count; i++)
+		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_closed != NULL)
+			a->host->mods[i]->def->session_closed(a->host->mods[i], s);
+	session_unref(s);
+	session_unref(s);
+}
+
+/* ---- writing ---- */
+
+void session_write(struct comity_session *s, const struct comity_rq *rq)
+{
+	if (s->stream == NULL)
+		return;
+	c2s_write(s->stream, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
+	          rq->to != NULL ? comity_jid_text(rq->to) : NULL, rq->stamps != NULL ? rq->stamps->root : NULL);
+}
+
+void session_deliver(struct comity_session *s, struct comity_rq *rq)
+{
+	struct host *h = s->account->host;
+
+	if (h->hook_count[COMITY_TO_SESSION] != 0) {
+		struct comity_session *sender = rq->session;
+		struct comity_account *account = rq->account;
+		int verdict = COMITY_PASS;
+
+		rq->session = s;
+		rq->account = s->account;
+		for (size_t i = 0; verdict == COMITY_PASS && i < h->hook_count[COMITY_TO_SESSION]; i++) {
+			const struct hook_row *row = &h->hooks[COMITY_TO_SESSION][i];
+
+			if ((row->hook->kinds & rq->st->kind) != 0)
+				verdict = row->hook->handle(row->mod, rq);
+		}
+		rq->session = sender;
+		rq->account = account;
+		if (verdict != COMITY_PASS)
+			return;
+	}
+	session_write(s, rq);
+}
+
+void comity_session_send_rq(struct comity_session *s, struct comity_rq *rq)
+{
+	session_deliver(s, rq);
+}
+
+void comity_session_send(struct comity_session *s, const struct comity_stanza *st, struct comity_jid *from,
+                         struct comity_jid *to)
+{
+	struct comity_stanza *shared = comity_stanza_ref(st);
+	struct comity_rq *rq = rq_new(s->account->router, &shared, from, to);
+
+	session_deliver(s, rq);
+	comity_rq_release(rq);
+}
+
+/* ---- what modules ask ---- */
+
+uint64_t comity_session_id(const struct comity_session *s)
+{
+	return s->id;
+}
+
+struct comity_jid *comity_session_jid(const struct comity_session *s)
+{
+	return s->jid;
+}
+
+struct comity_account *comity_session_account(const struct comity_session *s)
+{
+	return s->account;
+}
+
+bool comity_session_is_available(const struct comity_session *s)
+{
+	return s->presence != NULL;
+}
+
+int comity_session_priority(const struct comity_session *s)
+{
+	return s->priority;
+}
+
+const struct comity_stanza *comity_session_presence(const struct comity_session *s)
+{
+	return s->presence;
+}
+
+int64_t comity_session_presence_us(const struct comity_session *s)
+{
+	return s->presence_us;
+}
+
+const char *comity_session_address(const struct comity_session *s)
+{
+	return s->stream != NULL && s->stream->conn != NULL ? s->stream->conn->address : "";
+}
+
+void comity_session_set_presence(struct comity_session *s, const struct comity_stanza *st)
+{
+	struct comity_stanza *old = s->presence;
+	struct comity_account *a = s->account;
+	struct comity_env *env = a->router->server->env;
+
+	s->presence = st != NULL ? comity_stanza_ref(st) : NULL;
+	s->priority = st != NULL ? stanza_priority(st) : 0;
+	s->presence_us = env->wall_us(env);
+	session_ref(s);
+	for (size_t i = 0; i < a->host->mod_count; i++)
+		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_presence != NULL)
+			a->host->mods[i]->def->session_presence(a->host->mods[i], s, old != NULL);
+	session_unref(s);
+	comity_stanza_unref(old);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* The store as modules call it: every answer comes back with the module it is for. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "router/host.h"
+
+struct store_call {
+	struct comity_mod *mod;
+	union {
+		comity_read_cb *read;
+		comity_write_cb *write;
+		comity_entries_cb *entries;
+	} cb;
+	void *arg;
+};
+
+static struct store_call *call_new(struct comity_mod *m, void *arg)
+{
+	struct store_call *call = mem_new(sizeof(*call));
+
+	call->mod = m;
+	call->arg = arg;
+	return call;
+}
+
+static struct store *store_of(const struct comity_mod *m)
+{
+	return m->host->router->server->store;
+}
+
+static struct worker *worker_of(const struct comity_mod *m)
+{
+	return m->host->router->worker;
+}
+
+static void on_read(void *arg, const struct store_result *result)
+{
+	struct store_call *call = arg;
+
+	call->cb.read(call->mod, call->arg, result);
+	free(call);
+}
+
+static void on_write(void *arg, int status)
+{
+	struct store_call *call = arg;
+
+	if (call->cb.write != NULL)
+		call->cb.write(call->mod, call->arg, status);
+	free(call);
+}
+
+static void on_append(void *arg, int status, uint64_t id)
+{
+	(void)id;
+	on_write(arg, status);
+}
+
+static void on_entries(void *arg, const struct store_entries *entries)
+{
+	struct store_call *call = arg;
+
+	call->cb.entries(call->mod, call->arg, entries);
+	free(call);
+}
+
+static struct store_call *write_call(struct comity_mod *m, comity_write_cb *cb, void *arg)
+{
+	struct store_call *call = call_new(m, arg);
+
+	call->cb.write = cb;
+	return call;
+}
+
+void comity_map_load(struct comity_mod *m, const struct comity_jid *owner, const char *store, comity_read_cb *cb,
+                     void *arg)
+{
+	const char *const names[] = { store, NULL };
+	struct store_call *call = call_new(m, arg);
+
+	call->cb.read = cb;
+	store_map_load(store_of(m), worker_of(m), comity_jid_text(owner), names, on_read, call);
+}
+
+void comity_map_get(struct comity_mod *m, const struct comity_jid *owner, const char *store, const char *key,
+                    comity_read_cb *cb, void *arg)
+{
+	struct store_call *call = call_new(m, arg);
+
+	call->cb.read = cb;
+	store_map_get(store_of(m), worker_of(m), comity_jid_text(owner), store, key, on_read, call);
+}
+
+void comity_map_put(struct comity_mod *m, const struct comity_jid *owner, const struct store_row *rows, size_t count,
+                    comity_write_cb *cb, void *arg)
+{
+	store_map_put(store_of(m), worker_of(m), comity_jid_text(owner), rows, count, on_write, write_call(m, cb, arg));
+}
+
+void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
+                           const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg)
+{
+	store_archive_append(store_of(m), worker_of(m), comity_jid_text(owner), store, entry, max_entries, on_append,
+	                     write_call(m, cb, arg));
+}
+
+void comity_archive_query(struct comity_mod *m, const struct comity_jid *owner, const char *store,
+                          const struct store_query *query, comity_entries_cb *cb, void *arg)
+{
+	struct store_call *call = call_new(m, arg);
+
+	call->cb.entries = cb;
+	store_archive_query(store_of(m), worker_of(m), comity_jid_text(owner), store, query, on_entries, call);
+}
+
+void comity_archive_delete(struct comity_mod *m, const struct comity_jid *owner, const char *store, uint64_t from_id,
+                           uint64_t to_id, comity_write_cb *cb, void *arg)
+{
+	store_archive_delete(store_of(m), worker_of(m), comity_jid_text(owner), store, from_id, to_id, on_write,
+	                     write_call(m, cb, arg));
+}
+
+void comity_archive_trim(struct comity_mod *m, const struct comity_jid *owner, const char *store, uint64_t keep,
+                         int64_t since_us, comity_write_cb *cb, void *arg)
+{
+	store_archive_trim(store_of(m), worker_of(m), comity_jid_text(owner), store, keep, since_us, on_write,
+	                   write_call(m, cb, arg));
+}
