@@ -33,7 +33,7 @@ char *scram_password_prepare(const char *password)
 	char *copy;
 
 	if (*password == '\0' || strlen(password) > 1023 ||
-	    gnutls_utf8_password_normalize(password, (unsigned)strlen(password), &out, 0) != 0)
+	    gnutls_utf8_password_normalize((const unsigned char *)password, (unsigned)strlen(password), &out, 0) != 0)
 		return NULL;
 	copy = mem_dup(out.data, out.size);
 	mem_wipe(out.data, out.size);
