@@ -114,6 +114,8 @@ int64_t comity_rq_received_us(const struct comity_rq *rq);
 
 /* Adds an element behind the stanza's own content, to be filled by the caller. */
 struct comity_elem *comity_rq_stamp(struct comity_rq *rq, const char *ns, const char *name);
+/* The stanza with what was added to it, as a stanza of its own; the caller unrefs it. */
+struct comity_stanza *comity_rq_flatten(const struct comity_rq *rq);
 /* The whole stanza as XML, with addresses and stamps. The caller frees the result. */
 char *comity_rq_to_xml(const struct comity_rq *rq, size_t *len);
 

@@ -217,6 +217,12 @@ void conn_abort(struct conn *c, const char *reason)
 	tell_owner(c, reason);
 }
 
+void conn_break(struct conn *c)
+{
+	c->is_broken = true;
+	mark_dirty(c);
+}
+
 /* ---- in ---- */
 
 /* Gives data to the owner, and keeps what it leaves. */

@@ -89,8 +89,10 @@ void conn_resume(struct conn *c);
 void conn_pause_for(struct conn *c, struct worker *full);
 /* Flushes, then closes; the owner is told at the end of the turn. */
 void conn_close(struct conn *c);
-/* Closes without flushing. */
+/* Closes without flushing; the owner is told before the call returns. */
 void conn_abort(struct conn *c, const char *reason);
+/* Closes without flushing; the owner is told at the end of the turn. */
+void conn_break(struct conn *c);
 /* Leaves this worker at the end of the turn; on_moved follows on the other, where the owner
  * calls conn_resume when it wants data again. */
 void conn_move(struct conn *c, struct worker *to);

@@ -142,6 +142,26 @@ struct comity_elem *comity_rq_stamp(struct comity_rq *rq, const char *ns, const 
 	return comity_elem_add(rq->stamps->root, ns, name);
 }
 
+struct comity_stanza *comity_rq_flatten(const struct comity_rq *rq)
+{
+	const struct comity_elem *from = rq->st->doc->root;
+	struct comity_stanza *copy;
+	struct comity_elem *root;
+
+	if (rq->stamps == NULL)
+		return comity_stanza_ref(rq->st);
+	copy = comity_stanza_new(rq->st->kind, rq->st->type);
+	root = comity_stanza_edit(copy);
+	if (rq->st->id != NULL)
+		comity_stanza_set_id(copy, rq->st->id);
+	comity_elem_set_lang(root, comity_elem_lang(from));
+	for (const struct comity_elem *c = comity_elem_first(from); c != NULL; c = comity_elem_next(c))
+		comity_elem_add_copy(root, c);
+	for (const struct comity_elem *c = comity_elem_first(rq->stamps->root); c != NULL; c = comity_elem_next(c))
+		comity_elem_add_copy(root, c);
+	return copy;
+}
+
 char *comity_rq_to_xml(const struct comity_rq *rq, size_t *len)
 {
 	struct buf out = { 0 };

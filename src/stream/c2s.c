@@ -123,7 +123,7 @@ void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, 
 	if (conn_touch(c->conn) == -ERR_LIMIT) {
 		log_warning(&c->log, "does not read: %zu bytes wait, closing", conn_queued(c->conn));
 		c->has_failed = true;
-		conn_abort(c->conn, "output queue over its limit");
+		conn_break(c->conn);
 	}
 }
 

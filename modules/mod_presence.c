@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* Presence: broadcast, probes, directed presence (RFC 6121 4). */
+#include <comity/module.h>
+#include <comity/roster.h>
+#include <stdlib.h>
+
+struct conf {
+	int64_t max_directed;
+};
+
+/* Whom a session has shown presence to beside its subscribers (RFC 6121 4.6). */
+struct session {
+	struct comity_jid **directed;
+	size_t count;
+};
+
+/* ---- directed presence ---- */
+
+static struct comity_jid **find_directed(struct session *s, const struct comity_jid *to)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (comity_jid_equal(s->directed[i], to))
+			return &s->directed[i];
+	return NULL;
+}
+
+static void forget_directed(struct session *s, const struct comity_jid *to)
+{
+	struct comity_jid **found = find_directed(s, to);
+
+	if (found == NULL)
+		return;
+	comity_jid_unref(*found);
+	*found = s->directed[--s->count];
+}
+
+/* False when the session has reached its limit. */
+static bool note_directed(const struct conf *conf, struct session *s, struct comity_jid *to)
+{
+	if (find_directed(s, to) != NULL)
+		return true;
+	if ((int64_t)s->count >= conf->max_directed)
+		return false;
+	s->directed = realloc(s->directed, (s->count + 1) * sizeof(struct comity_jid *));
+	if (s->directed == NULL)
+		abort();
+	s->directed[s->count++] = comity_jid_ref(to);
+	return true;
+}
+
+static void clear_directed(struct session *s)
+{
+	while (s->count != 0)
+		comity_jid_unref(s->directed[--s->count]);
+	free(s->directed);
+	s->directed = NULL;
+}
+
+/* ---- contacts ---- */
+
+/* Addresses of the roster whose subscription has one of the bits; the caller frees the array. */
+static struct comity_jid **list_contacts(struct comity_mod *m, struct comity_account *a, unsigned bits, size_t *count)
+{
+	struct comity_mod *roster = NULL;
+	const struct comity_roster_api *api = comity_module_api(m, "roster", &roster);
+	const struct comity_roster_item *item;
+	struct comity_jid **list = NULL;
+	size_t pos = 0, room = 0;
+
+	*count = 0;
+	while (api != NULL && (item = api->next(roster, a, &pos)) != NULL) {
+		if ((item->subscription & bits) == 0)
+			continue;
+		if (*count == room) {
+			room = room != 0 ? room * 2 : 16;
+			list = realloc(list, room * sizeof(*list));
+			if (list == NULL)
+				abort();
+		}
+		list[(*count)++] = item->jid;
+	}
+	return list;
+}
+
+static bool is_subscriber(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact)
+{
+	struct comity_mod *roster = NULL;
+	const struct comity_roster_api *api = comity_module_api(m, "roster", &roster);
+	const struct comity_roster_item *item = api != NULL ? api->find(roster, a, comity_jid_bare(contact)) : NULL;
+
+	return item != NULL && (item->subscription & COMITY_SUB_FROM) != 0;
+}
+
+/* ---- broadcast ---- */
+
+static void send_to_contacts(struct comity_mod *m, struct comity_session *s, const struct comity_stanza *st)
+{
+	size_t count;
+	struct comity_jid **list = list_contacts(m, comity_session_account(s), COMITY_SUB_FROM, &count);
+
+	comity_send_many(m, st, comity_session_jid(s), list, count);
+	free(list);
+}
+
+/* RFC 6121 4.2.2: to all own available resources, the sender's own among them. */
+static void send_to_own(struct comity_session *from, const struct comity_stanza *st)
+{
+	struct comity_account *a = comity_session_account(from);
+	struct comity_session *next;
+
+	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = next) {
+		next = comity_session_next(s);
+		if (comity_session_is_available(s))
+			comity_session_send(s, st, comity_session_jid(from), comity_session_jid(s));
+	}
+}
+
+/* What the other own resources have said, and what contacts say when probed (RFC 6121 4.3). */
+static void learn_presence(struct comity_mod *m, struct comity_session *s)
+{
+	struct comity_account *a = comity_session_account(s);
+	struct comity_stanza *probe = comity_stanza_new(COMITY_PRESENCE, COMITY_TYPE_PROBE);
+	struct comity_jid **list;
+	size_t count;
+
+	for (struct comity_session *o = comity_account_first_session(a); o != NULL; o = comity_session_next(o))
+		if (o != s && comity_session_is_available(o))
+			comity_session_send(s, comity_session_presence(o), comity_session_jid(o), comity_session_jid(s));
+	list = list_contacts(m, a, COMITY_SUB_TO, &count);
+	comity_send_many(m, probe, comity_session_jid(s), list, count);
+	free(list);
+	comity_stanza_unref(probe);
+}
+
+static void become_available(struct comity_mod *m, struct comity_session *s, struct comity_rq *rq)
+{
+	struct comity_stanza *st = comity_rq_flatten(rq);
+	bool is_initial = !comity_session_is_available(s);
+
+	comity_session_set_presence(s, st);
+	send_to_own(s, st);
+	send_to_contacts(m, s, st);
+	if (is_initial)
+		learn_presence(m, s);
+	comity_stanza_unref(st);
+}
+
+/* RFC 6121 4.5.2: subscribers, other own resources, and whoever got directed presence. */
+static void become_unavailable(struct comity_mod *m, struct comity_session *s, const struct comity_stanza *st)
+{
+	struct session *data = comity_session_data(m, s);
+	bool was_available = comity_session_is_available(s);
+
+	comity_session_set_presence(s, NULL);
+	if (was_available) {
+		send_to_own(s, st);
+		send_to_contacts(m, s, st);
+	}
+	comity_send_many(m, st, comity_session_jid(s), data->directed, data->count);
+	clear_directed(data);
+}
+
+static void on_session_closed(struct comity_mod *m, struct comity_session *s)
+{
+	struct session *data = comity_session_data(m, s);
+	struct comity_stanza *st;
+
+	if (!comity_session_is_available(s) && data->count == 0)
+		return;
+	st = comity_stanza_new(COMITY_PRESENCE, COMITY_TYPE_UNAVAILABLE);
+	become_unavailable(m, s, st);
+	comity_stanza_unref(st);
+}
+
+/* ---- from clients ---- */
+
+static int on_directed(struct comity_mod *m, struct comity_session *s, struct comity_rq *rq)
+{
+	struct session *data = comity_session_data(m, s);
+	struct comity_jid *to = comity_rq_to(rq);
+
+	if (comity_rq_type(rq) == COMITY_TYPE_UNAVAILABLE) {
+		forget_directed(data, to);
+		return COMITY_PASS;
+	}
+	/* Subscribers hear of the end anyway, unless the session was never available to them. */
+	if (comity_session_is_available(s) && is_subscriber(m, comity_session_account(s), to))
+		return COMITY_PASS;
+	return note_directed(comity_conf(m), data, to) ? COMITY_PASS : -COMITY_RESOURCE_CONSTRAINT;
+}
+
+static int on_outgoing(struct comity_mod *m, struct comity_rq *rq)
+{
+	struct comity_session *s = comity_rq_session(rq);
+	enum comity_type type = comity_rq_type(rq);
+
+	if (type == COMITY_TYPE_PROBE)
+		return COMITY_DONE; /* RFC 6121 4.3: servers probe, not clients */
+	if (type != COMITY_TYPE_AVAILABLE && type != COMITY_TYPE_UNAVAILABLE)
+		return COMITY_PASS;
+	if (comity_rq_to(rq) != NULL)
+		return on_directed(m, s, rq);
+	if (type == COMITY_TYPE_AVAILABLE)
+		become_available(m, s, rq);
+	else
+		become_unavailable(m, s, comity_rq_stanza(rq));
+	return COMITY_DONE;
+}
+
+/* ---- from others ---- */
+
+static void answer_probe(struct comity_mod *m, struct comity_session *s, struct comity_jid *to)
+{
+	struct comity_stanza *st = comity_stanza_ref(comity_session_presence(s));
+
+	comity_send(m, &st, comity_session_jid(s), to);
+}
+
+static bool has_directed(struct comity_mod *m, struct comity_session *s, const struct comity_jid *to)
+{
+	struct session *data = comity_session_data(m, s);
+
+	return find_directed(data, to) != NULL;
+}
+
+static int on_probe(struct comity_mod *m, struct comity_rq *rq)
+{
+	struct comity_account *a = comity_rq_account(rq);
+	struct comity_jid *from = comity_rq_from(rq);
+	const char *resource = comity_jid_resource(comity_rq_to(rq));
+	bool allowed = comity_jid_equal_bare(from, comity_account_jid(a)) || is_subscriber(m, a, from), any = false;
+	struct comity_stanza *st;
+
+	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s)) {
+		if (!comity_session_is_available(s) || (!allowed && !has_directed(m, s, from)))
+			continue;
+		if (resource != NULL && s != comity_account_find_session(a, resource))
+			continue;
+		answer_probe(m, s, from);
+		any = true;
+	}
+	/* RFC 6121 4.3.2: who may not see is told so, and only that. */
+	if (!allowed && !any) {
+		st = comity_stanza_new(COMITY_PRESENCE, COMITY_TYPE_UNSUBSCRIBED);
+		comity_send(m, &st, comity_account_jid(a), comity_jid_bare(from));
+	}
+	return COMITY_DONE;
+}
+
+static int on_incoming(struct comity_mod *m, struct comity_rq *rq)
+{
+	return comity_rq_type(rq) == COMITY_TYPE_PROBE ? on_probe(m, rq) : COMITY_PASS;
+}
+
+static const struct comity_hook hooks[] = {
+	{ COMITY_OUTGOING, COMITY_DELIVER, COMITY_PRESENCE, on_outgoing },
+	{ COMITY_INCOMING, COMITY_DELIVER, COMITY_PRESENCE, on_incoming },
+	{ 0 },
+};
+
+static const struct comity_option options[] = {
+	COMITY_OPT_INT(struct conf, max_directed, "500", 0, 100000,
+	               "Most addresses that one session shows presence to beside its subscribers."),
+	{ 0 },
+};
+
+static const char *const needs[] = { "roster", NULL };
+
+COMITY_MODULE(
+	.name = "presence",
+	.summary = "Presence broadcast, probes and directed presence",
+	.needs = needs,
+	.hooks = hooks,
+	.options = options,
+	.conf_size = sizeof(struct conf),
+	.session_size = sizeof(struct session),
+	.session_closed = on_session_closed,
+);

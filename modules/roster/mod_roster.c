@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* Rosters and subscriptions (RFC 6121 2 and 3). */
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "roster.h"
+
+/* ---- get ---- */
+
+static int on_get(struct comity_mod *m, struct comity_rq *rq)
+{
+	const struct roster *r = roster_of(m, comity_rq_account(rq));
+	struct roster_session *data = comity_session_data(m, comity_rq_session(rq));
+	const char *known = comity_elem_attr(comity_rq_payload(rq), "ver");
+	struct comity_stanza *st;
+	struct comity_elem *query;
+	char version[24];
+
+	if (data != NULL)
+		data->is_interested = true;
+	snprintf(version, sizeof(version), "%llu", (unsigned long long)r->version);
+	/* RFC 6121 2.6.3: nothing new is an empty result. */
+	if (known != NULL && strcmp(known, version) == 0)
+		return comity_reply(rq);
+	st = comity_reply_new(rq);
+	query = comity_elem_add(comity_stanza_edit(st), NS_ROSTER, "query");
+	comity_elem_set(query, "ver", version);
+	for (size_t i = 0; i < r->count; i++)
+		if (r->items[i]->is_listed)
+			roster_item_write(query, r->items[i]);
+	return comity_reply_with(rq, &st);
+}
+
+/* ---- set ---- */
+
+/* A change that waits for its commit; then the client gets its result, or the old item comes back. */
+struct pending {
+	struct comity_rq *rq;
+	struct comity_account *account;
+	struct comity_jid *contact;
+	struct comity_roster_item *before;   /* NULL: there was none */
+	uint64_t version;                    /* of this change */
+};
+
+static void undo(struct comity_mod *m, struct pending *p)
+{
+	struct roster *r = roster_of(m, p->account);
+	struct comity_roster_item *item = roster_find(r, p->contact);
+
+	/* Something newer happened to the roster: that is written anew and decides. */
+	if (r->version != p->version)
+		return;
+	if (item != NULL)
+		roster_drop(r, item);
+	if (p->before != NULL) {
+		item = roster_get(r, p->contact);
+		item->subscription = p->before->subscription;
+		item->ask = p->before->ask;
+		item->asked = p->before->asked;
+		item->approved = p->before->approved;
+		item->is_listed = p->before->is_listed;
+		item->request = p->before->request;
+		p->before->request = NULL;
+		roster_item_set(item, p->before->name, p->before->groups, p->before->group_count);
+	}
+	r->version++;
+}
+
+static void on_saved(struct comity_mod *m, void *arg, int status)
+{
+	struct pending *p = arg;
+
+	if (comity_account_is_removed(p->account)) {
+		comity_reply_error(p->rq, COMITY_SERVICE_UNAVAILABLE, NULL);
+	} else if (status != 0) {
+		undo(m, p);
+		comity_log(m, COMITY_ERROR, "cannot save the roster of %s", comity_jid_text(comity_account_jid(p->account)));
+		comity_reply_error(p->rq, status == COMITY_STORE_NO_SPACE ? COMITY_RESOURCE_CONSTRAINT :
+		                                                            COMITY_INTERNAL_SERVER_ERROR,
+		                   "the roster could not be saved");
+	} else {
+		const struct comity_roster_item *item = roster_find(roster_of(m, p->account), p->contact);
+
+		comity_reply(p->rq);
+		roster_push(m, p->account, p->contact, item != NULL && item->is_listed ? item : NULL);
+		if (item == NULL && p->before != NULL)
+			roster_end_subscription(m, p->account, p->before);
+	}
+	roster_item_free(p->before);
+	comity_rq_release(p->rq);
+	comity_jid_unref(p->contact);
+	comity_account_unref(p->account);
+	free(p);
+}
+
+static int save(struct comity_mod *m, struct comity_rq *rq, struct comity_jid *contact,
+                struct comity_roster_item *before)
+{
+	struct comity_account *a = comity_rq_account(rq);
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		abort();
+	p->rq = comity_rq_hold(rq);
+	p->account = comity_account_ref(a);
+	p->contact = comity_jid_ref(contact);
+	p->before = before;
+	p->version = ++roster_of(m, a)->version;
+	roster_save(m, a, contact, on_saved, p);
+	return COMITY_LATER;
+}
+
+static int remove_item(struct comity_mod *m, struct comity_rq *rq, struct comity_jid *contact)
+{
+	struct roster *r = roster_of(m, comity_rq_account(rq));
+	struct comity_roster_item *item = roster_find(r, contact), *before;
+
+	if (item == NULL || !item->is_listed)
+		return -COMITY_ITEM_NOT_FOUND;
+	before = roster_item_copy(item);
+	roster_drop(r, item);
+	return save(m, rq, contact, before);
+}
+
+/* Reads <group/> elements; the groups point into the stanza. RFC 6121 2.3.3 says which errors. */
+static int read_groups(const struct roster_conf *conf, const struct comity_elem *e, char **groups, size_t *count)
+{
+	*count = 0;
+	for (const struct comity_elem *g = comity_elem_first(e); g != NULL; g = comity_elem_next(g)) {
+		char *name = (char *)(size_t)comity_elem_text(g);
+
+		if (!comity_elem_is(g, NS_ROSTER, "group"))
+			continue;
+		if (*name == '\0' || strlen(name) > conf->max_name)
+			return -COMITY_NOT_ACCEPTABLE;
+		for (size_t i = 0; i < *count; i++)
+			if (strcmp(groups[i], name) == 0)
+				return -COMITY_BAD_REQUEST;
+		if ((int64_t)*count >= conf->max_groups)
+			return -COMITY_NOT_ACCEPTABLE;
+		groups[(*count)++] = name;
+	}
+	return 0;
+}
+
+static int update_item(struct comity_mod *m, struct comity_rq *rq, const struct comity_elem *e,
+                       struct comity_jid *contact)
+{
+	const struct roster_conf *conf = comity_conf(m);
+	struct roster *r = roster_of(m, comity_rq_account(rq));
+	struct comity_roster_item *item = roster_find(r, contact), *before = NULL;
+	const char *name = comity_elem_attr(e, "name");
+	size_t count = 0;
+	char **groups;
+	int rc;
+
+	if (name != NULL && strlen(name) > conf->max_name)
+		return -COMITY_NOT_ACCEPTABLE;
+	if (item == NULL && (int64_t)r->count >= conf->max_items)
+		return -COMITY_RESOURCE_CONSTRAINT;
+	groups = calloc((size_t)conf->max_groups + 1, sizeof(char *));
+	if (groups == NULL)
+		abort();
+	rc = read_groups(conf, e, groups, &count);
+	if (rc == 0) {
+		if (item != NULL)
+			before = roster_item_copy(item);
+		item = roster_get(r, contact);
+		item->is_listed = true;
+		roster_item_set(item, name, groups, count);
+		rc = save(m, rq, contact, before);
+	}
+	free(groups);
+	return rc;
+}
+
+static int on_set(struct comity_mod *m, struct comity_rq *rq)
+{
+	const struct comity_elem *e = comity_elem_find(comity_rq_payload(rq), NS_ROSTER, "item");
+	const char *text = e != NULL ? comity_elem_attr(e, "jid") : NULL, *subscription;
+	struct comity_jid *contact;
+	int verdict;
+
+	/* RFC 6121 2.3.3: exactly one item. */
+	if (text == NULL || comity_elem_next(e) != NULL || comity_elem_first(comity_rq_payload(rq)) != e)
+		return -COMITY_BAD_REQUEST;
+	contact = comity_jid_parse(text);
+	if (contact == NULL)
+		return -COMITY_JID_MALFORMED;
+	subscription = comity_elem_attr(e, "subscription");
+	if (!comity_jid_is_bare(contact))
+		verdict = -COMITY_BAD_REQUEST;
+	else if (comity_jid_equal(contact, comity_account_jid(comity_rq_account(rq))))
+		verdict = -COMITY_NOT_ALLOWED;
+	else if (subscription != NULL && strcmp(subscription, "remove") == 0)
+		verdict = remove_item(m, rq, contact);
+	else
+		verdict = update_item(m, rq, e, contact);
+	comity_jid_unref(contact);
+	return verdict;
+}
+
+static int on_iq(struct comity_mod *m, struct comity_rq *rq)
+{
+	return comity_rq_type(rq) == COMITY_TYPE_GET ? on_get(m, rq) : on_set(m, rq);
+}
+
+/* RFC 6121 2.1.5: somebody else's roster. */
+static int on_foreign_iq(struct comity_mod *m, struct comity_rq *rq)
+{
+	(void)m, (void)rq;
+	return -COMITY_FORBIDDEN;
+}
+
+/* ---- the account ---- */
+
+static void on_account_load(struct comity_mod *m, struct comity_account *a, const struct store_row *rows, size_t count)
+{
+	roster_load(roster_of(m, a), rows, count);
+}
+
+static void on_account_unload(struct comity_mod *m, struct comity_account *a)
+{
+	roster_unload(roster_of(m, a));
+}
+
+/* Contacts must not keep a subscription to somebody who is gone. */
+static void on_account_removed(struct comity_mod *m, struct comity_account *a)
+{
+	const struct roster *r = roster_of(m, a);
+
+	for (size_t i = 0; i < r->count; i++)
+		roster_end_subscription(m, a, r->items[i]);
+}
+
+/* ---- for other modules ---- */
+
+static const struct comity_roster_item *api_find(struct comity_mod *roster, struct comity_account *a,
+                                                 const struct comity_jid *contact)
+{
+	return roster_find(roster_of(roster, a), contact);
+}
+
+static const struct comity_roster_item *api_next(struct comity_mod *roster, struct comity_account *a, size_t *pos)
+{
+	const struct roster *r = roster_of(roster, a);
+
+	return *pos < r->count ? r->items[(*pos)++] : NULL;
+}
+
+static const struct comity_roster_api api = { .find = api_find, .next = api_next };
+
+static const struct comity_iq iqs[] = {
+	{ COMITY_GET | COMITY_SET, COMITY_TO_SELF, NS_ROSTER, "query", NS_ROSTER, on_iq },
+	{ COMITY_GET | COMITY_SET, COMITY_TO_BARE, NS_ROSTER, "query", NULL, on_foreign_iq },
+	{ 0 },
+};
+
+static const struct comity_hook hooks[] = {
+	{ COMITY_OUTGOING, COMITY_DELIVER, COMITY_PRESENCE, roster_on_outgoing },
+	{ COMITY_INCOMING, COMITY_DELIVER, COMITY_PRESENCE, roster_on_incoming },
+	{ 0 },
+};
+
+static const struct comity_stream_feature stream_features[] = {
+	{ true, "urn:xmpp:features:rosterver", "ver", NULL },
+	{ true, "urn:xmpp:features:pre-approval", "sub", NULL },
+	{ 0 },
+};
+
+static const struct comity_option options[] = {
+	COMITY_OPT_INT(struct roster_conf, max_items, "1000", 1, 100000, "Most contacts in one roster."),
+	COMITY_OPT_INT(struct roster_conf, max_groups, "20", 1, 1000, "Most groups of one contact."),
+	COMITY_OPT_SIZE(struct roster_conf, max_name, "1023", 1, 65536, "Longest name of a contact or group."),
+	{ 0 },
+};
+
+static const char *const account_maps[] = { STORE_ROSTER, NULL };
+
+COMITY_MODULE(
+	.name = "roster",
+	.summary = "Contact lists and subscriptions",
+	.iqs = iqs,
+	.hooks = hooks,
+	.stream_features = stream_features,
+	.options = options,
+	.account_maps = account_maps,
+	.conf_size = sizeof(struct roster_conf),
+	.account_size = sizeof(struct roster),
+	.session_size = sizeof(struct roster_session),
+	.api = &api,
+	.account_load = on_account_load,
+	.account_unload = on_account_unload,
+	.account_removed = on_account_removed,
+	.session_presence = roster_on_presence,
+);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of mod_roster. */
+#ifndef MODULES_ROSTER_H
+#define MODULES_ROSTER_H
+
+#include <comity/module.h>
+#include <comity/roster.h>
+
+#define NS_ROSTER "jabber:iq:roster"
+#define STORE_ROSTER "roster"
+
+struct roster_conf {
+	int64_t max_items, max_groups;
+	uint64_t max_name;
+};
+
+/* The roster of one account, in memory while the account is. */
+struct roster {
+	struct comity_roster_item **items; /* in no order */
+	size_t count;
+	uint64_t version;                  /* grows with every change that clients see */
+};
+
+struct roster_session {
+	bool is_interested;                /* asked for the roster: gets pushes (RFC 6121 2.1.6) */
+};
+
+/* ---- items (item.c) ---- */
+
+struct roster *roster_of(struct comity_mod *m, struct comity_account *a);
+struct comity_roster_item *roster_find(const struct roster *r, const struct comity_jid *contact);
+/* The item, made when there is none; not listed and without subscription then. */
+struct comity_roster_item *roster_get(struct roster *r, struct comity_jid *contact);
+void roster_drop(struct roster *r, struct comity_roster_item *item);
+/* A copy that owns all, and its end. */
+struct comity_roster_item *roster_item_copy(const struct comity_roster_item *item);
+void roster_item_free(struct comity_roster_item *item);
+void roster_item_set(struct comity_roster_item *item, const char *name, char **groups, size_t group_count);
+/* Makes the roster from rows, and frees it. */
+void roster_load(struct roster *r, const struct store_row *rows, size_t count);
+void roster_unload(struct roster *r);
+/* Writes the item as it is now (or removes it) together with the version. cb as in comity_map_put. */
+void roster_save(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact,
+                 comity_write_cb *cb, void *arg);
+/* <item/> as clients see it. */
+void roster_item_write(struct comity_elem *query, const struct comity_roster_item *item);
+/* Pushes the item to all interested sessions; NULL item: it was removed. */
+void roster_push(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact,
+                 const struct comity_roster_item *item);
+
+/* ---- subscriptions (subscription.c) ---- */
+
+/* Hooks for presence of the subscribe family. */
+int roster_on_outgoing(struct comity_mod *m, struct comity_rq *rq);
+int roster_on_incoming(struct comity_mod *m, struct comity_rq *rq);
+/* Ends all subscription with a contact whose item is about to be removed (RFC 6121 2.5.2). */
+void roster_end_subscription(struct comity_mod *m, struct comity_account *a, const struct comity_roster_item *item);
+/* Sends the pending requests to a session that became available (RFC 6121 3.1.3). */
+void roster_on_presence(struct comity_mod *m, struct comity_session *s, bool was_available);
+
+#endif
