@@ -82,6 +82,7 @@ class FileRun:
         if seed is not None:
             random.Random(seed).shuffle(self.tests)
         self.shared = None
+        self.broken = None      # why the shared server does not start
 
     def run(self):
         for name, function, args in self.tests:
@@ -99,7 +100,13 @@ class FileRun:
             self.shared.kill()
             self.shared = None
         if self.shared is None:
-            self.shared = make_server(**getattr(self.module, "SERVER", {})).start()
+            if self.broken:
+                raise Failure(f"the shared server does not start, see the first failure ({self.broken})")
+            try:
+                self.shared = make_server(**getattr(self.module, "SERVER", {})).start()
+            except Failure as failure:
+                self.broken = str(failure).split("\n", 1)[0]
+                raise
         return self.shared
 
     def run_one(self, name, function, args):
@@ -149,6 +156,9 @@ class FileRun:
         for stream in context.streams[-4:]:
             lines.append(f"  what went over {stream.name}:\n{stream.story()}")
         if server is not None:
+            found = FileRun.guard(server.check_log)
+            if found and found != str(error):
+                lines.append(found)
             lines.append(f"  the server's log:\n{server.log_tail()}")
         return "\n".join(lines)
 
