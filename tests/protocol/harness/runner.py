@@ -122,7 +122,7 @@ class FileRun:
             server.check_log()
         except Skip as skip:
             result, text = "skipped", str(skip)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a failing test must never end the run
             result, text = "failed", self.report(error, server)
@@ -174,6 +174,7 @@ def on_alarm(_number, _frame):
 def child(path, filters, seed):
     """The process of one file: results as JSON lines on file descriptor 3."""
     signal.signal(signal.SIGALRM, on_alarm)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that terminals are closed
     out = os.fdopen(3, "w", buffering=1)
 
     def emit(**result):
@@ -193,6 +194,20 @@ class Run:
         self.lock = threading.Lock()
         self.counts = {"passed": 0, "failed": 0, "skipped": 0}
         self.failed = []
+        self.processes = set()
+        self.over = False
+
+    def stop(self):
+        """Ends all that runs, first by asking."""
+        self.over = True
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in list(self.processes):
+                with contextlib.suppress(ProcessLookupError):
+                    if number == signal.SIGTERM:
+                        process.terminate()
+                    else:
+                        os.killpg(process.pid, number)
+            time.sleep(1 if number == signal.SIGTERM and self.processes else 0)
 
     def take(self, line):
         result = json.loads(line)
@@ -212,16 +227,19 @@ class Run:
         command = [sys.executable, script, "--child", path, *self.options.filters]
         if self.options.seed is not None:
             command += ["--seed", str(self.options.seed)]
-        process = subprocess.Popen(["bash", "-c", f'exec 3>&{writer} "$@"', "bash", *command],
+        process = subprocess.Popen(["bash", "-c", f'exec 3>&{writer} {writer}>&-; exec "$@"', "bash", *command],
                                    pass_fds=[writer], stdin=subprocess.DEVNULL, start_new_session=True)
         os.close(writer)
         timer = threading.Timer(FILE_TIMEOUT, lambda: os.killpg(process.pid, signal.SIGKILL))
+        timer.daemon = True
         timer.start()
+        self.processes.add(process)
         with os.fdopen(reader) as lines:
             for line in lines:
                 self.take(line)
         code = process.wait()
         timer.cancel()
+        self.processes.discard(process)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # whatever it has left running
         if code != 0:
@@ -232,18 +250,28 @@ class Run:
         queue, started = list(files), time.monotonic()
 
         def work():
-            while True:
+            while not self.over:
                 with self.lock:
                     if not queue:
                         return
                     path = queue.pop(0)
-                self.run_file(path, script)
+                try:
+                    self.run_file(path, script)
+                except BrokenPipeError:  # nobody reads what we print
+                    self.over = True
 
         threads = [threading.Thread(target=work) for _ in range(self.options.jobs)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads) and not self.over:
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            self.over = True
+        if self.over:
+            self.stop()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 130
         if self.failed:
             print("failed: " + " ".join(sorted(self.failed)))
         skipped = f", {self.counts['skipped']} skipped" if self.counts["skipped"] else ""
