@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* What a storage engine implements: synchronous calls on a connection, used by one thread at a time. */
+#ifndef STORE_DRIVER_H
+#define STORE_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "comity/store.h"
+
+struct driver_conn;
+
+/* Where reads put what they find; all text and bytes are copied into the arena. */
+struct driver_rows {
+	struct arena *arena;
+	struct store_row *rows;
+	size_t count, room;
+};
+
+struct driver_entries {
+	struct arena *arena;
+	struct store_entry *entries;
+	size_t count, room;
+	uint64_t total;
+};
+
+void driver_add_row(struct driver_rows *rows, const char *store, const char *key, const void *value, size_t len);
+void driver_add_entry(struct driver_entries *entries, const struct store_entry *entry);
+
+/* All functions return 0 or minus an enum err. */
+struct store_driver {
+	const char *name;
+	/* Makes or checks what lies at path, and migrates it; called once before any connection. *lock is
+	 * kept until unlock. */
+	int (*prepare)(const char *path, int *lock, struct err_text *et);
+	void (*unlock)(int lock);
+	int (*connect)(const char *path, bool is_writer, struct driver_conn **c, struct err_text *et);
+	void (*disconnect)(struct driver_conn *c);
+
+	int (*begin)(struct driver_conn *c);
+	int (*commit)(struct driver_conn *c);
+	void (*rollback)(struct driver_conn *c);
+	/* A part of a transaction that can be undone alone. */
+	int (*mark)(struct driver_conn *c);
+	void (*undo)(struct driver_conn *c);
+
+	int (*map_load)(struct driver_conn *c, const char *owner, const char *name, struct driver_rows *rows);
+	int (*map_get)(struct driver_conn *c, const char *owner, const char *name, const char *key,
+	               struct driver_rows *rows);
+	int (*map_put)(struct driver_conn *c, const char *owner, const struct store_row *rows, size_t count);
+	/* -ERR_EXISTS when the owner has a row in the map. */
+	int (*map_is_free)(struct driver_conn *c, const char *owner, const char *name);
+	int (*map_owners)(struct driver_conn *c, const char *name, const char *suffix, const char *after, size_t limit,
+	                  struct driver_rows *rows);
+	int (*remove_owner)(struct driver_conn *c, const char *owner);
+	int (*append)(struct driver_conn *c, const char *owner, const char *name, const struct store_entry *entry,
+	              uint64_t *id);
+	int (*query)(struct driver_conn *c, const char *owner, const char *name, const struct store_query *query,
+	             struct driver_entries *entries);
+	int (*count)(struct driver_conn *c, const char *owner, const char *name, uint64_t *count);
+	int (*delete_range)(struct driver_conn *c, const char *owner, const char *name, uint64_t from_id, uint64_t to_id);
+	int (*trim)(struct driver_conn *c, const char *owner, const char *name, uint64_t keep, int64_t since_us);
+	int (*backup)(struct driver_conn *c, const char *path);
+};
+
+extern const struct store_driver sqlite_driver;
+
+#endif
