@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* The pre-pass before libconfuse, which miscounts lines behind comments and knows no globs: takes
+ * comments out, puts includes in place, quotes values, and remembers where each line came from. */
+#include <errno.h>
+#include <glob.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "conf/conf_internal.h"
+
+#define DEPTH_MAX 8
+#define FILE_MAX (4 * 1024 * 1024)
+
+enum token { T_END, T_WORD, T_STRING, T_PUNCTUATION };
+
+struct scanner {
+	struct conf_source *s;
+	const char *file, *at, *end;
+	unsigned line;
+	unsigned depth;
+	bool in_list;
+	enum { AT_START, AFTER_WORD, AFTER_EQUALS } state;
+};
+
+void conf_add_error(struct conf_errors *errors, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	errors->items = mem_resize(errors->items, (errors->count + 1) * sizeof(char *));
+	errors->items[errors->count++] = mem_strdup(text);
+}
+
+void conf_errors_deinit(struct conf_errors *errors)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		free(errors->items[i]);
+	free(errors->items);
+	*errors = (struct conf_errors){ 0 };
+}
+
+/* ---- output ---- */
+
+static void end_line(struct scanner *sc)
+{
+	struct conf_source *s = sc->s;
+
+	if (s->line_count == s->line_room) {
+		s->line_room = s->line_room != 0 ? s->line_room * 2 : 64;
+		s->lines = mem_resize(s->lines, s->line_room * sizeof(*s->lines));
+	}
+	s->lines[s->line_count++] = (struct conf_line){ sc->file, sc->line };
+	buf_add(&s->text, "\n", 1);
+}
+
+/* Double-quoted for libconfuse; "$" would be taken for a variable. */
+static void put_quoted(struct scanner *sc, const char *text)
+{
+	struct buf *out = &sc->s->text;
+
+	buf_add(out, " \"", 2);
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\' || *text == '$')
+			buf_add(out, "\\", 1);
+		buf_add(out, text, 1);
+	}
+	buf_add(out, "\"", 1);
+}
+
+/* ---- input ---- */
+
+static void complain(const struct scanner *sc, const char *what)
+{
+	conf_add_error(sc->s->errors, "%s:%u: %s", sc->file, sc->line, what);
+}
+
+static void skip_comment(struct scanner *sc)
+{
+	if (*sc->at == '#' || sc->at[1] == '/') {
+		while (sc->at < sc->end && *sc->at != '\n')
+			sc->at++;
+		return;
+	}
+	for (sc->at += 2; sc->at < sc->end; sc->at++) {
+		if (*sc->at == '*' && sc->at + 1 < sc->end && sc->at[1] == '/') {
+			sc->at += 2;
+			return;
+		}
+		if (*sc->at == '\n') {
+			end_line(sc);
+			sc->line++;
+		}
+	}
+	complain(sc, "this comment has no end");
+}
+
+static bool is_comment(const struct scanner *sc)
+{
+	return *sc->at == '#' || (*sc->at == '/' && sc->at + 1 < sc->end && (sc->at[1] == '/' || sc->at[1] == '*'));
+}
+
+/* White space and comments; newlines are kept. */
+static void skip_space(struct scanner *sc)
+{
+	while (sc->at < sc->end) {
+		if (is_comment(sc)) {
+			skip_comment(sc);
+		} else if (*sc->at == '\n') {
+			end_line(sc);
+			sc->line++;
+			sc->at++;
+		} else if (*sc->at == ' ' || *sc->at == '\t' || *sc->at == '\r' || *sc->at == '\0') {
+			sc->at++;
+		} else {
+			return;
+		}
+	}
+}
+
+static void read_string(struct scanner *sc, struct buf *out)
+{
+	char quote = *sc->at++;
+
+	for (; sc->at < sc->end && *sc->at != quote && *sc->at != '\n' && *sc->at != '\0'; sc->at++) {
+		if (*sc->at == '\\' && quote == '"' && sc->at + 1 < sc->end && sc->at[1] != '\n' && sc->at[1] != '\0')
+			sc->at++;
+		buf_add(out, sc->at, 1);
+	}
+	if (sc->at < sc->end && *sc->at == quote)
+		sc->at++;
+	else
+		complain(sc, "this text has no closing quote");
+}
+
+static enum token next_token(struct scanner *sc, struct buf *out)
+{
+	enum token t = T_WORD;
+
+	buf_clear(out);
+	skip_space(sc);
+	if (sc->at == sc->end)
+		return T_END;
+	if (*sc->at == '"' || *sc->at == '\'') {
+		read_string(sc, out);
+		t = T_STRING;
+	} else if (strchr("={},+()", *sc->at) != NULL) {
+		buf_add(out, sc->at++, 1);
+		t = T_PUNCTUATION;
+	} else {
+		while (sc->at < sc->end && strchr(" \t\r\n={},\"'#", *sc->at) == NULL)
+			buf_add(out, sc->at++, 1);
+	}
+	buf_add(out, "", 1);
+	return t;
+}
+
+static void scan(struct conf_source *s, const char *file, const char *text, size_t len, unsigned depth);
+
+static const char *keep_file(struct conf_source *s, const char *path)
+{
+	s->files = mem_resize(s->files, (s->file_count + 1) * sizeof(char *));
+	s->files[s->file_count] = mem_strdup(path);
+	return s->files[s->file_count++];
+}
+
+static int read_file(struct conf_source *s, const char *path, const char *place, unsigned depth)
+{
+	FILE *f = fopen(path, "re");
+	char *text;
+	size_t n;
+
+	if (f == NULL || (text = malloc(FILE_MAX)) == NULL) {
+		conf_add_error(s->errors, "%s%scannot read %s: %s", place, *place != '\0' ? ": " : "", path, strerror(errno));
+		if (f != NULL)
+			fclose(f);
+		return -ERR_IO;
+	}
+	n = fread(text, 1, FILE_MAX, f);
+	if (ferror(f))
+		conf_add_error(s->errors, "%s%scannot read %s: %s", place, *place != '\0' ? ": " : "", path, strerror(errno));
+	else
+		scan(s, keep_file(s, path), text, n, depth);
+	fclose(f);
+	free(text);
+	return 0;
+}
+
+static void include(struct scanner *sc, const char *pattern)
+{
+	char *base = mem_strdup(sc->file), *full, place[512];
+	glob_t found;
+	int rc;
+
+	snprintf(place, sizeof(place), "%s:%u", sc->file, sc->line);
+	full = *pattern == '/' ? mem_strdup(pattern) : mem_printf("%s/%s", dirname(base), pattern);
+	if (sc->s->schema->no_files) {
+		complain(sc, "include is not allowed here");
+	} else if (sc->depth >= DEPTH_MAX) {
+		complain(sc, "files include each other too deeply");
+	} else if (strpbrk(full, "*?[") == NULL) {
+		read_file(sc->s, full, place, sc->depth + 1);
+	} else {
+		rc = glob(full, 0, NULL, &found);
+		for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
+			read_file(sc->s, found.gl_pathv[i], place, sc->depth + 1);
+		if (rc == 0)
+			globfree(&found);
+	}
+	free(full);
+	free(base);
+}
+
+static void note_module(struct conf_source *s, const char *name)
+{
+	for (size_t i = 0; i < s->module_count; i++)
+		if (strcmp(s->modules[i], name) == 0)
+			return;
+	s->modules = mem_resize(s->modules, (s->module_count + 1) * sizeof(char *));
+	s->modules[s->module_count++] = mem_strdup(name);
+}
+
+static bool is_module_name(const char *name)
+{
+	return *name != '\0' && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
+}
+
+static void take_module(struct scanner *sc, struct buf *token)
+{
+	enum token t = next_token(sc, token);
+
+	if ((t != T_WORD && t != T_STRING) || !is_module_name(buf_bytes(token))) {
+		complain(sc, "expected the name of a module after \"module\"");
+		buf_printf(&sc->s->text, " module ");
+		return;
+	}
+	note_module(sc->s, buf_bytes(token));
+	buf_printf(&sc->s->text, " " CONF_MODULE_PREFIX "%s", buf_bytes(token));
+	sc->state = AFTER_WORD;
+}
+
+static void take_punctuation(struct scanner *sc, char c)
+{
+	if (c == '{' && sc->state == AFTER_EQUALS)
+		sc->in_list = true;
+	else if (c == '}')
+		sc->in_list = false;
+	buf_printf(&sc->s->text, " %c", c);
+	sc->state = c == '=' ? AFTER_EQUALS : AT_START;
+}
+
+static void take_text(struct scanner *sc, enum token t, struct buf *token)
+{
+	const char *text = buf_bytes(token);
+
+	if (sc->state == AT_START && !sc->in_list && t == T_WORD) {
+		if (strcmp(text, "include") == 0) {
+			if (next_token(sc, token) == T_PUNCTUATION || buf_size(token) == 0)
+				complain(sc, "expected a file after \"include\"");
+			else
+				include(sc, buf_bytes(token));
+		} else if (strcmp(text, "module") == 0) {
+			take_module(sc, token);
+		} else {
+			buf_printf(&sc->s->text, " %s", text);
+			sc->state = AFTER_WORD;
+		}
+		return;
+	}
+	/* A value, an item of a list or the title of a block. */
+	put_quoted(sc, text);
+	if (!sc->in_list)
+		sc->state = sc->state == AFTER_EQUALS ? AT_START : AFTER_WORD;
+}
+
+static void scan(struct conf_source *s, const char *file, const char *text, size_t len, unsigned depth)
+{
+	struct scanner sc = { .s = s, .file = file, .at = text, .end = text + len, .line = 1, .depth = depth };
+	struct buf token = { 0 };
+	enum token t;
+
+	while ((t = next_token(&sc, &token)) != T_END) {
+		if (t == T_PUNCTUATION)
+			take_punctuation(&sc, *buf_bytes(&token));
+		else
+			take_text(&sc, t, &token);
+	}
+	end_line(&sc);
+	buf_deinit(&token);
+}
+
+int conf_source_read(struct conf_source *s, const char *path)
+{
+	return read_file(s, path, "", 0);
+}
+
+void conf_source_text(struct conf_source *s, const char *name, const char *text, size_t len)
+{
+	scan(s, keep_file(s, name), text, len, 0);
+}
+
+void conf_source_deinit(struct conf_source *s)
+{
+	for (size_t i = 0; i < s->file_count; i++)
+		free(s->files[i]);
+	for (size_t i = 0; i < s->module_count; i++)
+		free(s->modules[i]);
+	free(s->files);
+	free(s->modules);
+	free(s->lines);
+	buf_deinit(&s->text);
+}
+
+void conf_source_place(const struct conf_source *s, int line, char *out, size_t room)
+{
+	size_t i = line > 0 ? (size_t)line - 1 : 0;
+
+	if (s->line_count == 0) {
+		snprintf(out, room, "%s", s->file_count != 0 ? s->files[0] : "configuration");
+		return;
+	}
+	if (i >= s->line_count)
+		i = s->line_count - 1;
+	snprintf(out, room, "%s:%u", s->lines[i].file, s->lines[i].line);
+}
