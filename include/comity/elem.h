@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#pragma GCC visibility push(default)
+
 /* Lives in the arena of its stanza, and as long as it. All text is borrowed from there. */
 struct comity_elem;
 
@@ -41,5 +43,7 @@ struct comity_elem *comity_elem_add_copy(struct comity_elem *parent, const struc
 
 /* The element as XML text, with all namespaces it needs. The caller frees the result. */
 char *comity_elem_to_xml(const struct comity_elem *e, size_t *len);
+
+#pragma GCC visibility pop
 
 #endif

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 /* Immutable and reference-counted; shared between threads. */
 struct comity_jid;
 
@@ -40,5 +42,7 @@ uint64_t comity_jid_hash(const struct comity_jid *jid);
 bool comity_jid_equal(const struct comity_jid *a, const struct comity_jid *b);
 /* Equal when the resources are ignored. */
 bool comity_jid_equal_bare(const struct comity_jid *a, const struct comity_jid *b);
+
+#pragma GCC visibility pop
 
 #endif

@@ -13,6 +13,8 @@
 #include "comity/stanza.h"
 #include "comity/store.h"
 
+#pragma GCC visibility push(default)
+
 #define COMITY_MODULE_ABI 1u
 
 /* A module at work for one host on one worker; owns its data there. So no two threads ever meet in
@@ -203,4 +205,6 @@ int64_t comity_started_us(const struct comity_mod *m);
 
 void comity_log(const struct comity_mod *m, enum comity_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+#pragma GCC visibility pop
+
 #endif

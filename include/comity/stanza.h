@@ -10,6 +10,8 @@
 #include "comity/elem.h"
 #include "comity/jid.h"
 
+#pragma GCC visibility push(default)
+
 struct comity_account;
 struct comity_mod;
 struct comity_session;
@@ -149,5 +151,7 @@ void comity_send(struct comity_mod *m, struct comity_stanza **st, struct comity_
 /* Routes one stanza to many, sharing it. */
 void comity_send_many(struct comity_mod *m, const struct comity_stanza *st, struct comity_jid *from,
                       struct comity_jid *const *to, size_t count);
+
+#pragma GCC visibility pop
 
 #endif

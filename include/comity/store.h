@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 struct comity_jid;
 struct comity_mod;
 
@@ -82,5 +84,7 @@ void comity_archive_delete(struct comity_mod *m, const struct comity_jid *owner,
                            uint64_t to_id, comity_write_cb *cb, void *arg);
 void comity_archive_trim(struct comity_mod *m, const struct comity_jid *owner, const char *store, uint64_t keep,
                          int64_t since_us, comity_write_cb *cb, void *arg);
+
+#pragma GCC visibility pop
 
 #endif

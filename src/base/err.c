@@ -44,16 +44,19 @@ void err_text_set(struct err_text *t, const char *fmt, ...)
 
 void err_text_prefix(struct err_text *t, const char *fmt, ...)
 {
-	struct err_text head;
-	size_t used;
+	struct err_text old;
+	size_t used, room;
 	va_list ap;
 
 	if (t == NULL)
 		return;
+	old = *t;
 	va_start(ap, fmt);
-	vsnprintf(head.text, sizeof(head.text), fmt, ap);
+	vsnprintf(t->text, sizeof(t->text), fmt, ap);
 	va_end(ap);
-	used = strlen(head.text);
-	snprintf(head.text + used, sizeof(head.text) - used, ": %s", t->text);
-	*t = head;
+	used = strlen(t->text);
+	room = sizeof(t->text) - used - 1;
+	strncat(t->text, ": ", room);
+	room = room > 2 ? room - 2 : 0;
+	strncat(t->text, old.text, room);
 }

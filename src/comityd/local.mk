@@ -1,1 +1,12 @@
 # Files of src/comityd.
+sbin_PROGRAMS += src/comityd/comityd
+src_comityd_comityd_SOURCES = src/comityd/assemble.c src/comityd/assemble.h src/comityd/commands.c \
+	src/comityd/control.c src/comityd/crew.c src/comityd/daemon.h src/comityd/logger.c src/comityd/logger.h \
+	src/comityd/main.c src/comityd/options.c src/comityd/options.h src/comityd/privileges.c src/comityd/reload.c
+src_comityd_comityd_CPPFLAGS = $(AM_CPPFLAGS) -DPACKAGE_VERSION=\"$(PACKAGE_VERSION)\" \
+	-DCOMITY_STATE_DIR=\"$(localstatedir)/lib/comity\" -DCOMITY_CONF_DIR=\"$(sysconfdir)/comity\" \
+	-DCOMITY_MODULE_DIR=\"$(pkglibdir)\"
+# Modules call functions of the library that the daemon itself may not: all of it goes in.
+src_comityd_comityd_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
+src_comityd_comityd_LDADD = $(libcomity_a_OBJECTS) $(COMITY_LIBS)
+src_comityd_comityd_DEPENDENCIES = $(libcomity_a_OBJECTS)

@@ -472,6 +472,27 @@ int conf_load_text(const char *name, const char *text, size_t len, const struct 
 	return load(&l, conf);
 }
 
+char *conf_peek(const char *path, const char *option)
+{
+	static const struct conf_section nothing = { .name = "" };
+	static const struct conf_schema schema = { .root = &nothing };
+	struct conf_errors errors = { 0 };
+	struct conf_source source = { .schema = &schema, .errors = &errors };
+	char *wanted = mem_printf(" %s = \"", option), *value = NULL;
+	const char *at, *end;
+
+	conf_source_read(&source, path);
+	buf_add(&source.text, "", 1);
+	at = strstr(buf_bytes(&source.text), wanted);
+	end = at != NULL ? strchr(at + strlen(wanted), '"') : NULL;
+	if (end != NULL)
+		value = mem_dup(at + strlen(wanted), (size_t)(end - at) - strlen(wanted));
+	conf_source_deinit(&source);
+	conf_errors_deinit(&errors);
+	free(wanted);
+	return value;
+}
+
 struct conf *conf_ref(struct conf *conf)
 {
 	atomic_fetch_add(&conf->refs, 1);

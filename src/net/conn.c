@@ -62,6 +62,8 @@ struct conn *conn_new(struct worker *w, int fd, const struct conn_io *io, void *
 	memcpy(c->address, address, len);
 	list_init(&c->dirty);
 	list_init(&c->paused);
+	list_init(&c->all);
+	list_append(&w->conns, &c->all);
 	c->linger.fire = on_linger;
 	log_ctx_init(&c->log, &w->log, describe_conn);
 	metrics_add(&w->metrics, METRIC_CONNECTIONS_OPENED, 1);
@@ -171,6 +173,7 @@ static void destroy(struct conn *c)
 	tell_owner(c, "connection lost");
 	list_remove(&c->dirty);
 	list_remove(&c->paused);
+	list_remove(&c->all);
 	worker_timer_stop(c->worker, &c->linger);
 	metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_CLOSED, 1);
 	c->io->close(c);
@@ -421,6 +424,7 @@ static void arrive(struct worker *w, struct mail *mail)
 
 	free(mail);
 	c->worker = w;
+	list_append(&w->conns, &c->all);
 	c->log.parent = &w->log;
 	c->moving_to = NULL;
 	if (conn_queued(c) != 0 || c->is_closing || c->is_broken)
@@ -441,6 +445,7 @@ static void depart(struct conn *c)
 
 	list_remove(&c->dirty);
 	list_remove(&c->paused);
+	list_remove(&c->all);
 	worker_timer_stop(c->worker, &c->linger);
 	c->io->watch(c, false, false);
 	c->watches_write = false;
@@ -468,6 +473,12 @@ static void settle(struct conn *c)
 	}
 	if (c->moving_to != NULL)
 		depart(c);
+}
+
+void worker_break_conns(struct worker *w)
+{
+	LIST_EACH(l, next, &w->conns)
+		conn_break(LIST_ENTRY(l, struct conn, all));
 }
 
 bool worker_flush_dirty(struct worker *w)

@@ -55,6 +55,7 @@ struct conn {
 	struct tls_session *tls;
 	struct log_ctx log;
 	struct list dirty;           /* in worker->dirty while something is to be done at the end of the turn */
+	struct list all;             /* in worker->conns */
 	struct list paused;          /* in worker->paused while it waits for a mailbox */
 	struct timer linger;
 	struct buf out;              /* plain text to encrypt and send */

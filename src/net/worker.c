@@ -28,6 +28,7 @@ void worker_init(struct worker *w, unsigned id, struct comity_env *env, struct w
 	w->log.log = env->log;
 	list_init(&w->dirty);
 	list_init(&w->paused);
+	list_init(&w->conns);
 }
 
 void worker_deinit(struct worker *w)

@@ -50,6 +50,7 @@ struct worker {
 	size_t timers, timers_cap;
 	struct list dirty;               /* connections with bytes to flush at the end of the turn */
 	struct list paused;              /* connections that wait for a mailbox to drain */
+	struct list conns;               /* all connections of the worker */
 	uint64_t conn_serial;            /* of connections made here */
 	struct jid_cache *jids;
 	void *router;                    /* what the router keeps per worker */
@@ -81,9 +82,12 @@ bool worker_turn(struct worker *w);
 /* Milliseconds until the next timer; UINT64_MAX when there is none. */
 uint64_t worker_next_due(const struct worker *w);
 
+/* On the worker: drops every connection without flushing. */
+void worker_break_conns(struct worker *w);
+
 /* The real loop: a thread with libuv. */
 int worker_start(struct worker *w, struct err_text *et);
-/* Asks the thread to end once nothing is open, and waits for it. */
+/* Ends the thread and waits for it; connections must be gone (worker_break_conns). */
 void worker_stop(struct worker *w);
 
 #endif

@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: MIT */
+/* What comityctl can ask for. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "comityd/daemon.h"
+#include "router/account.h"
+#include "router/credentials.h"
+#include "router/host.h"
+
+#define WAIT_S 20
+#define BACKUP_WAIT_S 600
+#define OWNERS_MAX 100000
+
+/* A command at work. */
+struct command {
+	struct daemon *d;
+	const char *args[4];
+	size_t count;
+	const char *input;     /* NULL: none */
+	json_t *rows;
+};
+
+typedef json_t *command_fn(struct command *c);
+
+static json_t *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static json_t *fail(const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "code", 1);
+}
+
+static json_t *say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static json_t *say(const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return json_pack("{s:b, s:s}", "ok", 1, "text", text);
+}
+
+/* The answer with rows; columns are words with spaces between. */
+static json_t *table(struct command *c, const char *columns)
+{
+	json_t *names = json_array();
+	char *copy = mem_strdup(columns), *save = NULL;
+
+	for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save))
+		json_array_append_new(names, json_string(word));
+	free(copy);
+	return json_pack("{s:b, s:o, s:O}", "ok", 1, "columns", names, "rows", c->rows);
+}
+
+static struct worker *first_worker(const struct command *c)
+{
+	return c->d->server.workers[0];
+}
+
+/* ---- users ---- */
+
+/* A bare address of a host that is served; NULL with the answer to give. */
+static struct comity_jid *parse_user(struct command *c, const char *text, json_t **error)
+{
+	struct comity_jid *jid = comity_jid_parse(text);
+
+	if (jid == NULL || !comity_jid_has_local(jid) || !comity_jid_is_bare(jid)) {
+		*error = fail("\"%s\" is not an address such as juliet@example.org", text);
+	} else {
+		for (size_t i = 0; i < c->d->settings->host_count; i++)
+			if (strcmp(c->d->settings->hosts[i].stream->name, comity_jid_domain(jid)) == 0)
+				return jid;
+		*error = fail("the host \"%s\" is not served here", comity_jid_domain(jid));
+	}
+	comity_jid_unref(jid);
+	return NULL;
+}
+
+enum change { CHANGE_ADD, CHANGE_PASSWORD, CHANGE_REMOVE };
+
+/* Lives until its answer came, which may be after the command gave up. */
+struct user_change {
+	struct waiter *waiter;
+	enum change change;
+	struct comity_jid *jid;
+	char *password;
+	_Atomic int status;
+	_Atomic int refs;
+};
+
+static void user_change_unref(struct user_change *u)
+{
+	if (atomic_fetch_sub(&u->refs, 1) != 1)
+		return;
+	comity_jid_unref(u->jid);
+	scram_password_free(u->password);
+	free(u);
+}
+
+static void on_user_changed(void *arg, int status)
+{
+	struct user_change *u = arg;
+
+	atomic_store(&u->status, status);
+	waiter_done(u->waiter);
+	user_change_unref(u);
+}
+
+static void start_user_change(struct worker *w, struct waiter *waiter)
+{
+	struct user_change *u = waiter_arg(waiter);
+
+	u->waiter = waiter;
+	if (u->change == CHANGE_ADD)
+		account_create(router_of(w), u->jid, u->password, on_user_changed, u);
+	else if (u->change == CHANGE_PASSWORD)
+		account_set_password(router_of(w), u->jid, u->password, on_user_changed, u);
+	else
+		account_delete(router_of(w), u->jid, on_user_changed, u);
+}
+
+static json_t *explain_change(const struct user_change *u, int status, const char *done)
+{
+	const char *jid = comity_jid_text(u->jid);
+
+	switch (status) {
+	case 0:
+		return say("%s %s", done, jid);
+	case -ERR_EXISTS:
+		return fail("the user %s exists already", jid);
+	case -ERR_NOT_FOUND:
+		return fail("there is no user %s", jid);
+	case -ERR_INVALID:
+		return fail("this password cannot be used: it is empty or has characters that RFC 8265 does not allow");
+	case -ERR_NO_SPACE:
+		return fail("the disk is full");
+	default:
+		return fail("the store failed: %s", err_name(status));
+	}
+}
+
+static json_t *change_user(struct command *c, enum change change, const char *done)
+{
+	json_t *error = NULL;
+	struct comity_jid *jid = parse_user(c, c->args[0], &error);
+	struct user_change *u;
+
+	if (jid == NULL)
+		return error;
+	if (change != CHANGE_REMOVE && c->input == NULL) {
+		comity_jid_unref(jid);
+		return fail("the password is missing");
+	}
+	u = mem_new(sizeof(*u));
+	u->change = change;
+	u->jid = jid;
+	u->password = c->input != NULL ? mem_strdup(c->input) : NULL;
+	atomic_init(&u->refs, 2);
+	if (crew_await(c->d, first_worker(c), start_user_change, u, WAIT_S))
+		error = explain_change(u, atomic_load(&u->status), done);
+	else
+		error = fail("the store did not answer within %d seconds", WAIT_S);
+	user_change_unref(u);
+	return error;
+}
+
+static json_t *user_add(struct command *c)
+{
+	return change_user(c, CHANGE_ADD, "added");
+}
+
+static json_t *user_password(struct command *c)
+{
+	return change_user(c, CHANGE_PASSWORD, "changed the password of");
+}
+
+static json_t *user_remove(struct command *c)
+{
+	return change_user(c, CHANGE_REMOVE, "removed");
+}
+
+/* A read of the store whose rows become rows of the answer. */
+struct store_read {
+	struct waiter *waiter;
+	struct store *store;
+	bool is_owners;
+	char *text;             /* suffix of owners, or the owner */
+	json_t *rows;
+	_Atomic int status, refs;
+};
+
+static void store_read_unref(struct store_read *r)
+{
+	if (atomic_fetch_sub(&r->refs, 1) != 1)
+		return;
+	json_decref(r->rows);
+	free(r->text);
+	free(r);
+}
+
+static void on_store_read(void *arg, const struct store_result *result)
+{
+	struct store_read *r = arg;
+
+	for (size_t i = 0; i < result->count; i++)
+		json_array_append_new(r->rows, json_pack("[s, s%]", result->rows[i].key, (const char *)result->rows[i].value,
+		                                         result->rows[i].len));
+	atomic_store(&r->status, result->status);
+	waiter_done(r->waiter);
+	store_read_unref(r);
+}
+
+static void start_store_read(struct worker *w, struct waiter *waiter)
+{
+	static const char *const maps[] = { "account", NULL };
+	struct store_read *r = waiter_arg(waiter);
+
+	r->waiter = waiter;
+	if (r->is_owners)
+		store_map_owners(r->store, w, "account", r->text, "", OWNERS_MAX, on_store_read, r);
+	else
+		store_map_load(r->store, w, r->text, maps, on_store_read, r);
+}
+
+/* The rows read, or NULL; the caller decrefs. */
+static json_t *read_store(struct command *c, bool is_owners, const char *text)
+{
+	struct store_read *r = mem_new(sizeof(*r));
+	json_t *rows = NULL;
+
+	r->store = c->d->server.store;
+	r->is_owners = is_owners;
+	r->text = mem_strdup(text);
+	r->rows = json_array();
+	atomic_init(&r->refs, 2);
+	if (crew_await(c->d, first_worker(c), start_store_read, r, WAIT_S) && atomic_load(&r->status) == 0)
+		rows = json_incref(r->rows);
+	store_read_unref(r);
+	return rows;
+}
+
+static json_t *user_list(struct command *c)
+{
+	for (size_t i = 0; i < c->d->settings->host_count; i++) {
+		const char *host = c->d->settings->hosts[i].stream->name;
+		char *suffix = mem_printf("@%s", host);
+		json_t *found, *row;
+		size_t at;
+
+		if (c->count != 0 && strcmp(c->args[0], host) != 0) {
+			free(suffix);
+			continue;
+		}
+		found = read_store(c, true, suffix);
+		free(suffix);
+		if (found == NULL)
+			return fail("the store could not be read");
+		json_array_foreach(found, at, row)
+			json_array_append_new(c->rows, json_pack("[O]", json_array_get(row, 0)));
+		json_decref(found);
+	}
+	return table(c, "jid");
+}
+
+/* ---- sessions ---- */
+
+struct session_list {
+	json_t *rows;
+	const struct comity_jid *only;   /* bare; NULL: all */
+	int64_t now_us;
+};
+
+static void list_account(struct session_list *list, struct comity_account *a)
+{
+	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s)) {
+		const struct conn *conn = s->stream->conn;
+
+		json_array_append_new(list->rows, json_pack("[s, s, s, s]", comity_jid_text(s->jid), comity_session_address(s),
+		                                            s->presence != NULL ? "available" : "connected",
+		                                            conn != NULL && conn->is_secured ? tls_session_version(conn->tls) :
+		                                                                               "none"));
+		if (s->presence != NULL)
+			json_array_append_new(json_array_get(list->rows, json_array_size(list->rows) - 1),
+			                      json_integer(s->priority));
+		else
+			json_array_append_new(json_array_get(list->rows, json_array_size(list->rows) - 1), json_null());
+	}
+}
+
+static void run_session_list(struct worker *w, void *arg)
+{
+	struct session_list *list = arg;
+	size_t pos = 0;
+
+	for (struct comity_account *a; (a = map_next(&router_of(w)->accounts, &pos)) != NULL;)
+		if (list->only == NULL || comity_jid_equal(a->jid, list->only))
+			list_account(list, a);
+}
+
+static json_t *session_list(struct command *c)
+{
+	struct session_list list = { .rows = c->rows };
+	struct comity_jid *jid = NULL;
+	json_t *error = NULL;
+
+	if (c->count != 0) {
+		jid = parse_user(c, c->args[0], &error);
+		if (jid == NULL)
+			return error;
+		list.only = jid;
+	}
+	for (unsigned i = 0; i < c->d->server.worker_count; i++)
+		crew_call(c->d, c->d->server.workers[i], run_session_list, &list);
+	comity_jid_unref(jid);
+	return table(c, "jid address state tls priority");
+}
+
+static json_t *user_show(struct command *c)
+{
+	json_t *error = NULL, *found, *row;
+	struct comity_jid *jid = parse_user(c, c->args[0], &error);
+	struct session_list list = { .rows = json_array(), .only = jid };
+	char created[32] = "unknown", mechanisms[64] = "";
+	size_t at;
+
+	if (jid == NULL) {
+		json_decref(list.rows);
+		return error;
+	}
+	found = read_store(c, false, comity_jid_text(jid));
+	json_array_foreach(found, at, row) {
+		const char *key = json_string_value(json_array_get(row, 0)), *value = json_string_value(json_array_get(row, 1));
+
+		if (strcmp(key, "created") == 0)
+			comity_format_time(strtoll(value, NULL, 10) * 1000000, created);
+		else if (strncmp(key, "SCRAM-", 6) == 0 && strlen(mechanisms) + strlen(key) + 2 < sizeof(mechanisms))
+			strcat(strcat(mechanisms, *mechanisms != '\0' ? " " : ""), key);
+	}
+	if (found == NULL || json_array_size(found) == 0) {
+		error = found == NULL ? fail("the store could not be read") : fail("there is no user %s", comity_jid_text(jid));
+	} else {
+		crew_call(c->d, home_of(&c->d->server, jid), run_session_list, &list);
+		json_array_append_new(c->rows, json_pack("[s, s, s, i]", comity_jid_text(jid), created, mechanisms,
+		                                         (int)json_array_size(list.rows)));
+		error = table(c, "jid created keys sessions");
+	}
+	json_decref(found);
+	json_decref(list.rows);
+	comity_jid_unref(jid);
+	return error;
+}
+
+struct kick {
+	const struct comity_jid *full;
+	bool found;
+};
+
+static void run_kick(struct worker *w, void *arg)
+{
+	struct kick *k = arg;
+	struct comity_account *a = account_find(router_of(w), comity_jid_bare(k->full));
+	struct comity_session *s = a != NULL ? comity_account_find_session(a, comity_jid_resource(k->full)) : NULL;
+
+	if (s == NULL || s->stream == NULL)
+		return;
+	k->found = true;
+	c2s_fail(s->stream, STREAM_POLICY_VIOLATION, "closed by the administrator");
+}
+
+static json_t *session_kick(struct command *c)
+{
+	struct comity_jid *jid = comity_jid_parse(c->args[0]);
+	struct kick k = { .full = jid };
+	json_t *answer;
+
+	if (jid == NULL || comity_jid_is_bare(jid)) {
+		comity_jid_unref(jid);
+		return fail("\"%s\" is not a full address such as juliet@example.org/phone", c->args[0]);
+	}
+	crew_call(c->d, home_of(&c->d->server, jid), run_kick, &k);
+	answer = k.found ? say("closed %s", comity_jid_text(jid)) : fail("there is no session %s", comity_jid_text(jid));
+	comity_jid_unref(jid);
+	return answer;
+}
+
+/* ---- hosts, modules, figures ---- */
+
+static json_t *host_list(struct command *c)
+{
+	int64_t now = c->d->env.wall_us(&c->d->env);
+
+	for (size_t i = 0; i < c->d->settings->host_count; i++) {
+		const struct host_settings *h = &c->d->settings->hosts[i];
+
+		json_array_append_new(c->rows, json_pack("[s, i, i]", h->stream->name, (int)h->module_count,
+		                                         h->stream->tls != NULL ? tls_context_days_left(h->stream->tls, now) : 0));
+	}
+	return table(c, "host modules certificate_days_left");
+}
+
+static json_t *module_list(struct command *c)
+{
+	for (size_t i = 0; i < c->d->settings->host_count; i++) {
+		const struct host_settings *h = &c->d->settings->hosts[i];
+
+		if (c->count != 0 && strcmp(c->args[0], h->stream->name) != 0)
+			continue;
+		for (size_t m = 0; m < h->module_count; m++)
+			json_array_append_new(c->rows, json_pack("[s, s, s]", h->stream->name, h->modules[m].def->name,
+			                                         h->modules[m].def->summary));
+	}
+	return table(c, "host module summary");
+}
+
+static void add_figure(struct command *c, const char *name, uint64_t value, const char *help)
+{
+	json_array_append_new(c->rows, json_pack("[s, I, s]", name, (json_int_t)value, help));
+}
+
+static json_t *stats(struct command *c)
+{
+	struct server *s = &c->d->server;
+	uint64_t sessions = 0, accounts = 0, letters = 0;
+	struct store_stats store;
+
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		sessions += atomic_load(&router_of(s->workers[i])->session_count);
+		accounts += atomic_load(&router_of(s->workers[i])->account_count);
+		letters += atomic_load(&s->workers[i]->mailbox.depth);
+	}
+	add_figure(c, "uptime_seconds", (uint64_t)(c->d->env.wall_us(&c->d->env) - s->started_us) / 1000000,
+	           "seconds since the start");
+	add_figure(c, "workers", s->worker_count, "worker threads");
+	add_figure(c, "sessions", sessions, "resources bound now");
+	add_figure(c, "accounts_in_memory", accounts, "accounts held in memory now");
+	add_figure(c, "mailbox_letters", letters, "letters between workers waiting now");
+	for (int m = 0; m < METRIC_COUNT; m++) {
+		uint64_t sum = 0;
+
+		for (unsigned i = 0; i < s->worker_count; i++)
+			sum += metrics_get(&s->workers[i]->metrics, m);
+		add_figure(c, metric_name(m), sum, metric_help(m));
+	}
+	store_get_stats(s->store, &store);
+	add_figure(c, "store_commits", store.commits, "transactions committed");
+	add_figure(c, "store_writes", store.writes, "writes asked for");
+	add_figure(c, "store_reads", store.reads, "reads asked for");
+	add_figure(c, "store_failures", store.failures, "calls of the store that failed");
+	add_figure(c, "store_waiting", store.waiting, "calls of the store under way now");
+	return table(c, "name value meaning");
+}
+
+/* ---- the server ---- */
+
+static json_t *reload(struct command *c)
+{
+	struct err_text et = { "" };
+
+	if (daemon_reload(c->d, &et) != 0)
+		return fail("the old configuration stays: %s", et.text);
+	return say("took over %s", c->d->config_path);
+}
+
+struct backup {
+	struct waiter *waiter;
+	struct store *store;
+	char *path;
+	_Atomic int status, refs;
+};
+
+static void backup_unref(struct backup *b)
+{
+	if (atomic_fetch_sub(&b->refs, 1) != 1)
+		return;
+	free(b->path);
+	free(b);
+}
+
+static void on_backup(void *arg, int status)
+{
+	struct backup *b = arg;
+
+	atomic_store(&b->status, status);
+	waiter_done(b->waiter);
+	backup_unref(b);
+}
+
+static void start_backup(struct worker *w, struct waiter *waiter)
+{
+	struct backup *b = waiter_arg(waiter);
+
+	b->waiter = waiter;
+	store_backup(b->store, w, b->path, on_backup, b);
+}
+
+static json_t *backup(struct command *c)
+{
+	struct backup *b;
+	json_t *answer;
+	int status;
+
+	if (c->args[0][0] != '/')
+		return fail("the backup needs a full path, because the server has another working folder");
+	b = mem_new(sizeof(*b));
+	b->store = c->d->server.store;
+	b->path = mem_strdup(c->args[0]);
+	atomic_init(&b->refs, 2);
+	if (!crew_await(c->d, first_worker(c), start_backup, b, BACKUP_WAIT_S)) {
+		answer = fail("the backup takes longer than %d seconds and goes on", BACKUP_WAIT_S);
+	} else {
+		status = atomic_load(&b->status);
+		answer = status == 0           ? say("saved the store to %s", c->args[0]) :
+		         status == -ERR_EXISTS ? fail("%s exists already", c->args[0]) :
+		                                 fail("cannot write %s: %s", c->args[0], err_name(status));
+	}
+	backup_unref(b);
+	return answer;
+}
+
+static json_t *log_level(struct command *c)
+{
+	struct log *log = &c->d->logger.log;
+	enum log_level level;
+
+	if (c->count == 0)
+		return say("%s", log_level_name((enum log_level)atomic_load(&log->level)));
+	if (log_level_parse(c->args[0], &level) != 0)
+		return fail("\"%s\" is not a level: debug, info, warning or error", c->args[0]);
+	atomic_store(&log->level, (int)level);
+	return say("logging from level %s on", log_level_name(level));
+}
+
+static const struct {
+	const char *words[2];     /* the second may be NULL */
+	size_t least, most;
+	command_fn *run;
+} commands[] = {
+	{ { "user", "add" }, 1, 1, user_add },
+	{ { "user", "remove" }, 1, 1, user_remove },
+	{ { "user", "password" }, 1, 1, user_password },
+	{ { "user", "list" }, 0, 1, user_list },
+	{ { "user", "show" }, 1, 1, user_show },
+	{ { "session", "list" }, 0, 1, session_list },
+	{ { "session", "kick" }, 1, 1, session_kick },
+	{ { "host", "list" }, 0, 0, host_list },
+	{ { "module", "list" }, 0, 1, module_list },
+	{ { "modules", NULL }, 0, 1, module_list },
+	{ { "stats", NULL }, 0, 0, stats },
+	{ { "reload", NULL }, 0, 0, reload },
+	{ { "backup", NULL }, 1, 1, backup },
+	{ { "log", "level" }, 0, 1, log_level },
+};
+
+json_t *command_run(struct daemon *d, json_t *request)
+{
+	json_t *args = json_object_get(request, "args"), *answer;
+	const char *words[6] = { NULL };
+	size_t n = json_array_size(args), skip;
+
+	if (n == 0 || n > 5)
+		return fail("this is not a request");
+	for (size_t i = 0; i < n; i++)
+		if ((words[i] = json_string_value(json_array_get(args, i))) == NULL)
+			return fail("this is not a request");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		struct command c = { .d = d, .input = json_string_value(json_object_get(request, "input")) };
+
+		skip = commands[i].words[1] != NULL ? 2 : 1;
+		if (strcmp(words[0], commands[i].words[0]) != 0 ||
+		    (skip == 2 && (words[1] == NULL || strcmp(words[1], commands[i].words[1]) != 0)))
+			continue;
+		if (n - skip < commands[i].least || n - skip > commands[i].most)
+			return fail("wrong number of arguments");
+		c.count = n - skip;
+		memcpy(c.args, words + skip, c.count * sizeof(char *));
+		c.rows = json_array();
+		answer = commands[i].run(&c);
+		json_decref(c.rows);
+		return answer;
+	}
+	return fail("this server does not know the command \"%s\"", words[0]);
+}

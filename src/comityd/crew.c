@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* The workers as a whole: start, calls into them, stop. */
+#include <errno.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "comityd/daemon.h"
+
+/* Longest wait for clients to take their last words (the promise is a stop within 5 s). */
+#define STOP_MS 3000
+
+/* ---- calls ---- */
+
+/* Shared by who waits and who is waited for; freed by the last of them. */
+struct waiter {
+	struct mail mail;
+	void (*start)(struct worker *w, struct waiter *waiter);
+	void *arg;
+	sem_t done;
+	_Atomic int refs;
+};
+
+static void waiter_unref(struct waiter *waiter)
+{
+	if (atomic_fetch_sub(&waiter->refs, 1) != 1)
+		return;
+	sem_destroy(&waiter->done);
+	free(waiter);
+}
+
+void *waiter_arg(struct waiter *waiter)
+{
+	return waiter->arg;
+}
+
+void waiter_done(struct waiter *waiter)
+{
+	sem_post(&waiter->done);
+	waiter_unref(waiter);
+}
+
+static void run_start(struct worker *w, struct mail *mail)
+{
+	struct waiter *waiter = LIST_ENTRY(mail, struct waiter, mail);
+
+	waiter->start(w, waiter);
+}
+
+bool crew_await(struct daemon *d, struct worker *w, void (*start)(struct worker *w, struct waiter *waiter), void *arg,
+                unsigned seconds)
+{
+	struct waiter *waiter = mem_new(sizeof(*waiter));
+	struct timespec until;
+	bool ok;
+
+	(void)d;
+	waiter->start = start;
+	waiter->arg = arg;
+	waiter->mail.run = run_start;
+	atomic_init(&waiter->refs, 2);
+	sem_init(&waiter->done, 0, 0);
+	worker_post(w, &waiter->mail);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += seconds;
+	do {
+		ok = sem_clockwait(&waiter->done, CLOCK_MONOTONIC, &until) == 0;
+	} while (!ok && errno == EINTR);
+	waiter_unref(waiter);
+	return ok;
+}
+
+struct call {
+	void (*fn)(struct worker *w, void *arg);
+	void *arg;
+};
+
+static void run_call(struct worker *w, struct waiter *waiter)
+{
+	struct call *call = waiter_arg(waiter);
+
+	call->fn(w, call->arg);
+	waiter_done(waiter);
+}
+
+void crew_call(struct daemon *d, struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg)
+{
+	struct call call = { fn, arg };
+
+	/* A worker always comes to its mail; the call lives on this stack until then. */
+	while (!crew_await(d, w, run_call, &call, 3600))
+		abort();
+}
+
+/* ---- start ---- */
+
+static unsigned count_workers(const struct server_conf *c)
+{
+	long n = strcmp(c->workers, "auto") == 0 ? sysconf(_SC_NPROCESSORS_ONLN) : strtol(c->workers, NULL, 10);
+
+	return n < 1 ? 1 : n > 256 ? 256 : (unsigned)n;
+}
+
+int crew_init(struct daemon *d, struct err_text *et)
+{
+	const struct server_conf *c = assemble_server_conf(d->conf);
+	struct server *s = &d->server;
+	char *end;
+
+	if (strcmp(c->workers, "auto") != 0 && (strtol(c->workers, &end, 10) < 1 || *end != '\0')) {
+		err_text_set(et, "workers: expected auto or a number from 1 to 256, got \"%s\"", c->workers);
+		return -ERR_INVALID;
+	}
+	s->env = &d->env;
+	s->worker_count = count_workers(c);
+	s->workers = mem_array(s->worker_count, sizeof(*s->workers));
+	s->peers = peers_new();
+	s->started_us = d->env.wall_us(&d->env);
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		s->workers[i] = mem_new(sizeof(struct worker));
+		worker_init(s->workers[i], i, &d->env, s->workers, s->worker_count, (size_t)c->mailbox_limit);
+	}
+	return 0;
+}
+
+int crew_start(struct daemon *d, struct err_text *et)
+{
+	struct server *s = &d->server;
+	int rc = 0;
+
+	s->jobs = jobs_new(&d->env, (unsigned)assemble_server_conf(d->conf)->password_threads);
+	for (unsigned i = 0; i < s->worker_count; i++)
+		router_new(s, s->workers[i]);
+	for (unsigned i = 0; rc == 0 && i < s->worker_count; i++)
+		rc = worker_start(s->workers[i], et);
+	return rc;
+}
+
+/* ---- listening ---- */
+
+static void on_client(struct worker *w, void *arg, int fd, const char *address)
+{
+	(void)arg;
+	router_accept(w, fd, address, false);
+}
+
+static void on_tls_client(struct worker *w, void *arg, int fd, const char *address)
+{
+	(void)arg;
+	router_accept(w, fd, address, true);
+}
+
+static int listen_on(struct daemon *d, const char *address, unsigned *port, listener_cb *cb, struct err_text *et)
+{
+	for (unsigned i = 0; i < d->server.worker_count; i++) {
+		struct listener *l = NULL;
+		int rc = listener_open(d->server.workers[i], address, *port, cb, NULL, &l, et);
+
+		if (rc != 0)
+			return rc;
+		*port = listener_port(l);
+		d->listeners = mem_resize(d->listeners, (d->listener_count + 1) * sizeof(*d->listeners));
+		d->listeners[d->listener_count++] = l;
+	}
+	return 0;
+}
+
+int crew_listen(struct daemon *d, struct err_text *et)
+{
+	const struct server_conf *c = assemble_server_conf(d->conf);
+	unsigned served = 0;
+	int rc = 0;
+
+	d->c2s_port = (unsigned)c->c2s_port;
+	d->c2s_tls_port = (unsigned)c->c2s_tls_port;
+	for (size_t i = 0; i < c->listen.count; i++) {
+		if (c->c2s_port != 0)
+			rc = listen_on(d, c->listen.items[i], &d->c2s_port, on_client, et);
+		if (rc == 0 && c->c2s_tls_port != 0)
+			rc = listen_on(d, c->listen.items[i], &d->c2s_tls_port, on_tls_client, et);
+		/* A machine without IPv6 (or IPv4) serves the other. */
+		if (rc == -ERR_UNSUPPORTED && c->listen.count > 1)
+			log_info(&d->log, "%s", et->text);
+		else if (rc != 0)
+			return rc;
+		else
+			served++;
+	}
+	if (served == 0 && c->listen.count != 0)
+		return -ERR_IO;
+	return 0;
+}
+
+void crew_accept(struct daemon *d)
+{
+	for (size_t i = 0; i < d->listener_count; i++)
+		listener_start(d->listeners[i]);
+}
+
+/* ---- configuration ---- */
+
+struct configure {
+	struct settings *settings;
+	struct err_text *et;
+	int rc;
+};
+
+static void run_configure(struct worker *w, void *arg)
+{
+	struct configure *c = arg;
+
+	c->rc = router_configure(router_of(w), c->settings, c->et);
+}
+
+int crew_configure(struct daemon *d, struct settings *settings, struct err_text *et)
+{
+	struct configure c = { settings, et, 0 };
+
+	for (unsigned i = 0; c.rc == 0 && i < d->server.worker_count; i++)
+		crew_call(d, d->server.workers[i], run_configure, &c);
+	return c.rc;
+}
+
+/* ---- stop ---- */
+
+static void run_close(struct worker *w, void *arg)
+{
+	(void)arg;
+	router_close_streams(router_of(w), STREAM_SYSTEM_SHUTDOWN);
+}
+
+static void run_count(struct worker *w, void *arg)
+{
+	size_t *open = arg;
+
+	LIST_EACH(l, next, &router_of(w)->streams)
+		(*open)++;
+}
+
+static void run_break(struct worker *w, void *arg)
+{
+	(void)arg;
+	worker_break_conns(w);
+}
+
+static void sleep_ms(long ms)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+}
+
+static void each_worker(struct daemon *d, void (*fn)(struct worker *w, void *arg), void *arg)
+{
+	for (unsigned i = 0; i < d->server.worker_count; i++)
+		crew_call(d, d->server.workers[i], fn, arg);
+}
+
+/* The threads are gone: their mail is read here until the store and the jobs have nothing more to say. */
+static void drain(struct daemon *d)
+{
+	struct store_stats stats = { 0 };
+	bool any;
+
+	for (int rounds = 0; rounds < 2000; rounds++) {
+		any = false;
+		for (unsigned i = 0; i < d->server.worker_count; i++)
+			any |= worker_turn(d->server.workers[i]);
+		if (d->server.store != NULL)
+			store_get_stats(d->server.store, &stats);
+		if (!any && stats.waiting == 0)
+			return;
+		if (!any)
+			sleep_ms(1);
+	}
+}
+
+void crew_stop(struct daemon *d)
+{
+	struct server *s = &d->server;
+	bool is_running = s->worker_count != 0 && s->workers[0]->loop != NULL;
+	uint64_t begin = d->env.mono_ms(&d->env);
+
+	for (size_t i = 0; i < d->listener_count; i++)
+		listener_close(&d->listeners[i]);
+	if (is_running) {
+		size_t open = 1;
+
+		each_worker(d, run_close, NULL);
+		while (open != 0 && d->env.mono_ms(&d->env) - begin < STOP_MS) {
+			open = 0;
+			each_worker(d, run_count, &open);
+			if (open != 0)
+				sleep_ms(10);
+		}
+		each_worker(d, run_break, NULL);
+	}
+	for (unsigned i = 0; i < s->worker_count; i++)
+		worker_stop(s->workers[i]);
+	jobs_free(s->jobs);
+	s->jobs = NULL;
+	drain(d);
+	store_close(&s->store);
+	for (unsigned i = 0; i < s->worker_count; i++) {
+		if (s->workers[i]->router != NULL)
+			router_free(router_of(s->workers[i]));
+		worker_deinit(s->workers[i]);
+		free(s->workers[i]);
+	}
+	free(s->workers);
+	peers_free(s->peers);
+	free(d->listeners);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Where log lines go: stderr, syslog or a file. */
+#include "comityd/logger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+static const int priorities[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR };
+
+/* One writev per line, so that lines of several threads do not mix. */
+static void write_line(struct logger *l, enum log_level level, const char *line)
+{
+	char head[64];
+	struct timespec ts;
+	struct tm tm;
+	struct iovec iov[3];
+	size_t n;
+
+	if (l->is_journal) {
+		snprintf(head, sizeof(head), "<%d>%s ", priorities[level], log_level_name(level));
+	} else {
+		clock_gettime(CLOCK_REALTIME, &ts);
+		gmtime_r(&ts.tv_sec, &tm);
+		n = strftime(head, sizeof(head), "%Y-%m-%dT%H:%M:%S", &tm);
+		snprintf(head + n, sizeof(head) - n, ".%03ldZ %s ", ts.tv_nsec / 1000000, log_level_name(level));
+	}
+	iov[0] = (struct iovec){ head, strlen(head) };
+	iov[1] = (struct iovec){ (void *)(size_t)line, strlen(line) };
+	iov[2] = (struct iovec){ (void *)(size_t)"\n", 1 };
+	if (writev(l->fd, iov, 3) < 0)
+		return; /* nobody to tell */
+}
+
+static void on_line(struct log *log, enum log_level level, const char *line)
+{
+	struct logger *l = (struct logger *)(void *)log;
+
+	if (l->fd < 0)
+		syslog(priorities[level], "%s", line);
+	else
+		write_line(l, level, line);
+}
+
+int logger_open(struct logger *l, const char *to, enum log_level level, struct err_text *et)
+{
+	*l = (struct logger){ .log.write = on_line, .fd = STDERR_FILENO };
+	atomic_store(&l->log.level, (int)level);
+	if (strcmp(to, "stderr") == 0) {
+		l->is_journal = getenv("JOURNAL_STREAM") != NULL;
+	} else if (strcmp(to, "syslog") == 0) {
+		l->fd = -1;
+		openlog("comityd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	} else {
+		l->fd = open(to, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+		l->is_file = true;
+		if (l->fd < 0) {
+			err_text_set(et, "cannot open the log file %s: %s", to, strerror(errno));
+			return -ERR_IO;
+		}
+	}
+	return 0;
+}
+
+void logger_close(struct logger *l)
+{
+	if (l->fd < 0)
+		closelog();
+	else if (l->is_file)
+		close(l->fd);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Where log lines go: stderr, syslog or a file. */
+#ifndef COMITYD_LOGGER_H
+#define COMITYD_LOGGER_H
+
+#include "base/err.h"
+#include "base/log.h"
+
+struct logger {
+	struct log log;        /* must be first */
+	int fd;                /* -1: syslog */
+	bool is_file;
+	bool is_journal;       /* stderr goes to journald, which stamps lines itself */
+};
+
+/* to: "stderr", "syslog" or a path. */
+int logger_open(struct logger *l, const char *to, enum log_level level, struct err_text *et);
+void logger_close(struct logger *l);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* All options of comity.conf that are not a module's. */
+#ifndef COMITYD_OPTIONS_H
+#define COMITYD_OPTIONS_H
+
+#include "conf/conf.h"
+
+/* Outside any block. */
+struct server_conf {
+	char *data_dir, *module_dir, *control_socket, *certificate_dir, *ca_file, *ready_file;
+	char *user, *group, *log_to, *workers, *tls_priorities;
+	int log_level, resource_conflict;
+	struct comity_list listen, modules_enabled, modules_disabled;
+	int64_t c2s_port, c2s_tls_port, s2s_port;
+	uint64_t preauth_timeout, idle_timeout, idle_probe_timeout, parser_idle;
+	uint64_t max_stanza_bytes, max_preauth_bytes, output_queue, bytes_per_second;
+	int64_t stanzas_per_second, max_depth, max_attributes, max_namespaces, max_elements;
+	int64_t connections_per_address, login_tries, login_failures_free;
+	uint64_t login_failure_window, login_failure_delay, login_failure_delay_max;
+	int64_t max_sessions_per_account, idle_accounts, waiting_stanzas, mailbox_limit;
+	int64_t scram_iterations, password_threads, store_readers, store_commit_rows;
+	uint64_t store_commit_delay;
+};
+
+/* host NAME { } */
+struct host_conf {
+	char *certificate, *certificate_key, *certificate2, *certificate2_key, *client_ca;
+	bool require_tls, allow_plain, allow_anonymous, allow_external, channel_binding;
+	struct comity_list modules_enabled, modules_disabled;
+};
+
+extern const struct conf_section server_section;
+/* Modules a host has when nothing is said. */
+extern const char *const default_modules[];
+
+#endif
