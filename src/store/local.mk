@@ -1,3 +1,4 @@
 # Files of src/store.
-libcomity_a_SOURCES += src/store/driver.h src/store/sqlite.c src/store/sqlite_schema.c src/store/sqlite_schema.h \
-	src/store/store.c src/store/store.h
+libcomity_a_SOURCES += src/store/calls.c src/store/driver.h src/store/request.c src/store/request.h \
+	src/store/sqlite.c src/store/sqlite_file.c src/store/sqlite_file.h src/store/sqlite_schema.c \
+	src/store/sqlite_schema.h src/store/store.c src/store/store.h

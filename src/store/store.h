@@ -79,7 +79,8 @@ void store_backup(struct store *s, struct worker *w, const char *path, store_wri
 
 /* Figures for comityctl stats. */
 struct store_stats {
-	uint64_t commits, writes, reads, failures, waiting;
+	uint64_t commits, writes, reads, failures;
+	uint64_t waiting;   /* calls not answered yet */
 };
 void store_get_stats(struct store *s, struct store_stats *stats);
 
