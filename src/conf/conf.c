@@ -12,6 +12,8 @@
 #include "base/mem.h"
 #include "conf/conf_internal.h"
 
+#define UNKNOWN_MAX 50
+
 struct conf_node {
 	const struct conf_section *schema;
 	const struct comity_option *options; /* the schema's, or those of a module */
@@ -50,6 +52,7 @@ struct place {
 	const cfg_t *cfg;
 	const char *name;
 	int line;
+	bool is_list;        /* with braces: items follow */
 };
 
 struct load {
@@ -61,6 +64,8 @@ struct load {
 	size_t table_count;
 	struct place *places;
 	size_t place_count;
+	char *unknown;           /* the option that the parser stopped at, and its line */
+	int unknown_line;
 };
 
 /* libconfuse hands no context to its callbacks; set only for the length of a parse. */
@@ -110,6 +115,13 @@ const char *conf_nearest(const char *wrong, const char *const *names)
 
 /* ---- what libconfuse is told ---- */
 
+/* Whether the value just added is the mark at the beginning of a list. */
+static bool starts_list(const cfg_opt_t *opt)
+{
+	return opt->nvalues != 0 && strcmp(opt->values[opt->nvalues - 1]->string, CONF_LIST_START) == 0;
+}
+
+/* Called for each value and each item of a list. */
 static int note_place(cfg_t *cfg, cfg_opt_t *opt)
 {
 	struct load *l = current;
@@ -117,17 +129,17 @@ static int note_place(cfg_t *cfg, cfg_opt_t *opt)
 	for (size_t i = 0; i < l->place_count; i++) {
 		if (l->places[i].cfg != cfg || strcmp(l->places[i].name, opt->name) != 0)
 			continue;
-		if ((opt->flags & CFGF_LIST) == 0) {
-			char here[512], first[512];
+		char here[512], first[512];
 
-			conf_source_place(&l->source, cfg->line, here, sizeof(here));
-			conf_source_place(&l->source, l->places[i].line, first, sizeof(first));
-			conf_add_error(l->errors, "%s: \"%s\" is set a second time; the first is at %s", here, opt->name, first);
-		}
+		if (l->places[i].is_list && !starts_list(opt))
+			return 0;
+		conf_source_place(&l->source, cfg->line, here, sizeof(here));
+		conf_source_place(&l->source, l->places[i].line, first, sizeof(first));
+		conf_add_error(l->errors, "%s: \"%s\" is set a second time; the first is at %s", here, opt->name, first);
 		return 0;
 	}
 	l->places = mem_resize(l->places, (l->place_count + 1) * sizeof(*l->places));
-	l->places[l->place_count++] = (struct place){ cfg, opt->name, cfg->line };
+	l->places[l->place_count++] = (struct place){ cfg, opt->name, cfg->line, starts_list(opt) };
 	return 0;
 }
 
@@ -159,6 +171,13 @@ static void put_options(cfg_opt_t *table, const struct comity_option *o)
 	}
 }
 
+static int find_module(const struct load *l, const char *name, const struct comity_option **options, size_t *size)
+{
+	if (l->schema->module_options == NULL)
+		return -ERR_NOT_FOUND;
+	return l->schema->module_options(l->schema->arg, name, options, size);
+}
+
 static cfg_opt_t *build(struct load *l, const struct conf_section *section)
 {
 	size_t own = count_options(section->options), children = 0, i = own;
@@ -178,7 +197,7 @@ static cfg_opt_t *build(struct load *l, const struct conf_section *section)
 		const struct comity_option *options = NULL;
 		size_t size;
 
-		if (l->schema->module_options(l->schema->arg, l->source.modules[m], &options, &size) != 0)
+		if (find_module(l, l->source.modules[m], &options, &size) != 0)
 			continue;
 		table[i].name = mem_printf(CONF_MODULE_PREFIX "%s", l->source.modules[m]);
 		table[i].type = CFGT_SEC;
@@ -223,8 +242,9 @@ static void describe_block(const cfg_t *cfg, char *out, size_t room)
 static void explain_unknown(struct load *l, const cfg_t *cfg, const char *place, const char *name)
 {
 	const char *names[256], *nearest;
+	const struct comity_option *options;
 	char block[256];
-	size_t n = 0;
+	size_t n = 0, size;
 
 	for (const cfg_opt_t *o = cfg->opts; o->name != NULL && n < 255; o++)
 		if (shown_name(o->name) == o->name)
@@ -232,7 +252,8 @@ static void explain_unknown(struct load *l, const cfg_t *cfg, const char *place,
 	names[n] = NULL;
 	describe_block(cfg, block, sizeof(block));
 	if (shown_name(name) != name) {
-		conf_add_error(l->errors, "%s: a module block cannot stand here", place);
+		if (find_module(l, shown_name(name), &options, &size) == 0) /* else check_module_names told */
+			conf_add_error(l->errors, "%s: a module block cannot stand here", place);
 		return;
 	}
 	nearest = conf_nearest(name, names);
@@ -251,6 +272,13 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 	if (strncmp(text, "no such option '", 16) == 0 && (end = strrchr(text, '\'')) != NULL && end > text + 15) {
 		*end = '\0';
 		explain_unknown(l, cfg, place, text + 16);
+		free(l->unknown);
+		l->unknown = mem_strdup(text + 16);
+		l->unknown_line = cfg->line;
+		return;
+	}
+	if (strncmp(text, "found duplicate title ", 22) == 0) {
+		conf_add_error(l->errors, "%s: there is a second block with the title %s", place, text + 22);
 		return;
 	}
 	conf_add_error(l->errors, "%s: %s", place, text);
@@ -259,15 +287,15 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 static void check_module_names(struct load *l)
 {
 	for (size_t m = 0; m < l->source.module_count; m++) {
+		const struct conf_line *line = &l->source.module_lines[m];
 		const struct comity_option *options;
 		const char *nearest;
 		size_t size;
 
-		if (l->schema->module_options != NULL &&
-		    l->schema->module_options(l->schema->arg, l->source.modules[m], &options, &size) == 0)
+		if (find_module(l, l->source.modules[m], &options, &size) == 0)
 			continue;
 		nearest = conf_nearest(l->source.modules[m], l->schema->module_names);
-		conf_add_error(l->errors, "%s: there is no module \"%s\"%s%s%s", l->source.files[0], l->source.modules[m],
+		conf_add_error(l->errors, "%s:%u: there is no module \"%s\"%s%s%s", line->file, line->line, l->source.modules[m],
 		               nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
 		               nearest != NULL ? "\"?" : "");
 	}
@@ -299,10 +327,11 @@ static void read_option(struct load *l, struct conf_node *node, cfg_t *cfg, cons
 
 	node->set = mem_resize(node->set, (node->set_count + 1) * sizeof(*node->set));
 	set = &node->set[node->set_count++];
-	*set = (struct set_option){ o, mem_array(count + 1, sizeof(char *)), count };
+	*set = (struct set_option){ o, mem_array(count + 1, sizeof(char *)), 0 };
 	for (unsigned i = 0; i < count; i++)
-		set->items[i] = mem_strdup(cfg_getnstr(cfg, o->name, i) != NULL ? cfg_getnstr(cfg, o->name, i) : "");
-	if (count == 0 && o->type != COMITY_OPTION_LIST)
+		if (strcmp(cfg_getnstr(cfg, o->name, i), CONF_LIST_START) != 0)
+			set->items[set->count++] = mem_strdup(cfg_getnstr(cfg, o->name, i));
+	if (set->count == 0 && o->type != COMITY_OPTION_LIST)
 		return;
 	if (apply(l->conf, set, node->values, &et) != 0) {
 		conf_source_place(&l->source, line_of(l, cfg, o->name), place, sizeof(place));
@@ -353,7 +382,7 @@ static void read_modules(struct load *l, struct conf_node *node, cfg_t *cfg)
 		size_t size;
 
 		snprintf(name, sizeof(name), CONF_MODULE_PREFIX "%s", l->source.modules[m]);
-		if (l->schema->module_options(l->schema->arg, l->source.modules[m], &options, &size) != 0)
+		if (find_module(l, l->source.modules[m], &options, &size) != 0)
 			continue;
 		for (unsigned i = 0; i < cfg_size(cfg, name); i++) {
 			struct conf_node *child = node_new(l, &module_section, options, size, l->source.modules[m]);
@@ -401,27 +430,43 @@ static void node_free(struct conf_node *node)
 
 /* ---- loading ---- */
 
+/* The parser stops at an unknown option; it is told and taken out, so that all mistakes are told at once.
+ * NULL when there was another error. */
+static cfg_t *parse_around_unknown(struct load *l, cfg_opt_t *table)
+{
+	for (unsigned round = 0; round < UNKNOWN_MAX; round++) {
+		cfg_t *cfg = cfg_init(table, CFGF_NONE);
+
+		cfg_set_error_function(cfg, on_error);
+		l->place_count = 0;
+		l->unknown_line = 0;
+		if (cfg_parse_buf(cfg, buf_bytes(&l->source.text)) == CFG_SUCCESS)
+			return cfg;
+		cfg_free(cfg);
+		if (l->unknown_line == 0 || !conf_source_blank(&l->source, l->unknown_line, l->unknown))
+			break;
+	}
+	return NULL;
+}
+
 static int parse(struct load *l, struct conf **out)
 {
 	cfg_opt_t *table;
 	cfg_t *cfg;
 
 	check_module_names(l);
-	if (l->errors->count != 0)
-		return -ERR_INVALID;
 	table = build(l, l->schema->root);
-	cfg = cfg_init(table, CFGF_NONE);
-	cfg_set_error_function(cfg, on_error);
 	buf_add(&l->source.text, "", 1);
 	current = l;
-	if (cfg_parse_buf(cfg, buf_bytes(&l->source.text)) == CFG_SUCCESS) {
+	cfg = parse_around_unknown(l, table);
+	if (cfg != NULL) {
 		l->conf->root = node_new(l, l->schema->root, l->schema->root->options, l->schema->root->size, NULL);
 		read_node(l, l->conf->root, cfg);
+		cfg_free(cfg);
 	} else if (l->errors->count == 0) {
-		conf_add_error(l->errors, "%s: a block is not closed: \"}\" is missing", l->source.files[0]);
+		conf_add_error(l->errors, "%s: this cannot be understood", l->source.files[0]);
 	}
 	current = NULL;
-	cfg_free(cfg);
 	if (l->errors->count != 0)
 		return -ERR_INVALID;
 	*out = l->conf;
@@ -436,6 +481,7 @@ static int load(struct load *l, struct conf **out)
 	conf_unref(l->conf);
 	tables_free(l);
 	free(l->places);
+	free(l->unknown);
 	conf_source_deinit(&l->source);
 	return rc;
 }

@@ -20,11 +20,13 @@ struct conf_source {
 	char **files;
 	size_t file_count;
 	char **modules;               /* names that module blocks mention */
+	struct conf_line *module_lines;
 	size_t module_count;
 	const struct conf_schema *schema;
 	struct conf_errors *errors;
 };
 
+/* Once for each text, and no more than a person would read. */
 void conf_add_error(struct conf_errors *errors, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* source.c */
@@ -35,6 +37,14 @@ void conf_source_deinit(struct conf_source *s);
 void conf_source_place(const struct conf_source *s, int line, char *out, size_t room);
 /* The section name under which libconfuse sees module NAME. */
 #define CONF_MODULE_PREFIX "module__"
+/* The first item of any list in braces: libconfuse would not tell an empty list from one not set, nor
+ * where a second list for the same option begins. */
+#define CONF_LIST_START "\001"
+
+/* repair.c */
+/* Blanks an option or block of this name and all that belongs to it, beginning in this line of the text
+ * (which must end with NUL). False when it is not there. */
+bool conf_source_blank(struct conf_source *s, int line, const char *name);
 
 /* value.c */
 /* Converts text and writes it into the struct; -ERR_INVALID with a sentence. folder is where relative

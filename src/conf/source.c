@@ -14,6 +14,7 @@
 
 #define DEPTH_MAX 8
 #define FILE_MAX (4 * 1024 * 1024)
+#define ERRORS_MAX 100
 
 enum token { T_END, T_WORD, T_STRING, T_PUNCTUATION };
 
@@ -21,7 +22,9 @@ struct scanner {
 	struct conf_source *s;
 	const char *file, *at, *end;
 	unsigned line;
-	unsigned depth;
+	unsigned depth;                /* of includes */
+	const struct scanner *parent;  /* of the including file */
+	unsigned open, opened_at;      /* braces, and the line of the first */
 	bool in_list;
 	enum { AT_START, AFTER_WORD, AFTER_EQUALS } state;
 };
@@ -34,6 +37,11 @@ void conf_add_error(struct conf_errors *errors, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	for (size_t i = 0; i < errors->count; i++)
+		if (strcmp(errors->items[i], text) == 0)
+			return;
+	if (errors->count == ERRORS_MAX)
+		return;
 	errors->items = mem_resize(errors->items, (errors->count + 1) * sizeof(char *));
 	errors->items[errors->count++] = mem_strdup(text);
 }
@@ -161,7 +169,7 @@ static enum token next_token(struct scanner *sc, struct buf *out)
 	return t;
 }
 
-static void scan(struct conf_source *s, const char *file, const char *text, size_t len, unsigned depth);
+static void scan(struct conf_source *s, const char *file, const char *text, size_t len, const struct scanner *parent);
 
 static const char *keep_file(struct conf_source *s, const char *path)
 {
@@ -170,46 +178,74 @@ static const char *keep_file(struct conf_source *s, const char *path)
 	return s->files[s->file_count++];
 }
 
-static int read_file(struct conf_source *s, const char *path, const char *place, unsigned depth)
+/* place is "file:line: " of the include, or "". */
+static int read_file(struct conf_source *s, const char *path, const char *place, const struct scanner *parent)
 {
 	FILE *f = fopen(path, "re");
-	char *text;
+	struct buf text = { 0 };
 	size_t n;
+	int rc = -ERR_IO;
 
-	if (f == NULL || (text = malloc(FILE_MAX)) == NULL) {
-		conf_add_error(s->errors, "%s%scannot read %s: %s", place, *place != '\0' ? ": " : "", path, strerror(errno));
-		if (f != NULL)
-			fclose(f);
-		return -ERR_IO;
+	while (f != NULL && buf_size(&text) <= FILE_MAX && (n = fread(buf_reserve(&text, 16384), 1, 16384, f)) > 0)
+		buf_commit(&text, n);
+	if (f == NULL || ferror(f)) {
+		conf_add_error(s->errors, "%scannot read %s: %s", place, path, strerror(errno));
+	} else if (buf_size(&text) > FILE_MAX) {
+		conf_add_error(s->errors, "%scannot read %s: it is larger than 4 MiB", place, path);
+	} else {
+		buf_reserve(&text, 1); /* so that the text of an empty file has an address */
+		scan(s, keep_file(s, path), buf_bytes(&text), buf_size(&text), parent);
+		rc = 0;
 	}
-	n = fread(text, 1, FILE_MAX, f);
-	if (ferror(f))
-		conf_add_error(s->errors, "%s%scannot read %s: %s", place, *place != '\0' ? ": " : "", path, strerror(errno));
+	if (f != NULL)
+		fclose(f);
+	buf_deinit(&text);
+	return rc;
+}
+
+static bool is_open(const struct scanner *sc, const char *path)
+{
+	char *real = realpath(path, NULL), *other;
+	bool same = false;
+
+	for (; real != NULL && sc != NULL && !same; sc = sc->parent) {
+		other = realpath(sc->file, NULL);
+		same = other != NULL && strcmp(real, other) == 0;
+		free(other);
+	}
+	free(real);
+	return same;
+}
+
+static void include_file(struct scanner *sc, const char *path)
+{
+	char place[512];
+
+	snprintf(place, sizeof(place), "%s:%u: ", sc->file, sc->line);
+	if (is_open(sc, path))
+		conf_add_error(sc->s->errors, "%s%s includes itself", place, path);
 	else
-		scan(s, keep_file(s, path), text, n, depth);
-	fclose(f);
-	free(text);
-	return 0;
+		read_file(sc->s, path, place, sc);
 }
 
 static void include(struct scanner *sc, const char *pattern)
 {
-	char *base = mem_strdup(sc->file), *full, place[512];
+	char *base = mem_strdup(sc->file), *full;
 	glob_t found;
 	int rc;
 
-	snprintf(place, sizeof(place), "%s:%u", sc->file, sc->line);
+	end_line(sc); /* what stands before it in the line belongs to this file */
 	full = *pattern == '/' ? mem_strdup(pattern) : mem_printf("%s/%s", dirname(base), pattern);
 	if (sc->s->schema->no_files) {
 		complain(sc, "include is not allowed here");
 	} else if (sc->depth >= DEPTH_MAX) {
 		complain(sc, "files include each other too deeply");
 	} else if (strpbrk(full, "*?[") == NULL) {
-		read_file(sc->s, full, place, sc->depth + 1);
+		include_file(sc, full);
 	} else {
 		rc = glob(full, 0, NULL, &found);
 		for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
-			read_file(sc->s, found.gl_pathv[i], place, sc->depth + 1);
+			include_file(sc, found.gl_pathv[i]);
 		if (rc == 0)
 			globfree(&found);
 	}
@@ -217,12 +253,16 @@ static void include(struct scanner *sc, const char *pattern)
 	free(base);
 }
 
-static void note_module(struct conf_source *s, const char *name)
+static void note_module(const struct scanner *sc, const char *name)
 {
+	struct conf_source *s = sc->s;
+
 	for (size_t i = 0; i < s->module_count; i++)
 		if (strcmp(s->modules[i], name) == 0)
 			return;
 	s->modules = mem_resize(s->modules, (s->module_count + 1) * sizeof(char *));
+	s->module_lines = mem_resize(s->module_lines, (s->module_count + 1) * sizeof(*s->module_lines));
+	s->module_lines[s->module_count] = (struct conf_line){ sc->file, sc->line };
 	s->modules[s->module_count++] = mem_strdup(name);
 }
 
@@ -240,19 +280,33 @@ static void take_module(struct scanner *sc, struct buf *token)
 		buf_printf(&sc->s->text, " module ");
 		return;
 	}
-	note_module(sc->s, buf_bytes(token));
+	note_module(sc, buf_bytes(token));
 	buf_printf(&sc->s->text, " " CONF_MODULE_PREFIX "%s", buf_bytes(token));
 	sc->state = AFTER_WORD;
 }
 
 static void take_punctuation(struct scanner *sc, char c)
 {
-	if (c == '{' && sc->state == AFTER_EQUALS)
-		sc->in_list = true;
+	if (c == '{' && sc->open++ == 0)
+		sc->opened_at = sc->line;
+	else if (c == '}' && sc->open == 0)
+		complain(sc, "this \"}\" closes nothing");
 	else if (c == '}')
-		sc->in_list = false;
+		sc->open--;
 	buf_printf(&sc->s->text, " %c", c);
+	if (c == '{' && sc->state == AFTER_EQUALS) {
+		sc->in_list = true;
+		put_quoted(sc, CONF_LIST_START);
+		buf_add_str(&sc->s->text, " ,");
+	} else if (c == '}') {
+		sc->in_list = false;
+	}
 	sc->state = c == '=' ? AFTER_EQUALS : AT_START;
+}
+
+static bool is_option_name(const char *name)
+{
+	return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == strlen(name);
 }
 
 static void take_text(struct scanner *sc, enum token t, struct buf *token)
@@ -268,6 +322,8 @@ static void take_text(struct scanner *sc, enum token t, struct buf *token)
 		} else if (strcmp(text, "module") == 0) {
 			take_module(sc, token);
 		} else {
+			if (!is_option_name(text))
+				conf_add_error(sc->s->errors, "%s:%u: \"%s\" is not the name of an option", sc->file, sc->line, text);
 			buf_printf(&sc->s->text, " %s", text);
 			sc->state = AFTER_WORD;
 		}
@@ -279,9 +335,10 @@ static void take_text(struct scanner *sc, enum token t, struct buf *token)
 		sc->state = sc->state == AFTER_EQUALS ? AT_START : AFTER_WORD;
 }
 
-static void scan(struct conf_source *s, const char *file, const char *text, size_t len, unsigned depth)
+static void scan(struct conf_source *s, const char *file, const char *text, size_t len, const struct scanner *parent)
 {
-	struct scanner sc = { .s = s, .file = file, .at = text, .end = text + len, .line = 1, .depth = depth };
+	struct scanner sc = { .s = s, .file = file, .at = text, .end = text + len, .line = 1, .parent = parent,
+		              .depth = parent != NULL ? parent->depth + 1 : 0 };
 	struct buf token = { 0 };
 	enum token t;
 
@@ -291,18 +348,20 @@ static void scan(struct conf_source *s, const char *file, const char *text, size
 		else
 			take_text(&sc, t, &token);
 	}
+	if (sc.open != 0)
+		conf_add_error(s->errors, "%s:%u: this block is not closed: \"}\" is missing", file, sc.opened_at);
 	end_line(&sc);
 	buf_deinit(&token);
 }
 
 int conf_source_read(struct conf_source *s, const char *path)
 {
-	return read_file(s, path, "", 0);
+	return read_file(s, path, "", NULL);
 }
 
 void conf_source_text(struct conf_source *s, const char *name, const char *text, size_t len)
 {
-	scan(s, keep_file(s, name), text, len, 0);
+	scan(s, keep_file(s, name), text, len, NULL);
 }
 
 void conf_source_deinit(struct conf_source *s)
@@ -313,6 +372,7 @@ void conf_source_deinit(struct conf_source *s)
 		free(s->modules[i]);
 	free(s->files);
 	free(s->modules);
+	free(s->module_lines);
 	free(s->lines);
 	buf_deinit(&s->text);
 }

@@ -121,6 +121,7 @@ static int read_secret(const char *text, const char *folder, char **value, struc
 	char bytes[SECRET_MAX + 1], *path;
 	FILE *f;
 	size_t n;
+	int rc = 0;
 
 	if (strncmp(text, "env:", 4) == 0) {
 		if (getenv(text + 4) == NULL) {
@@ -132,19 +133,27 @@ static int read_secret(const char *text, const char *folder, char **value, struc
 	}
 	path = absolute(text + 5, folder);
 	f = fopen(path, "re");
-	if (f == NULL) {
+	n = f != NULL ? fread(bytes, 1, sizeof(bytes), f) : 0;
+	if (f == NULL || ferror(f)) {
 		err_text_set(et, "cannot read %s: %s", path, strerror(errno));
-		free(path);
-		return -ERR_IO;
+		rc = -ERR_IO;
+	} else if (n > SECRET_MAX) {
+		err_text_set(et, "%s is longer than %d bytes", path, SECRET_MAX);
+		rc = -ERR_TOO_LONG;
 	}
-	n = fread(bytes, 1, SECRET_MAX, f);
-	fclose(f);
-	free(path);
 	while (n > 0 && (bytes[n - 1] == '\n' || bytes[n - 1] == '\r'))
 		n--;
-	*value = mem_dup(bytes, n);
+	if (rc == 0 && n == 0) {
+		err_text_set(et, "%s is empty", path);
+		rc = -ERR_INVALID;
+	}
+	if (rc == 0)
+		*value = mem_dup(bytes, n);
 	mem_wipe(bytes, sizeof(bytes));
-	return 0;
+	if (f != NULL)
+		fclose(f);
+	free(path);
+	return rc;
 }
 
 static void set_text(void *field, char *text)
