@@ -118,12 +118,18 @@ static void run_group(struct store *s, struct list *group)
 	}
 }
 
+static void count_answer(struct store *s, const struct request *r)
+{
+	s->stats.waiting--;
+	if (request_is_write(r) && r->status != 0)
+		s->stats.failures++;
+}
+
 static void count_group(struct store *s, struct list *group)
 {
 	s->stats.commits++;
 	LIST_EACH(l, next, group)
-		if (LIST_ENTRY(l, struct request, link)->status != 0)
-			s->stats.failures++;
+		count_answer(s, LIST_ENTRY(l, struct request, link));
 }
 
 /* ---- order: a read sees the writes to its owner that came before it ---- */
@@ -276,10 +282,13 @@ static void *run_reader(void *arg)
 		}
 		pthread_mutex_unlock(&s->lock);
 		request_run(r, s->driver, reader->conn);
-		request_answer(r);
 		pthread_mutex_lock(&s->lock);
+		count_answer(s, r);
 		if (is_backup)
 			s->is_backing_up = false;
+		pthread_mutex_unlock(&s->lock);
+		request_answer(r);
+		pthread_mutex_lock(&s->lock);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -292,12 +301,11 @@ static void run_inline(struct store *s, struct request *r)
 	struct list group;
 
 	if (!request_is_write(r)) {
-		s->stats.reads++;
 		request_run(r, s->driver, s->readers[0].conn);
+		count_answer(s, r);
 		request_answer(r);
 		return;
 	}
-	s->stats.writes++;
 	list_init(&group);
 	list_append(&group, &r->link);
 	run_group(s, &group);
@@ -310,7 +318,6 @@ static void queue_read(struct store *s, struct request *r)
 {
 	struct pending *p = r->owner != NULL ? map_find(&s->pending, r->owner, strlen(r->owner)) : NULL;
 
-	s->stats.reads++;
 	if (r->owner == NULL && s->last_serial > s->committed) {
 		r->serial = s->last_serial;
 		list_append(&s->held, &r->link);
@@ -329,19 +336,29 @@ static void queue_write(struct store *s, struct request *r)
 	note_pending(s, r);
 	list_append(&s->writes, &r->link);
 	s->writes_waiting++;
-	s->stats.writes++;
 	/* The writer sleeps either without work or until enough has gathered. */
 	if (s->writes_waiting == 1 || s->writes_waiting == s->commit_rows)
 		pthread_cond_signal(&s->write_wanted);
 }
 
+static void count_asking(struct store *s, const struct request *r)
+{
+	s->stats.waiting++;
+	if (request_is_write(r))
+		s->stats.writes++;
+	else
+		s->stats.reads++;
+}
+
 void store_submit(struct store *s, struct request *r)
 {
 	if (s->env->inline_jobs) {
+		count_asking(s, r);
 		run_inline(s, r);
 		return;
 	}
 	pthread_mutex_lock(&s->lock);
+	count_asking(s, r);
 	if (request_is_write(r))
 		queue_write(s, r);
 	else
@@ -353,7 +370,6 @@ void store_get_stats(struct store *s, struct store_stats *stats)
 {
 	pthread_mutex_lock(&s->lock);
 	*stats = s->stats;
-	stats->waiting = s->writes_waiting;
 	pthread_mutex_unlock(&s->lock);
 }
 
