@@ -157,7 +157,7 @@ static int choose_modules(struct assembly *a, struct conf *conf, const struct co
 	return rc;
 }
 
-static int load_tls(struct assembly *a, const struct server_conf *sc, const struct host_conf *hc, const char *name,
+static int load_tls(const struct server_conf *sc, const struct host_conf *hc, const char *name,
                     struct tls_context **tls, struct err_text *et)
 {
 	char *certificate = hc->certificate != NULL ? mem_strdup(hc->certificate) :
@@ -173,7 +173,7 @@ static int load_tls(struct assembly *a, const struct server_conf *sc, const stru
 		.client_ca = hc->client_ca,
 		.priorities = sc->tls_priorities,
 	};
-	int rc = tls_context_new(&conf, a->ticket_key, tls, et);
+	int rc = tls_context_new(&conf, tls, et);
 
 	if (rc != 0)
 		err_text_prefix(et, "host \"%s\"", name);
@@ -217,7 +217,7 @@ static int make_host(struct assembly *a, struct conf *conf, const struct conf_no
 		err_text_set(et, "host \"%s\": allow_external needs client_ca", h->name);
 		return -ERR_INVALID;
 	}
-	return load_tls(a, sc, hc, h->name, &h->tls, et);
+	return load_tls(sc, hc, h->name, &h->tls, et);
 }
 
 static size_t count_hosts(const struct conf *conf)

@@ -272,11 +272,12 @@ static void stop(struct daemon *d)
 	if (c->ready_file != NULL)
 		unlink(c->ready_file);
 	settings_unref(d->settings);
+	/* Option tables of modules lie in the modules: what was made by them goes first. */
+	conf_unref(d->conf);
 	loader_free(d->assembly.loader);
 	sasl_engine_stop();
 	log_info(&d->log, "stopped");
 	close(d->signal_fd);
-	conf_unref(d->conf);
 	mem_wipe(&d->assembly, sizeof(d->assembly));
 }
 

@@ -382,8 +382,10 @@ void conn_resume(struct conn *c)
 	c->is_stopped = false;
 	list_remove(&c->paused);
 	/* Called out of on_data, the loop in read_records or the next event goes on. */
-	if (c->is_delivering)
+	if (c->is_delivering) {
+		watch(c, c->watches_write);
 		return;
+	}
 	c->held = (struct buf){ 0 };
 	/* Nothing held is told too: the owner may have stopped in the middle of a piece. */
 	deliver(c, buf_size(&held) != 0 ? buf_bytes(&held) : "", buf_size(&held));

@@ -24,10 +24,10 @@ struct tls_conf {
 };
 
 /* Loads and checks; the text of an error names the file. Immutable and reference-counted. */
-int tls_context_new(const struct tls_conf *conf, const void *ticket_key, struct tls_context **ctx, struct err_text *et);
+int tls_context_new(const struct tls_conf *conf, struct tls_context **ctx, struct err_text *et);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx);
-/* 64 bytes for session tickets, shared by all contexts of the process. */
+/* Bytes of a key for session tickets, shared by all sessions of the process. */
 #define TLS_TICKET_KEY_SIZE 64
 /* Days until the certificate expires; negative when it has. */
 int tls_context_days_left(const struct tls_context *ctx, int64_t wall_us);
@@ -38,6 +38,7 @@ struct tls_chooser {
 	struct tls_context *(*choose)(void *arg, const char *sni);
 	void *arg;
 	const char *alpn;   /* the protocol that is required when the client offers any */
+	const void *ticket_key; /* NULL: sessions are not resumed */
 };
 
 enum tls_state { TLS_HANDSHAKE, TLS_READY, TLS_FAILED };

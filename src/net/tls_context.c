@@ -19,7 +19,6 @@ struct tls_context {
 	_Atomic unsigned refs;
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priority;
-	gnutls_datum_t ticket_key;
 	int64_t expires;       /* seconds since 1970 */
 	bool asks_client;
 };
@@ -35,8 +34,6 @@ int tls_context_apply(struct tls_context *ctx, gnutls_session_t g)
 
 	if (rc == 0 && ctx->priority != NULL)
 		rc = gnutls_priority_set(g, ctx->priority);
-	if (rc == 0 && ctx->ticket_key.size != 0)
-		rc = gnutls_session_ticket_enable_server(g, &ctx->ticket_key);
 	if (rc == 0 && ctx->asks_client)
 		gnutls_certificate_server_set_request(g, GNUTLS_CERT_REQUEST);
 	return rc;
@@ -105,7 +102,7 @@ static int load_client_ca(struct tls_context *ctx, const char *path, struct err_
 	return 0;
 }
 
-int tls_context_new(const struct tls_conf *conf, const void *ticket_key, struct tls_context **ctx, struct err_text *et)
+int tls_context_new(const struct tls_conf *conf, struct tls_context **ctx, struct err_text *et)
 {
 	struct tls_context *c = mem_new(sizeof(*c));
 	const char *at = NULL;
@@ -127,10 +124,6 @@ int tls_context_new(const struct tls_conf *conf, const void *ticket_key, struct 
 		tls_context_unref(c);
 		return rc;
 	}
-	if (ticket_key != NULL) {
-		c->ticket_key.data = (unsigned char *)mem_dup(ticket_key, TLS_TICKET_KEY_SIZE);
-		c->ticket_key.size = TLS_TICKET_KEY_SIZE;
-	}
 	c->expires = read_expiry(c);
 	*ctx = c;
 	return 0;
@@ -150,8 +143,6 @@ void tls_context_unref(struct tls_context *ctx)
 	gnutls_certificate_free_credentials(ctx->credentials);
 	if (ctx->priority != NULL)
 		gnutls_priority_deinit(ctx->priority);
-	mem_wipe(ctx->ticket_key.data, ctx->ticket_key.size);
-	free(ctx->ticket_key.data);
 	free(ctx);
 }
 

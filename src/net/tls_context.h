@@ -10,7 +10,7 @@ struct tls_context;
 
 /* Versions and ciphers, before the hello is read. */
 void tls_context_set_policy(gnutls_session_t g);
-/* Credentials and tickets, once the host is known. Returns 0 or a GnuTLS error. */
+/* Credentials, once the host is known. Returns 0 or a GnuTLS error. */
 int tls_context_apply(struct tls_context *ctx, gnutls_session_t g);
 bool tls_context_asks_client(const struct tls_context *ctx);
 

@@ -60,6 +60,7 @@ struct server {
 	struct store *store;
 	struct jobs *jobs;
 	struct peers *peers;
+	const void *ticket_key;          /* of TLS sessions, TLS_TICKET_KEY_SIZE bytes */
 	int64_t started_us;
 };
 

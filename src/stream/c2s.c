@@ -211,7 +211,9 @@ static void on_element(struct c2s *c, struct xml_doc *doc)
 	const struct comity_elem *e = doc->root;
 	bool handled = starttls_on_element(c, e) || sasl_on_element(c, e) || bind_on_element(c, e);
 
-	if (!handled && stanza_is_element(e))
+	if (!handled && stanza_is_element(e) && strcmp(e->ns, NS_CLIENT) != 0)
+		c2s_fail(c, STREAM_INVALID_NAMESPACE, NULL);
+	else if (!handled && stanza_is_element(e))
 		take_stanza(c, &doc);
 	else if (!handled)
 		c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL);
@@ -475,16 +477,6 @@ static struct tls_context *choose_tls(void *arg, const char *sni)
 	return tls;
 }
 
-static void make_id(struct c2s *c, struct worker *w)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-	unsigned char random[sizeof(c->id) - 1];
-
-	w->env->random(w->env, random, sizeof(random));
-	for (size_t i = 0; i < sizeof(random); i++)
-		c->id[i] = letters[random[i] & 63];
-}
-
 void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *conn, bool direct_tls)
 {
 	struct c2s *c = mem_new(sizeof(*c));
@@ -492,13 +484,12 @@ void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *
 	c->refs = 1;
 	c->conn = conn;
 	c->shared = shared;
-	c->chooser = (struct tls_chooser){ choose_tls, c, direct_tls ? "xmpp-client" : NULL };
+	c->chooser = (struct tls_chooser){ choose_tls, c, direct_tls ? "xmpp-client" : NULL, shared->ticket_key };
 	c->timer.fire = on_timer;
 	c->shape.fire = on_shape;
 	c->is_direct_tls = direct_tls;
 	c->is_counted = true;
 	log_ctx_init(&c->log, &w->log, describe_c2s);
-	make_id(c, w);
 	list_init(&c->link);
 	list_append(shared->streams, &c->link);
 	conn_set_owner(conn, &events, c);

@@ -13,10 +13,23 @@
 /* Longer language tags are not taken over (BCP 47 has none as long). */
 #define LANG_MAX 64
 
+/* Unpredictable and never the same, RFC 6120 4.7.3. */
+static void make_id(struct c2s *c)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+	struct comity_env *env = c->conn->worker->env;
+	unsigned char random[sizeof(c->id) - 1];
+
+	env->random(env, random, sizeof(random));
+	for (size_t i = 0; i < sizeof(random); i++)
+		c->id[i] = letters[random[i] & 63];
+}
+
 void c2s_write_header(struct c2s *c)
 {
 	struct buf out = { 0 };
 
+	make_id(c);
 	buf_add_str(&out, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAM "'");
 	xml_write_attr(&out, "id", c->id);
 	if (c->host != NULL)

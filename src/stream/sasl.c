@@ -211,6 +211,22 @@ static void succeed(struct c2s *c, struct sasl_attempt *a, const char *out, size
 	conn_resume(c->conn);
 }
 
+/* An authorization identity has to be the user's own bare address (RFC 6120 6.3.8). */
+static bool is_own_authzid(const struct c2s *c, const struct sasl_attempt *a)
+{
+	struct comity_jid *own, *asked;
+	bool ok;
+
+	if (*a->first.authzid == '\0')
+		return true;
+	own = comity_jid_make(a->user, c->host->name, NULL);
+	asked = comity_jid_parse(a->first.authzid);
+	ok = own != NULL && asked != NULL && comity_jid_equal(own, asked);
+	comity_jid_unref(own);
+	comity_jid_unref(asked);
+	return ok;
+}
+
 static void judge(struct c2s *c, struct sasl_attempt *a, enum sasl_result result, const char *out, size_t len)
 {
 	char *data;
@@ -226,10 +242,14 @@ static void judge(struct c2s *c, struct sasl_attempt *a, enum sasl_result result
 		conn_resume(c->conn);
 		break;
 	case SASL_RESULT_DONE:
-		succeed(c, a, out, len);
+		if (is_own_authzid(c, a))
+			succeed(c, a, out, len);
+		else
+			refuse(c, a, "invalid-authzid");
 		break;
 	case SASL_RESULT_MALFORMED:
-		refuse(c, a, "malformed-request");
+		/* libsasl2 says this of wrong binding data too. */
+		refuse(c, a, mechanisms[a->mechanism].is_plus ? "not-authorized" : "malformed-request");
 		break;
 	case SASL_RESULT_BROKEN:
 		log_error(&c->log, "libsasl2 failed mechanism=%s", mechanisms[a->mechanism].name);
@@ -305,22 +325,6 @@ void c2s_got_secrets(struct c2s *c, const struct sasl_secrets *secrets, bool sto
 	}
 }
 
-/* An authorization identity has to be the user's own bare address (RFC 6120 6.3.8). */
-static bool is_own_authzid(const struct c2s *c, const struct sasl_attempt *a)
-{
-	struct comity_jid *own, *asked;
-	bool ok;
-
-	if (*a->first.authzid == '\0')
-		return true;
-	own = comity_jid_make(a->user, c->host->name, NULL);
-	asked = comity_jid_parse(a->first.authzid);
-	ok = own != NULL && asked != NULL && comity_jid_equal(own, asked);
-	comity_jid_unref(own);
-	comity_jid_unref(asked);
-	return ok;
-}
-
 /* RFC 5802 6: the flag must fit the mechanism and what was offered. */
 static bool is_binding_sound(const struct c2s *c, const struct sasl_attempt *a)
 {
@@ -336,8 +340,6 @@ static void fetch(struct c2s *c, struct sasl_attempt *a)
 {
 	if (jid_prepare_local(a->first.user, strlen(a->first.user), a->user) < 0) {
 		refuse(c, a, "not-authorized");
-	} else if (!is_own_authzid(c, a)) {
-		refuse(c, a, "invalid-authzid");
 	} else {
 		a->step = STEP_SECRETS;
 		conn_stop(c->conn);

@@ -40,6 +40,7 @@ struct xml_parser {
 	bool plain_header;           /* no prefix in the header but "stream" */
 	bool is_new_chunk;           /* pushed and not yet given to expat */
 	bool is_suspended, is_reviving;
+	bool closes_at_once;         /* the header was an empty element: CLOSE follows OPEN */
 	bool had_event;              /* in this push */
 	bool is_at_rest;             /* only white space since the last event */
 };
@@ -173,6 +174,9 @@ static void on_start(void *arg, const char *name, const char **attrs)
 		return;
 	}
 	e = make_element(p, name, attrs);
+	/* A second header would never be a complete element. */
+	if (p->depth == 1 && strcmp(e->ns, NS_STREAMS) == 0 && strcmp(e->name, "stream") == 0)
+		stop_with(p, XML_EVENT_NOT_WELL_FORMED);
 	if (p->depth == 1)
 		p->doc->root = e;
 	else
@@ -213,7 +217,11 @@ static void on_end(void *arg, const char *name)
 		return;
 	if (p->depth == 1) {
 		p->depth = 0;
-		pause_with(p, XML_EVENT_CLOSE);
+		/* expat goes on to the end of an empty element though it was stopped at its start. */
+		if (p->doc != NULL)
+			p->closes_at_once = true;
+		else
+			pause_with(p, XML_EVENT_CLOSE);
 		return;
 	}
 	flush_text(p);
@@ -448,6 +456,10 @@ enum xml_event xml_parser_next(struct xml_parser *p, struct xml_doc **doc)
 
 	if (p->error != XML_EVENT_NONE)
 		return fail(p);
+	if (p->closes_at_once) {
+		p->closes_at_once = false;
+		return XML_EVENT_CLOSE;
+	}
 	if (p->is_suspended)
 		status = XML_ResumeParser(p->expat);
 	else if (p->is_new_chunk)
