@@ -71,48 +71,6 @@ struct load {
 /* libconfuse hands no context to its callbacks; set only for the length of a parse. */
 static _Thread_local struct load *current;
 
-/* ---- suggestions ---- */
-
-static size_t distance(const char *a, const char *b)
-{
-	size_t la = strlen(a), lb = strlen(b), row[64], before, here;
-
-	if (la > 60 || lb > 60)
-		return 99;
-	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		before = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= lb; j++) {
-			here = row[j];
-			row[j] = before + (a[i - 1] != b[j - 1]);
-			if (row[j] > here + 1)
-				row[j] = here + 1;
-			if (row[j] > row[j - 1] + 1)
-				row[j] = row[j - 1] + 1;
-			before = here;
-		}
-	}
-	return row[lb];
-}
-
-const char *conf_nearest(const char *wrong, const char *const *names)
-{
-	const char *best = NULL;
-	size_t least = strlen(wrong) / 3 + 2;
-
-	for (; names != NULL && *names != NULL; names++) {
-		size_t d = distance(wrong, *names);
-
-		if (d < least) {
-			least = d;
-			best = *names;
-		}
-	}
-	return best;
-}
-
 /* ---- what libconfuse is told ---- */
 
 /* Whether the value just added is the mark at the beginning of a list. */
@@ -281,6 +239,9 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 		conf_add_error(l->errors, "%s: there is a second block with the title %s", place, text + 22);
 		return;
 	}
+	/* The names by which libconfuse knows modules are ours alone. */
+	while ((end = strstr(text, CONF_MODULE_PREFIX)) != NULL)
+		memmove(end, shown_name(end), strlen(shown_name(end)) + 1);
 	conf_add_error(l->errors, "%s: %s", place, text);
 }
 
@@ -430,6 +391,15 @@ static void node_free(struct conf_node *node)
 
 /* ---- loading ---- */
 
+/* libconfuse does not say a word to some of what it refuses. */
+static void on_silent_error(struct load *l, const cfg_t *cfg)
+{
+	char place[512];
+
+	conf_source_place(&l->source, cfg->line, place, sizeof(place));
+	conf_add_error(l->errors, "%s: this is not an option, a block or a list", place);
+}
+
 /* The parser stops at an unknown option; it is told and taken out, so that all mistakes are told at once.
  * NULL when there was another error. */
 static cfg_t *parse_around_unknown(struct load *l, cfg_opt_t *table)
@@ -442,6 +412,8 @@ static cfg_t *parse_around_unknown(struct load *l, cfg_opt_t *table)
 		l->unknown_line = 0;
 		if (cfg_parse_buf(cfg, buf_bytes(&l->source.text)) == CFG_SUCCESS)
 			return cfg;
+		if (l->errors->count == 0)
+			on_silent_error(l, cfg);
 		cfg_free(cfg);
 		if (l->unknown_line == 0 || !conf_source_blank(&l->source, l->unknown_line, l->unknown))
 			break;
@@ -463,8 +435,6 @@ static int parse(struct load *l, struct conf **out)
 		l->conf->root = node_new(l, l->schema->root, l->schema->root->options, l->schema->root->size, NULL);
 		read_node(l, l->conf->root, cfg);
 		cfg_free(cfg);
-	} else if (l->errors->count == 0) {
-		conf_add_error(l->errors, "%s: this cannot be understood", l->source.files[0]);
 	}
 	current = NULL;
 	if (l->errors->count != 0)

@@ -329,6 +329,8 @@ static void take_text(struct scanner *sc, enum token t, struct buf *token)
 		}
 		return;
 	}
+	if (sc->state == AT_START && !sc->in_list)
+		conf_add_error(sc->s->errors, "%s:%u: expected the name of an option, got \"%s\"", sc->file, sc->line, text);
 	/* A value, an item of a list or the title of a block. */
 	put_quoted(sc, text);
 	if (!sc->in_list)

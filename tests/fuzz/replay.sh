@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Feeds every input of the corpus to its fuzz target; run by "make check" in the build folder.
+srcdir=${srcdir:-.}
+passed=0
+failed=0
+for source in "$srcdir"/tests/fuzz/fuzz_*.c; do
+	name=$(basename "$source" .c)
+	name=${name#fuzz_}
+	corpus=$srcdir/tests/fuzz/corpus/$name
+	set -- "$corpus"/*
+	if ! [ -f "$1" ]; then
+		echo "fuzz_$name: $corpus has no inputs"
+		failed=$((failed + 1))
+	elif "tests/fuzz/fuzz_$name" "$@"; then
+		passed=$((passed + 1))
+	else
+		echo "fuzz_$name: failed at the last input named above"
+		failed=$((failed + 1))
+	fi
+done
+echo "fuzz: $passed targets passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
