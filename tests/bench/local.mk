@@ -1,1 +1,2 @@
 # Files of tests/bench.
+EXTRA_DIST += tests/bench/compare.py
