@@ -11,7 +11,6 @@
 struct assembly {
 	struct comity_env *env;
 	struct loader *loader;
-	unsigned char ticket_key[TLS_TICKET_KEY_SIZE];
 	unsigned char secret[32];     /* for fake credentials; kept in the store */
 };
 

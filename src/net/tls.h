@@ -27,8 +27,6 @@ struct tls_conf {
 int tls_context_new(const struct tls_conf *conf, struct tls_context **ctx, struct err_text *et);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx);
-/* Bytes of a key for session tickets, shared by all sessions of the process. */
-#define TLS_TICKET_KEY_SIZE 64
 /* Days until the certificate expires; negative when it has. */
 int tls_context_days_left(const struct tls_context *ctx, int64_t wall_us);
 
@@ -38,8 +36,14 @@ struct tls_chooser {
 	struct tls_context *(*choose)(void *arg, const char *sni);
 	void *arg;
 	const char *alpn;   /* the protocol that is required when the client offers any */
-	const void *ticket_key; /* NULL: sessions are not resumed */
+	const struct tls_shared *shared;
 };
+
+/* What all sessions of the process share: the key of their tickets, and the policy of versions and
+ * ciphers, which would take 5 kB in each. */
+struct tls_shared;
+struct tls_shared *tls_shared_new(void);
+void tls_shared_free(struct tls_shared *s);
 
 enum tls_state { TLS_HANDSHAKE, TLS_READY, TLS_FAILED };
 

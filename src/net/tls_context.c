@@ -23,9 +23,34 @@ struct tls_context {
 	bool asks_client;
 };
 
-void tls_context_set_policy(gnutls_session_t g)
+struct tls_shared {
+	gnutls_priority_t policy;
+	gnutls_datum_t ticket_key;
+};
+
+struct tls_shared *tls_shared_new(void)
 {
-	gnutls_priority_set_direct(g, POLICY, NULL);
+	struct tls_shared *s = mem_new(sizeof(*s));
+
+	if (gnutls_priority_init(&s->policy, POLICY, NULL) != 0 || gnutls_session_ticket_key_generate(&s->ticket_key) != 0)
+		abort();
+	return s;
+}
+
+void tls_shared_free(struct tls_shared *s)
+{
+	if (s == NULL)
+		return;
+	gnutls_priority_deinit(s->policy);
+	mem_wipe(s->ticket_key.data, s->ticket_key.size);
+	gnutls_free(s->ticket_key.data);
+	free(s);
+}
+
+void tls_shared_apply(const struct tls_shared *s, gnutls_session_t g)
+{
+	gnutls_priority_set(g, s->policy);
+	gnutls_session_ticket_enable_server(g, &s->ticket_key);
 }
 
 int tls_context_apply(struct tls_context *ctx, gnutls_session_t g)

@@ -8,8 +8,10 @@
 
 struct tls_context;
 
-/* Versions and ciphers, before the hello is read. */
-void tls_context_set_policy(gnutls_session_t g);
+struct tls_shared;
+
+/* Versions, ciphers and tickets, before the hello is read. */
+void tls_shared_apply(const struct tls_shared *s, gnutls_session_t g);
 /* Credentials, once the host is known. Returns 0 or a GnuTLS error. */
 int tls_context_apply(struct tls_context *ctx, gnutls_session_t g);
 bool tls_context_asks_client(const struct tls_context *ctx);

@@ -20,6 +20,7 @@ struct worker_loop {
 	uv_prepare_t prepare;    /* right before the loop sleeps: the end of a turn */
 	uv_timer_t timer;
 	pthread_t thread;
+	uint64_t armed;          /* when the timer fires; UINT64_MAX: not set */
 	atomic_bool stopping;
 };
 
@@ -40,13 +41,18 @@ static void on_wake(uv_async_t *handle)
 
 static void on_timer(uv_timer_t *handle)
 {
-	(void)handle;
+	struct worker_loop *l = handle->data;
+
+	l->armed = UINT64_MAX; /* the timers run in on_prepare */
 }
 
 static void arm_timer(struct worker_loop *l)
 {
 	uint64_t due = worker_next_due(l->worker), now;
 
+	if (due == l->armed)
+		return;
+	l->armed = due;
 	if (due == UINT64_MAX) {
 		uv_timer_stop(&l->timer);
 		return;
@@ -98,6 +104,8 @@ int worker_start(struct worker *w, struct err_text *et)
 		return -ERR_IO;
 	}
 	l->prepare.data = l;
+	l->timer.data = l;
+	l->armed = UINT64_MAX;
 	uv_prepare_start(&l->prepare, on_prepare);
 	w->loop = l;
 	/* Signals belong to the main thread. */

@@ -142,7 +142,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 		.streams = &r->streams,
 		.of_worker = shared_of,
 		.peers = server->peers,
-		.ticket_key = server->ticket_key,
+		.tls = server->tls,
 		.jobs = server->jobs,
 		.find_host = find_stream_host,
 		.write_features = write_features,

@@ -60,7 +60,7 @@ struct server {
 	struct store *store;
 	struct jobs *jobs;
 	struct peers *peers;
-	const void *ticket_key;          /* of TLS sessions, TLS_TICKET_KEY_SIZE bytes */
+	struct tls_shared *tls;
 	int64_t started_us;
 };
 

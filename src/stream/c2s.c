@@ -484,7 +484,7 @@ void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *
 	c->refs = 1;
 	c->conn = conn;
 	c->shared = shared;
-	c->chooser = (struct tls_chooser){ choose_tls, c, direct_tls ? "xmpp-client" : NULL, shared->ticket_key };
+	c->chooser = (struct tls_chooser){ choose_tls, c, direct_tls ? "xmpp-client" : NULL, shared->tls };
 	c->timer.fire = on_timer;
 	c->shape.fire = on_shape;
 	c->is_direct_tls = direct_tls;

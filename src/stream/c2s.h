@@ -62,7 +62,7 @@ struct c2s_shared {
 	/* The same for another worker. */
 	const struct c2s_shared *(*of_worker)(struct worker *w);
 	struct peers *peers;
-	const void *ticket_key;          /* of TLS sessions */
+	const struct tls_shared *tls;
 	struct jobs *jobs;
 	/* The host for a name from the stream header or SNI, with a reference; NULL: not served. */
 	struct stream_host *(*find_host)(struct worker *w, const char *name);

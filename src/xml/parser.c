@@ -108,7 +108,7 @@ static struct comity_elem *make_element(struct xml_parser *p, const char *name, 
 	if (p->depth == 0) {
 		struct buf tag = { 0 };
 
-		buf_printf(&tag, "<%s%s%s%.*s>", prefix, *prefix != '\0' ? ":" : "", local, (int)buf_size(&p->header),
+		buf_printf(&tag, "<%s%s%s%.*s>", prefix, *prefix != '\0' ? ":" : "", e->name, (int)buf_size(&p->header),
 		           buf_size(&p->header) != 0 ? buf_bytes(&p->header) : "");
 		buf_deinit(&p->header);
 		p->header = tag;

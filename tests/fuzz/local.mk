@@ -30,3 +30,26 @@ fuzz_targets += tests/fuzz/fuzz_jid
 tests_fuzz_fuzz_jid_SOURCES = tests/fuzz/fuzz_jid.c $(fuzz_main)
 tests_fuzz_fuzz_jid_LDADD = $(fuzz_needs)
 tests_fuzz_fuzz_jid_LDFLAGS = $(fuzz_linking)
+
+# The targets below drive a whole server; modules of this build are loaded into it.
+fuzz_sim = tests/fuzz/sim.c tests/fuzz/sim.h
+fuzz_sim_cppflags = $(AM_CPPFLAGS) -DFUZZ_MODULE_DIR=\"$(abs_builddir)/modules/.libs\"
+fuzz_sim_needs = $(libcomity_a_OBJECTS) $(COMITY_LIBS)
+
+fuzz_targets += tests/fuzz/fuzz_stream
+tests_fuzz_fuzz_stream_SOURCES = tests/fuzz/fuzz_stream.c $(fuzz_sim) $(fuzz_main)
+tests_fuzz_fuzz_stream_CPPFLAGS = $(fuzz_sim_cppflags)
+tests_fuzz_fuzz_stream_LDADD = $(fuzz_sim_needs)
+tests_fuzz_fuzz_stream_LDFLAGS = $(fuzz_linking) -export-dynamic
+
+fuzz_targets += tests/fuzz/fuzz_session
+tests_fuzz_fuzz_session_SOURCES = tests/fuzz/fuzz_session.c $(fuzz_sim) $(fuzz_main)
+tests_fuzz_fuzz_session_CPPFLAGS = $(fuzz_sim_cppflags)
+tests_fuzz_fuzz_session_LDADD = $(fuzz_sim_needs)
+tests_fuzz_fuzz_session_LDFLAGS = $(fuzz_linking) -export-dynamic
+
+fuzz_targets += tests/fuzz/fuzz_sasl
+tests_fuzz_fuzz_sasl_SOURCES = tests/fuzz/fuzz_sasl.c $(fuzz_sim) $(fuzz_main)
+tests_fuzz_fuzz_sasl_CPPFLAGS = $(fuzz_sim_cppflags)
+tests_fuzz_fuzz_sasl_LDADD = $(fuzz_sim_needs)
+tests_fuzz_fuzz_sasl_LDFLAGS = $(fuzz_linking) -export-dynamic

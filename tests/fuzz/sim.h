@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* A whole server in this process: one worker without a loop, time that stands still, connections over
+ * memory. */
+#ifndef TESTS_FUZZ_SIM_H
+#define TESTS_FUZZ_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sim;
+
+/* Made once per process; host is "localhost", logins are anonymous or SCRAM, without TLS. */
+struct sim *sim_get(void);
+
+/* A client of the simulation. */
+struct sim_client;
+struct sim_client *sim_connect(struct sim *s);
+/* Logs in anonymously and binds a resource; false when the server would not. */
+bool sim_login(struct sim_client *c);
+/* Feeds bytes in pieces of at most piece bytes and lets the server run after each. */
+void sim_send(struct sim_client *c, const char *bytes, size_t len, size_t piece);
+/* True when the text came in since the last call of sim_forget. */
+bool sim_got(const struct sim_client *c, const char *text);
+void sim_forget(struct sim_client *c);
+/* Cuts the connection and frees the client. */
+void sim_disconnect(struct sim_client *c);
+
+#endif
