@@ -200,10 +200,12 @@ static void take_stanza(struct c2s *c, struct xml_doc **doc)
 	st = stanza_from_doc(doc);
 	metrics_add(&c->conn->worker->metrics, METRIC_STANZAS_IN, 1);
 	c->stanza_tokens--;
-	if (c->phase == C2S_BOUND)
+	if (c->phase == C2S_BOUND) {
 		c->shared->stanza(c, st);
-	else if (c->phase != C2S_NEGOTIATING || st->kind != COMITY_IQ || !c->shared->early_iq(c, st))
+	} else if (c->phase != C2S_NEGOTIATING || st->kind != COMITY_IQ || !c->shared->early_iq(c, st)) {
+		comity_stanza_unref(st);
 		c2s_fail(c, STREAM_NOT_AUTHORIZED, "log in and bind a resource first");
+	}
 }
 
 static void on_element(struct c2s *c, struct xml_doc *doc)
