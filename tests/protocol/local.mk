@@ -5,3 +5,4 @@ EXTRA_DIST += tests/protocol/run.py \
 	tests/protocol/harness/runner.py tests/protocol/harness/scram.py \
 	tests/protocol/harness/server.py tests/protocol/harness/stream.py \
 	tests/protocol/test_login.py tests/protocol/test_stream.py
+EXTRA_DIST += tests/protocol/test_comityctl.py
