@@ -158,7 +158,7 @@ static enum token next_token(struct scanner *sc, struct buf *out)
 	if (*sc->at == '"' || *sc->at == '\'') {
 		read_string(sc, out);
 		t = T_STRING;
-	} else if (strchr("={},+()", *sc->at) != NULL) {
+	} else if (strchr("={},", *sc->at) != NULL) {
 		buf_add(out, sc->at++, 1);
 		t = T_PUNCTUATION;
 	} else {

@@ -279,6 +279,7 @@ START_TEST(broken)
 	/* A name is never taken for the start of a comment by the parser below us. */
 	refuse_text("\nx/* = 1\nname = b\n", "c:2: \"x/*\" is not the name of an option");
 	refuse_text("fast = yes\n\"a\" = b", "c:2: expected the name of an option, got \"a\"");
+	refuse_text("listen += a\n", "c:1: missing equal sign after option 'listen'");
 	refuse_text("x//y = 1\n", "c:1: \"x//y\" is not the name of an option");
 }
 END_TEST
