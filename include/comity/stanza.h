@@ -79,6 +79,9 @@ enum comity_cond {
 struct comity_stanza *comity_stanza_new(enum comity_kind kind, enum comity_type type);
 /* From stored bytes of one message, presence or iq; NULL when they are none. */
 struct comity_stanza *comity_stanza_parse(const char *bytes, size_t len);
+/* A stanza made to hold one stored element, which is the first in its root; NULL when the bytes are no
+ * element. */
+struct comity_stanza *comity_stanza_parse_inside(const char *bytes, size_t len);
 struct comity_stanza *comity_stanza_ref(const struct comity_stanza *st);
 void comity_stanza_unref(struct comity_stanza *st);
 /* To build in; not to be touched once the stanza was sent. */

@@ -114,6 +114,19 @@ struct comity_stanza *comity_stanza_parse(const char *bytes, size_t len)
 	return stanza_from_doc(&doc);
 }
 
+struct comity_stanza *comity_stanza_parse_inside(const char *bytes, size_t len)
+{
+	struct xml_doc *doc = xml_parse_element(bytes, len);
+	struct comity_stanza *st;
+
+	if (doc == NULL)
+		return NULL;
+	st = comity_stanza_new(COMITY_IQ, COMITY_TYPE_RESULT);
+	comity_elem_add_copy(comity_stanza_edit(st), doc->root);
+	xml_doc_free(doc);
+	return st;
+}
+
 struct comity_stanza *comity_stanza_ref(const struct comity_stanza *st)
 {
 	struct comity_stanza *shared = (struct comity_stanza *)(uintptr_t)st;

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* Keeps messages for accounts that nobody is logged in to (XEP-0160, XEP-0203). */
+#include <comity/module.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STORE "offline"
+#define NS_DELAY "urn:xmpp:delay"
+#define NS_HINTS "urn:xmpp:hints"
+#define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
+
+struct conf {
+	int64_t max_messages, max_waiting;
+	uint64_t max_bytes;
+};
+
+/* While stored messages are on their way to a session, later ones wait, so that order is kept. */
+struct account {
+	bool is_draining;
+	struct comity_rq **waiting;
+	size_t count;
+};
+
+/* ---- keeping ---- */
+
+static bool is_only_chat_state(const struct comity_elem *message)
+{
+	bool any = false;
+
+	for (const struct comity_elem *e = comity_elem_first(message); e != NULL; e = comity_elem_next(e)) {
+		if (comity_elem_is(e, NULL, "thread"))
+			continue;
+		if (strcmp(comity_elem_ns(e), NS_CHATSTATES) != 0)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+static void on_stored(struct comity_mod *m, void *arg, int status)
+{
+	struct comity_rq *rq = arg;
+
+	if (status == COMITY_STORE_LIMIT)
+		comity_reply_error(rq, COMITY_SERVICE_UNAVAILABLE, "the recipient's offline storage is full");
+	else if (status == COMITY_STORE_NO_SPACE)
+		comity_reply_error(rq, COMITY_RESOURCE_CONSTRAINT, "the server cannot store messages now");
+	else if (status != 0)
+		comity_reply_error(rq, COMITY_INTERNAL_SERVER_ERROR, "the message could not be stored");
+	if (status != 0 && status != COMITY_STORE_LIMIT)
+		comity_log(m, COMITY_ERROR, "a message for %s could not be stored", comity_jid_text(comity_rq_to(rq)));
+	comity_rq_release(rq);
+}
+
+/* XEP-0160 3: chat and normal messages are kept, chat states alone are not worth it. */
+static int on_keep(struct comity_mod *m, struct comity_rq *rq)
+{
+	const struct conf *conf = comity_conf(m);
+	const struct comity_elem *root = comity_rq_root(rq);
+	struct store_entry entry = { .when_us = comity_rq_received_us(rq) };
+	char *xml;
+
+	if (is_only_chat_state(root))
+		return COMITY_DONE;
+	if (comity_elem_find(root, NS_HINTS, "no-store") != NULL)
+		return COMITY_PASS;
+	xml = comity_rq_to_xml(rq, &entry.len);
+	if (entry.len > conf->max_bytes) {
+		free(xml);
+		return comity_reply_error(rq, COMITY_NOT_ACCEPTABLE, "the message is too large to be stored");
+	}
+	entry.value = xml;
+	entry.with = comity_jid_text(comity_jid_bare(comity_rq_from(rq)));
+	comity_archive_append(m, comity_account_jid(comity_rq_account(rq)), STORE, &entry, (uint64_t)conf->max_messages,
+	                      on_stored, comity_rq_hold(rq));
+	free(xml);
+	return COMITY_LATER;
+}
+
+/* ---- delivering ---- */
+
+/* Messages on their way to one session. */
+struct drain {
+	struct comity_account *account;
+	char *resource;
+};
+
+static void drain_free(struct drain *d)
+{
+	comity_account_unref(d->account);
+	free(d->resource);
+	free(d);
+}
+
+static void let_go(struct comity_mod *m, struct comity_account *a)
+{
+	struct account *data = comity_account_data(m, a);
+	struct comity_rq **waiting;
+	size_t count;
+
+	if (data == NULL)
+		return;
+	waiting = data->waiting;
+	count = data->count;
+	data->waiting = NULL;
+	data->count = 0;
+	data->is_draining = false;
+	for (size_t i = 0; i < count; i++)
+		comity_rq_continue(waiting[i]);
+	free(waiting);
+}
+
+static void deliver(struct comity_mod *m, struct comity_session *s, const struct store_entry *e)
+{
+	struct comity_stanza *st = comity_stanza_parse(e->value, e->len);
+	struct comity_elem *root, *delay;
+	struct comity_jid *from, *to;
+	char stamp[32];
+
+	if (st == NULL)
+		return; /* it was a stanza when it was stored; nothing better to do than to drop it */
+	root = comity_stanza_edit(st);
+	from = comity_elem_attr(root, "from") != NULL ? comity_jid_parse(comity_elem_attr(root, "from")) : NULL;
+	to = comity_elem_attr(root, "to") != NULL ? comity_jid_parse(comity_elem_attr(root, "to")) : NULL;
+	delay = comity_elem_add(root, NS_DELAY, "delay");
+	comity_format_time(e->when_us, stamp);
+	comity_elem_set(delay, "from", comity_host_name(m));
+	comity_elem_set(delay, "stamp", stamp);
+	comity_session_send(s, st, from, to);
+	comity_jid_unref(from);
+	comity_jid_unref(to);
+	comity_stanza_unref(st);
+}
+
+static void on_read(struct comity_mod *m, void *arg, const struct store_entries *entries)
+{
+	struct drain *d = arg;
+	struct comity_session *s = comity_account_find_session(d->account, d->resource);
+
+	if (entries->status != 0)
+		comity_log(m, COMITY_ERROR, "the stored messages of %s could not be read",
+		           comity_jid_text(comity_account_jid(d->account)));
+	/* Without the session they stay for the next one. */
+	if (s != NULL && entries->count != 0 && !comity_account_is_removed(d->account)) {
+		for (size_t i = 0; i < entries->count; i++)
+			deliver(m, s, &entries->entries[i]);
+		comity_archive_delete(m, comity_account_jid(d->account), STORE, entries->entries[0].id,
+		                      entries->entries[entries->count - 1].id, NULL, NULL);
+	}
+	let_go(m, d->account);
+	drain_free(d);
+}
+
+static void on_presence(struct comity_mod *m, struct comity_session *s, bool was_available)
+{
+	static const struct store_query all;
+	struct comity_account *a = comity_session_account(s);
+	struct account *data = comity_account_data(m, a);
+	struct drain *d;
+
+	(void)was_available;
+	/* RFC 6121 8.5.2.2: to a resource that takes messages for the account. */
+	if (data->is_draining || !comity_session_is_available(s) || comity_session_priority(s) < 0)
+		return;
+	d = calloc(1, sizeof(*d));
+	if (d == NULL || (d->resource = strdup(comity_jid_resource(comity_session_jid(s)))) == NULL)
+		abort();
+	d->account = comity_account_ref(a);
+	data->is_draining = true;
+	comity_archive_query(m, comity_account_jid(a), STORE, &all, on_read, d);
+}
+
+static int on_incoming(struct comity_mod *m, struct comity_rq *rq)
+{
+	const struct conf *conf = comity_conf(m);
+	struct account *data = comity_account_data(m, comity_rq_account(rq));
+
+	if (!data->is_draining || (int64_t)data->count >= conf->max_waiting)
+		return COMITY_PASS;
+	data->waiting = realloc(data->waiting, (data->count + 1) * sizeof(*data->waiting));
+	if (data->waiting == NULL)
+		abort();
+	data->waiting[data->count++] = comity_rq_hold(rq);
+	return COMITY_LATER;
+}
+
+static void on_account_unload(struct comity_mod *m, struct comity_account *a)
+{
+	struct account *data = comity_account_data(m, a);
+
+	for (size_t i = 0; i < data->count; i++)
+		comity_rq_release(data->waiting[i]);
+	free(data->waiting);
+}
+
+static const struct comity_hook hooks[] = {
+	{ COMITY_INCOMING, COMITY_COPY, COMITY_MESSAGE, on_incoming },
+	{ COMITY_INCOMING, COMITY_KEEP, COMITY_MESSAGE, on_keep },
+	{ 0 },
+};
+
+static const struct comity_feature features[] = { { COMITY_TO_HOST, "msgoffline" }, { 0 } };
+
+static const struct comity_option options[] = {
+	COMITY_OPT_INT(struct conf, max_messages, "1000", 1, 10000000, "Most messages kept for one account."),
+	COMITY_OPT_SIZE(struct conf, max_bytes, "256KiB", 1024, 67108864, "Largest message that is kept."),
+	COMITY_OPT_INT(struct conf, max_waiting, "1000", 1, 1000000,
+	               "New messages that wait while the kept ones are delivered."),
+	{ 0 },
+};
+
+COMITY_MODULE(
+	.name = "offline",
+	.summary = "Keeps messages for accounts that are offline",
+	.hooks = hooks,
+	.features = features,
+	.options = options,
+	.conf_size = sizeof(struct conf),
+	.account_size = sizeof(struct account),
+	.account_unload = on_account_unload,
+	.session_presence = on_presence,
+);
