@@ -329,3 +329,16 @@ def backup_while_running(server):
     code, out = server.ctl("backup", path, ok=False)
     equal(code, REFUSED)
     check("exists" in out, out)
+
+
+def server_knows_every_command(server):
+    """The daemon's table has the same rows as comityctl's: with too many arguments it says just that."""
+    rows = [line.split("  ")[1].split() for line in _run(server, "help")[1].split("\n\n")[1].splitlines()[1:]]
+    commands = [[word for word in row if word.islower()] for row in rows if row[0] != "help"]
+    check(["user", "add"] in commands and ["stats"] in commands and len(commands) > 10, commands)
+    for words in commands:
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(server.control)
+            control.sendall(json.dumps({"args": words + ["x"] * (5 - len(words))}).encode() + b"\n")
+            answer = json.loads(control.makefile().readline())
+        equal((answer["ok"], answer["error"]), (False, "wrong number of arguments"), " ".join(words))
