@@ -89,6 +89,8 @@ static int on_client_hello(gnutls_session_t g)
 	struct tls_session *s = gnutls_session_get_ptr(g);
 	char name[256];
 
+	/* After a HelloRetryRequest there is a second hello. */
+	tls_context_unref(s->ctx);
 	s->ctx = s->chooser->choose(s->chooser->arg, read_sni(g, name, sizeof(name)) ? name : NULL);
 	if (s->ctx == NULL) {
 		s->wrong_name = true;
