@@ -110,6 +110,9 @@ static const struct comity_iq iqs[] = {
 	{ 0 },
 };
 
+/* Clients look for it at the domain. */
+static const struct comity_feature features[] = { { COMITY_TO_HOST, NS_PRIVATE }, { 0 } };
+
 static const struct comity_option options[] = {
 	COMITY_OPT_SIZE(struct conf, max_size, "64KiB", 1024, 16777216, "Largest element that is kept."),
 	{ 0 },
@@ -119,6 +122,7 @@ COMITY_MODULE(
 	.name = "private",
 	.summary = "Keeps XML that clients store for themselves",
 	.iqs = iqs,
+	.features = features,
 	.options = options,
 	.conf_size = sizeof(struct conf),
 );

@@ -263,6 +263,9 @@ static const struct comity_hook hooks[] = {
 	{ 0 },
 };
 
+/* Clients look for it at the domain. */
+static const struct comity_feature features[] = { { COMITY_TO_HOST, NS_ROSTER }, { 0 } };
+
 static const struct comity_stream_feature stream_features[] = {
 	{ true, "urn:xmpp:features:rosterver", "ver", NULL },
 	{ true, "urn:xmpp:features:pre-approval", "sub", NULL },
@@ -283,6 +286,7 @@ COMITY_MODULE(
 	.summary = "Contact lists and subscriptions",
 	.iqs = iqs,
 	.hooks = hooks,
+	.features = features,
 	.stream_features = stream_features,
 	.options = options,
 	.account_maps = account_maps,

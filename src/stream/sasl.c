@@ -408,6 +408,16 @@ static void begin_anonymous(struct c2s *c, struct sasl_attempt *a)
 	succeed(c, a, NULL, 0);
 }
 
+/* Nothing was guessed, so the address is not held to account: clients that know only tls-unique end
+ * here on TLS 1.3 and go on to another mechanism. */
+static void refuse_binding(struct c2s *c, struct sasl_attempt *a)
+{
+	log_info(&c->log, "login refused user=%s mechanism=%s: channel binding flag %c%s%s does not fit the offer",
+	         a->first.user, mechanisms[a->mechanism].name, a->first.binding_flag,
+	         a->first.binding_flag == 'p' ? " type " : "", a->first.binding_type);
+	send_failure(c, "not-authorized");
+}
+
 /* The first message is complete. */
 static void begin(struct c2s *c, struct sasl_attempt *a)
 {
@@ -415,7 +425,7 @@ static void begin(struct c2s *c, struct sasl_attempt *a)
 		if (sasl_read_scram(a->message, a->message_len, &a->first) != 0)
 			refuse(c, a, "malformed-request");
 		else if (!is_binding_sound(c, a))
-			refuse(c, a, "not-authorized");
+			refuse_binding(c, a);
 		else
 			fetch(c, a);
 	} else if (a->mechanism == PLAIN) {

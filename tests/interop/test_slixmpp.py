@@ -2,9 +2,10 @@
 """Two users, several sessions, all with python3-slixmpp as Debian has it."""
 import asyncio
 import os
+import ssl
 import subprocess
 
-from harness import Failure, Skip, cases, check, equal
+from harness import Failure, Skip, cases, check, dedicated, equal
 from harness.server import ROOT
 
 try:
@@ -14,6 +15,9 @@ except ImportError:
     slixmpp = None
 
 TIMEOUT = 20
+# slixmpp 1.8 takes -PLUS whenever it is offered, always with tls-unique, which TLS 1.3 does not have,
+# and ends at PLAIN. So SCRAM on TLS 1.3 is tested without the offer, and the offer by itself below.
+SERVER = dict(hosts={"localhost": "channel_binding = no"})
 
 
 class Bot:
@@ -147,6 +151,20 @@ def logs_in(server, mechanism):
             check(mechanism in ("default", used), f"used {used}")
             check(mechanism != "default" or used.startswith("SCRAM-"), f"used {used} by default")
             await bot.xmpp["xep_0199"].send_ping(server.domain, timeout=TIMEOUT)
+    _run(story)
+
+
+@dedicated()
+def offer_of_channel_binding_keeps_nobody_out(server):
+    async def story(bots):
+        for version, wanted in ((ssl.TLSVersion.TLSv1_3, ("PLAIN",)),
+                                (ssl.TLSVersion.TLSv1_2, ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"))):
+            bot = Bot(server.account("juliet"))
+            bots.append(bot)
+            bot.xmpp.ssl_context.minimum_version = bot.xmpp.ssl_context.maximum_version = version
+            await bot.online()
+            used = bot.xmpp["feature_mechanisms"].mech.name
+            check(used in wanted, f"{version.name}: used {used}")
     _run(story)
 
 
