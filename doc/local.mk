@@ -1,1 +1,2 @@
-# Files of doc.
+# Files of doc, and the documents at the top.
+EXTRA_DIST += HACKING.md NEWS doc/architecture.md
