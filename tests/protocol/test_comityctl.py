@@ -138,12 +138,11 @@ def _type(server, path, *answers):
             if select.select([fd], [], [], 0.1)[0]:
                 seen += os.read(fd, 4096)
         os.write(fd, answer)
-    is_echoing = False
     with contextlib.suppress(OSError):
         while piece := os.read(fd, 4096):
             seen += piece
-            is_echoing = bool(termios.tcgetattr(fd)[3] & termios.ECHO)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    is_echoing = bool(termios.tcgetattr(fd)[3] & termios.ECHO)
     os.close(fd)
     return code, seen.decode(), is_echoing
 
