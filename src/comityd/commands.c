@@ -113,9 +113,11 @@ static void on_user_changed(void *arg, int status)
 {
 	struct user_change *u = arg;
 
+	struct waiter *waiter = u->waiter;
+
 	atomic_store(&u->status, status);
-	waiter_done(u->waiter);
 	user_change_unref(u);
+	waiter_done(waiter);
 }
 
 static void start_user_change(struct worker *w, struct waiter *waiter)
@@ -213,13 +215,15 @@ static void store_read_unref(struct store_read *r)
 static void on_store_read(void *arg, const struct store_result *result)
 {
 	struct store_read *r = arg;
+	struct waiter *waiter = r->waiter;
 
 	for (size_t i = 0; i < result->count; i++)
 		json_array_append_new(r->rows, json_pack("[s, s%]", result->rows[i].key, (const char *)result->rows[i].value,
 		                                         result->rows[i].len));
 	atomic_store(&r->status, result->status);
-	waiter_done(r->waiter);
+	/* The rows are the waiter's alone once it is told. */
 	store_read_unref(r);
+	waiter_done(waiter);
 }
 
 static void start_store_read(struct worker *w, struct waiter *waiter)
@@ -492,9 +496,11 @@ static void on_backup(void *arg, int status)
 {
 	struct backup *b = arg;
 
+	struct waiter *waiter = b->waiter;
+
 	atomic_store(&b->status, status);
-	waiter_done(b->waiter);
 	backup_unref(b);
+	waiter_done(waiter);
 }
 
 static void start_backup(struct worker *w, struct waiter *waiter)

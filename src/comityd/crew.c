@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The workers as a whole: start, calls into them, stop. */
 #include <errno.h>
-#include <semaphore.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,9 @@ struct waiter {
 	struct mail mail;
 	void (*start)(struct worker *w, struct waiter *waiter);
 	void *arg;
-	sem_t done;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool is_done;
 	_Atomic int refs;
 };
 
@@ -29,7 +31,8 @@ static void waiter_unref(struct waiter *waiter)
 {
 	if (atomic_fetch_sub(&waiter->refs, 1) != 1)
 		return;
-	sem_destroy(&waiter->done);
+	pthread_cond_destroy(&waiter->wake);
+	pthread_mutex_destroy(&waiter->lock);
 	free(waiter);
 }
 
@@ -40,7 +43,10 @@ void *waiter_arg(struct waiter *waiter)
 
 void waiter_done(struct waiter *waiter)
 {
-	sem_post(&waiter->done);
+	pthread_mutex_lock(&waiter->lock);
+	waiter->is_done = true;
+	pthread_cond_signal(&waiter->wake);
+	pthread_mutex_unlock(&waiter->lock);
 	waiter_unref(waiter);
 }
 
@@ -55,21 +61,28 @@ bool crew_await(struct daemon *d, struct worker *w, void (*start)(struct worker 
                 unsigned seconds)
 {
 	struct waiter *waiter = mem_new(sizeof(*waiter));
+	pthread_condattr_t attr;
 	struct timespec until;
 	bool ok;
 
 	(void)d;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&waiter->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&waiter->lock, NULL);
 	waiter->start = start;
 	waiter->arg = arg;
 	waiter->mail.run = run_start;
 	atomic_init(&waiter->refs, 2);
-	sem_init(&waiter->done, 0, 0);
 	worker_post(w, &waiter->mail);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += seconds;
-	do {
-		ok = sem_clockwait(&waiter->done, CLOCK_MONOTONIC, &until) == 0;
-	} while (!ok && errno == EINTR);
+	pthread_mutex_lock(&waiter->lock);
+	while (!waiter->is_done && pthread_cond_timedwait(&waiter->wake, &waiter->lock, &until) != ETIMEDOUT)
+		;
+	ok = waiter->is_done;
+	pthread_mutex_unlock(&waiter->lock);
 	waiter_unref(waiter);
 	return ok;
 }
