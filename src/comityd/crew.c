@@ -269,7 +269,8 @@ static void sleep_ms(long ms)
 static void each_worker(struct daemon *d, void (*fn)(struct worker *w, void *arg), void *arg)
 {
 	for (unsigned i = 0; i < d->server.worker_count; i++)
-		crew_call(d, d->server.workers[i], fn, arg);
+		if (d->server.workers[i]->loop != NULL)
+			crew_call(d, d->server.workers[i], fn, arg);
 }
 
 /* The threads are gone: their mail is read here until the store and the jobs have nothing more to say. */

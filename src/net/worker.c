@@ -33,6 +33,8 @@ void worker_init(struct worker *w, unsigned id, struct comity_env *env, struct w
 
 void worker_deinit(struct worker *w)
 {
+	worker_loop_free(w->loop);
+	w->loop = NULL;
 	free(w->heap);
 	w->heap = NULL;
 }

@@ -87,7 +87,8 @@ void worker_break_conns(struct worker *w);
 
 /* The real loop: a thread with libuv. */
 int worker_start(struct worker *w, struct err_text *et);
-/* Ends the thread and waits for it; connections must be gone (worker_break_conns). */
+/* Ends the thread and waits for it; connections must be gone (worker_break_conns). Mail may still be
+ * posted and is read by worker_turn, until worker_deinit. */
 void worker_stop(struct worker *w);
 
 #endif

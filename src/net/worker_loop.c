@@ -115,6 +115,8 @@ int worker_start(struct worker *w, struct err_text *et)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc != 0) {
 		err_text_set(et, "cannot start a thread: %s", strerror(rc));
+		w->loop = NULL;
+		worker_loop_free(l);
 		return -ERR_IO;
 	}
 	return 0;
@@ -136,12 +138,14 @@ void worker_stop(struct worker *w)
 	atomic_store(&l->stopping, true);
 	worker_loop_wake(l);
 	pthread_join(l->thread, NULL);
-	/* The thread is gone: what is left runs and is closed here. */
-	while (worker_turn(w))
-		;
+}
+
+void worker_loop_free(struct worker_loop *l)
+{
+	if (l == NULL)
+		return;
 	uv_walk(&l->loop, close_handle, NULL);
 	uv_run(&l->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&l->loop);
-	w->loop = NULL;
 	free(l);
 }
