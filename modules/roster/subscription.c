@@ -199,13 +199,18 @@ int roster_on_outgoing(struct comity_mod *m, struct comity_rq *rq)
 
 /* ---- incoming: RFC 6121 A.3 ---- */
 
-static void tell_sessions(struct comity_account *a, struct comity_rq *rq)
+/* RFC 6121 3.1.3: a request goes to the available resources, what else happens to the interested ones
+ * too (3.1.6, 3.2.3, 3.3.3). */
+static void tell_sessions(struct comity_mod *m, struct comity_account *a, struct comity_rq *rq)
 {
+	bool is_request = comity_rq_type(rq) == COMITY_TYPE_SUBSCRIBE;
 	struct comity_session *next;
 
 	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = next) {
+		const struct roster_session *data = comity_session_data(m, s);
+
 		next = comity_session_next(s);
-		if (comity_session_is_available(s))
+		if (comity_session_is_available(s) || (data->is_interested && !is_request))
 			comity_session_send_rq(s, rq);
 	}
 }
@@ -243,7 +248,7 @@ static int in_subscribe(struct comity_mod *m, struct comity_account *a, struct c
 	if (!item->asked) {
 		keep_request(item, rq);
 		commit(m, a, item, false);
-		tell_sessions(a, rq);
+		tell_sessions(m, a, rq);
 	}
 	return COMITY_DONE;
 }
@@ -259,8 +264,8 @@ static int in_unsubscribe(struct comity_mod *m, struct comity_account *a, struct
 	had_from = (item->subscription & COMITY_SUB_FROM) != 0;
 	item->subscription &= COMITY_SUB_TO;
 	clear_request(item);
+	tell_sessions(m, a, rq);
 	commit(m, a, item, had_from);
-	tell_sessions(a, rq);
 	if (had_from)
 		hide_presence(m, a, contact);
 	return COMITY_DONE;
@@ -275,7 +280,7 @@ static int in_subscribed(struct comity_mod *m, struct comity_account *a, struct 
 		return COMITY_DONE;
 	item->ask = false;
 	item->subscription |= COMITY_SUB_TO;
-	tell_sessions(a, rq);
+	tell_sessions(m, a, rq);
 	commit(m, a, item, true);
 	return COMITY_DONE;
 }
@@ -289,7 +294,7 @@ static int in_unsubscribed(struct comity_mod *m, struct comity_account *a, struc
 		return COMITY_DONE;
 	item->ask = false;
 	item->subscription &= COMITY_SUB_FROM;
-	tell_sessions(a, rq);
+	tell_sessions(m, a, rq);
 	commit(m, a, item, true);
 	return COMITY_DONE;
 }
