@@ -93,8 +93,7 @@ def messages_wait_in_order_and_come_once(server):
 def offline_message_survives_kill_dash_nine(server):
     sender, account = _login(server, presence=True), server.account("romeo")
     sender.message(account.jid, "kept")
-    # What was stored before the answer to this is on disk: one writer, in order.
-    sender.set("<query xmlns='jabber:iq:private'><mark xmlns='m'/></query>")
+    server.wait_for(lambda: server.stored_messages(account.jid) == 1, "the message on disk")
     server.restart(hard=True)
     receiver = Client.login(account, presence=True)
     equal(receiver.expect("message").child_text("body"), "kept", "body")

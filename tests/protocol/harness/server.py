@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -294,6 +295,12 @@ class Comity(Server):
                               stderr=subprocess.STDOUT, text=True, timeout=timeout, cwd=self.folder,
                               env=os.environ | self.environment())
         return done.returncode, done.stdout
+
+    def stored_messages(self, jid):
+        """How many messages are kept on disk for an address, looked up in the database itself."""
+        path = os.path.join(self.folder, "data", "comity.sqlite")
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
+            return database.execute("SELECT count(*) FROM archive WHERE owner = ?", (str(jid),)).fetchone()[0]
 
     def ctl(self, *arguments, stdin="", ok=True, timeout=20):
         """Runs comityctl against this server; returns its output, or (code, output) when ok is False."""

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""Things that go wrong around the server: files, ports, disks, descriptors."""
+import contextlib
+import os
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import time
+
+from harness import Client, cases, check, dedicated, equal
+
+START_FAILED, CONFIG_WRONG = 1, 78
+
+
+def _start_fails(server, *words, code=START_FAILED):
+    """The daemon ends with that code and one line that has all the words."""
+    server.write_config()
+    got, text = server.run_daemon("-c", server.config)
+    equal(got, code, f"exit code; output: {text}")
+    check(any(all(w in line for w in words) for line in text.splitlines()), f"no line with {words} in: {text}")
+
+
+@dedicated(start=False)
+def taken_port_is_named(server):
+    with socket.socket() as other:
+        other.bind((server.address, server.c2s))
+        other.listen()
+        _start_fails(server, str(server.c2s), "Address already in use")
+
+
+@dedicated(start=False, hosts={"localhost": 'certificate = "/nonexistent.crt"'})
+def missing_certificate_is_named(server):
+    _start_fails(server, "/nonexistent.crt", "No such file")
+
+
+@dedicated(start=False, domains=("localhost", "second.localhost"))
+def key_of_another_certificate_is_told(server):
+    folder = server.certs
+    server.hosts = {"localhost": f'certificate = "{folder}/localhost.crt"\n'
+                                 f'certificate_key = "{folder}/second.localhost.key"'}
+    _start_fails(server, "second.localhost.key", "does not belong to")
+
+
+@dedicated(start=False, options={"data_dir": "/nonexistent/folder/data"})
+def data_folder_that_cannot_be_made_is_named(server):
+    _start_fails(server, "/nonexistent/folder/data", "No such file")
+
+
+@dedicated(start=False, options={"module_dir": "/nonexistent/modules"}, text="module ping { }")
+def missing_modules_are_told(server):
+    _start_fails(server, "ping", "no module", code=CONFIG_WRONG)
+
+
+@cases([("unknown option", "lissten = 1", "listen"), ("open block", "host x {", "}"),
+        ("bad time", "idle_timeout = soon", "such as 10s"), ("bad choice", "log_to = stderr\nresource_conflict = maybe", "replace"),
+        ("unknown module", "module pingg { }", "ping"), ("no such include", 'include "/nonexistent.conf"', "/nonexistent.conf")])
+def configuration_errors_say_file_and_line(server, _what, text, expected):
+    path = os.path.join(server.folder, "wrong.conf")
+    with open(path, "w") as out:
+        out.write(f'module_dir = "{server.module_dir()}"\n\n{text}\nhost localhost {{ }}\n')
+    for arguments in (("--check", "-c", path), ("-c", path)):
+        code, output = server.run_daemon(*arguments)
+        equal(code, CONFIG_WRONG, "exit code")
+        check(re.search(r"wrong\.conf:\d", output) and expected in output, output)
+
+
+def check_accepts_what_runs(server):
+    code, output = server.run_daemon("--check", "-c", server.config)
+    equal(code, 0, output)
+
+
+@dedicated(start=False)
+def damaged_store_is_refused_and_left_alone(server):
+    server.write_config()
+    path = os.path.join(server.folder, "data", "comity.sqlite")
+    with open(path, "wb") as out:
+        out.write(b"this is not a database" * 200)
+    _start_fails(server, path, "left as it is")
+    with open(path, "rb") as again:
+        equal(again.read(), b"this is not a database" * 200, "the file")
+
+
+@dedicated()
+def accepting_pauses_without_descriptors_and_recovers(server):
+    client = Client.login(server.account("juliet"), presence=True)
+    pid = server.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = len(os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 4, hard))
+    waiting = []
+    try:
+        for number in range(12):
+            waiting.append(socket.create_connection((server.address, server.c2s), 5, (f"127.9.9.{number + 1}", 0)))
+        client.message(client.jid, "still here")
+        client.expect("message", body="still here")
+        end = time.monotonic() + 10
+        while "cannot accept connections for now" not in server.log() and time.monotonic() < end:
+            time.sleep(0.02)
+        check("cannot accept connections for now" in server.log(), "the log does not tell")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        for sock in waiting:
+            sock.close()
+    Client.login(server.account("romeo")).close()
+    client.ping()
+
+
+@dedicated()
+def full_disk_is_told_and_survived(server):
+    client, absent = Client.login(server.account("juliet"), presence=True), server.account("romeo")
+    client.message(absent.jid, "before")
+    server.wait_for(lambda: server.stored_messages(absent.jid) == 1, "the first message on disk")
+    pid = server.process.pid
+    files = [os.path.join(server.folder, "data", name) for name in ("comity.sqlite", "comity.sqlite-wal")]
+    size = min(os.path.getsize(name) for name in files if os.path.exists(name))
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (min(size, 4096), hard))
+    try:
+        client.message(absent.jid, "x" * 20000, id_="lost")
+        client.expect_error("resource-constraint", id_="lost")
+        answer = client.iq("set", "<query xmlns='jabber:iq:roster'><item jid='a@b'/></query>")
+        equal(answer["type"], "error", "roster set on a full disk")
+        client.ping()
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+    client.message(absent.jid, "after")
+    server.wait_for(lambda: server.stored_messages(absent.jid) == 2, "the last message on disk")
+    client.set("<query xmlns='jabber:iq:roster'><item jid='a@b'/></query>")
+    got = Client.login(absent, presence=True)
+    equal([got.expect("message").child_text("body") for _ in range(2)], ["before", "after"], "messages kept")
+
+
+@dedicated(options={"connections_per_address": 3})
+def strangers_of_one_address_are_limited(server):
+    held = [socket.create_connection((server.address, server.c2s), 5, ("127.8.8.8", 0)) for _ in range(3)]
+    refused = socket.create_connection((server.address, server.c2s), 5, ("127.8.8.8", 0))
+    refused.settimeout(5)
+    equal(refused.recv(1), b"", "a fourth connection")
+    Client.login(server.account("juliet")).close()
+    for sock in held + [refused]:
+        sock.close()
+
+
+@dedicated(options={"output_queue": "64KiB", "bytes_per_second": 0, "stanzas_per_second": 0})
+def reader_that_never_reads_is_closed_and_harms_nobody(server):
+    sender = Client.login(server.account("juliet"), presence=True)
+    lazy = Client.login(server.account("romeo"), presence=True)
+    body = "x" * 30000
+    end = time.monotonic() + 20
+    while "does not read" not in server.log() and time.monotonic() < end:
+        for _ in range(20):
+            sender.message(lazy.jid, body)
+        sender.ping()
+        sender.drain()
+    check("does not read" in server.log(), "the slow reader is still there")
+    with contextlib.suppress(OSError):
+        lazy.abort()
+
+
+@dedicated()
+def backup_of_a_running_server_can_be_used(server):
+    account = server.account("juliet")
+    Client.login(account).set("<query xmlns='jabber:iq:roster'><item jid='friend@b'/></query>")
+    path = os.path.join(server.folder, "backup.sqlite")
+    server.ctl("backup", path)
+    code, output = server.ctl("backup", path, ok=False)
+    check(code != 0 and "exists" in output, output)
+    server.stop()
+    for name in os.listdir(os.path.join(server.folder, "data")):
+        if name.startswith("comity.sqlite"):
+            os.unlink(os.path.join(server.folder, "data", name))
+    shutil.copy(path, os.path.join(server.folder, "data", "comity.sqlite"))
+    server.start()
+    items = Client.login(account).roster()
+    check("friend@b" in repr(items), items)
+
+
+@dedicated()
+def stop_takes_less_than_five_seconds_with_a_client_that_hangs(server):
+    client = Client.login(server.account("juliet"), presence=True)
+    started = time.monotonic()
+    server.stop()
+    seconds = time.monotonic() - started
+    check(seconds < (15 if "asan" in server.comityd or "tsan" in server.comityd else 5), f"took {seconds:.1f} s")
+    client.abort()
