@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct comity_account;
 struct comity_jid;
@@ -25,6 +26,7 @@ struct comity_roster_item {
 	char **groups;
 	size_t group_count;
 	char *request;               /* the contact's pending request as XML; NULL unless asked */
+	uint64_t version;            /* of the last change since the account was loaded; 0: none to be seen */
 };
 
 struct comity_roster_api {

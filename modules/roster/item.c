@@ -32,6 +32,12 @@ static void *must(void *p)
 	return p;
 }
 
+void roster_add(struct roster *r, struct comity_roster_item *item)
+{
+	r->items = must(realloc(r->items, (r->count + 1) * sizeof(*r->items)));
+	r->items[r->count++] = item;
+}
+
 struct comity_roster_item *roster_get(struct roster *r, struct comity_jid *contact)
 {
 	struct comity_roster_item *item = roster_find(r, contact);
@@ -40,9 +46,32 @@ struct comity_roster_item *roster_get(struct roster *r, struct comity_jid *conta
 		return item;
 	item = must(calloc(1, sizeof(*item)));
 	item->jid = comity_jid_ref(contact);
-	r->items = must(realloc(r->items, (r->count + 1) * sizeof(*r->items)));
-	r->items[r->count++] = item;
+	roster_add(r, item);
 	return item;
+}
+
+size_t roster_count_listed(const struct roster *r)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < r->count; i++)
+		count += r->items[i]->is_listed;
+	return count;
+}
+
+bool roster_is_full(const struct roster *r, const struct roster_conf *conf, const struct comity_roster_item *item)
+{
+	return (item == NULL || !item->is_listed) && (int64_t)roster_count_listed(r) >= conf->max_items;
+}
+
+uint64_t roster_touch(struct comity_mod *m, struct roster *r, struct comity_roster_item *item)
+{
+	uint64_t now = (uint64_t)comity_wall_us(m);
+
+	r->version = now > r->version ? now : r->version + 1;
+	if (item != NULL)
+		item->version = r->version;
+	return r->version;
 }
 
 static void clear_details(struct comity_roster_item *item)
@@ -176,7 +205,7 @@ void roster_load(struct roster *r, const struct store_row *rows, size_t count)
 			char text[24] = "";
 
 			memcpy(text, rows[i].value, rows[i].len < sizeof(text) - 1 ? rows[i].len : sizeof(text) - 1);
-			r->version = strtoull(text, NULL, 10);
+			r->version = r->pushed = strtoull(text, NULL, 10);
 			continue;
 		}
 		jid = comity_jid_parse(rows[i].key);
@@ -255,13 +284,17 @@ static void push_to(struct comity_mod *m, struct comity_session *s, const struct
 void roster_push(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact,
                  const struct comity_roster_item *item)
 {
+	struct roster *r = roster_of(m, a);
 	struct comity_session *next;
 
+	/* A client must not believe that it knows what has not been pushed yet. */
+	if (r->saving == 0)
+		r->pushed = r->version;
 	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = next) {
 		const struct roster_session *data = comity_session_data(m, s);
 
 		next = comity_session_next(s);
 		if (data->is_interested)
-			push_to(m, s, contact, item, roster_of(m, a)->version);
+			push_to(m, s, contact, item, r->pushed);
 	}
 }

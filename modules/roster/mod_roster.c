@@ -41,6 +41,7 @@ struct pending {
 	struct comity_jid *contact;
 	struct comity_roster_item *before;   /* NULL: there was none */
 	uint64_t version;                    /* of this change */
+	bool is_removal;
 };
 
 static void undo(struct comity_mod *m, struct pending *p)
@@ -48,30 +49,28 @@ static void undo(struct comity_mod *m, struct pending *p)
 	struct roster *r = roster_of(m, p->account);
 	struct comity_roster_item *item = roster_find(r, p->contact);
 
-	/* Something newer happened to the roster: that is written anew and decides. */
-	if (r->version != p->version)
+	/* Something newer happened to the item: that is written anew and decides. */
+	if (item == NULL ? !p->is_removal : item->version != p->version)
 		return;
 	if (item != NULL)
 		roster_drop(r, item);
-	if (p->before != NULL) {
-		item = roster_get(r, p->contact);
-		item->subscription = p->before->subscription;
-		item->ask = p->before->ask;
-		item->asked = p->before->asked;
-		item->approved = p->before->approved;
-		item->is_listed = p->before->is_listed;
-		item->request = p->before->request;
-		p->before->request = NULL;
-		roster_item_set(item, p->before->name, p->before->groups, p->before->group_count);
-	}
-	r->version++;
+	item = p->before;
+	p->before = NULL;
+	roster_touch(m, r, item);
+	if (item != NULL)
+		roster_add(r, item);
+	roster_push(m, p->account, p->contact, item != NULL && item->is_listed ? item : NULL);
 }
 
 static void on_saved(struct comity_mod *m, void *arg, int status)
 {
 	struct pending *p = arg;
+	struct roster *r = roster_of(m, p->account);
 
-	if (comity_account_is_removed(p->account)) {
+	/* A reload may have taken the module away meanwhile, and brought it back. */
+	if (r != NULL && r->saving != 0)
+		r->saving--;
+	if (r == NULL || comity_account_is_removed(p->account)) {
 		comity_reply_error(p->rq, COMITY_SERVICE_UNAVAILABLE, NULL);
 	} else if (status != 0) {
 		undo(m, p);
@@ -80,7 +79,7 @@ static void on_saved(struct comity_mod *m, void *arg, int status)
 		                                                            COMITY_INTERNAL_SERVER_ERROR,
 		                   "the roster could not be saved");
 	} else {
-		const struct comity_roster_item *item = roster_find(roster_of(m, p->account), p->contact);
+		const struct comity_roster_item *item = roster_find(r, p->contact);
 
 		comity_reply(p->rq);
 		roster_push(m, p->account, p->contact, item != NULL && item->is_listed ? item : NULL);
@@ -98,6 +97,7 @@ static int save(struct comity_mod *m, struct comity_rq *rq, struct comity_jid *c
                 struct comity_roster_item *before)
 {
 	struct comity_account *a = comity_rq_account(rq);
+	struct roster *r = roster_of(m, a);
 	struct pending *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
@@ -106,7 +106,9 @@ static int save(struct comity_mod *m, struct comity_rq *rq, struct comity_jid *c
 	p->account = comity_account_ref(a);
 	p->contact = comity_jid_ref(contact);
 	p->before = before;
-	p->version = ++roster_of(m, a)->version;
+	p->is_removal = roster_find(r, contact) == NULL;
+	p->version = roster_touch(m, r, roster_find(r, contact));
+	r->saving++;
 	roster_save(m, a, contact, on_saved, p);
 	return COMITY_LATER;
 }
@@ -157,7 +159,7 @@ static int update_item(struct comity_mod *m, struct comity_rq *rq, const struct 
 
 	if (name != NULL && strlen(name) > conf->max_name)
 		return -COMITY_NOT_ACCEPTABLE;
-	if (item == NULL && (int64_t)r->count >= conf->max_items)
+	if (roster_is_full(r, conf, item))
 		return -COMITY_RESOURCE_CONSTRAINT;
 	groups = calloc((size_t)conf->max_groups + 1, sizeof(char *));
 	if (groups == NULL)
@@ -276,6 +278,10 @@ static const struct comity_option options[] = {
 	COMITY_OPT_INT(struct roster_conf, max_items, "1000", 1, 100000, "Most contacts in one roster."),
 	COMITY_OPT_INT(struct roster_conf, max_groups, "20", 1, 1000, "Most groups of one contact."),
 	COMITY_OPT_SIZE(struct roster_conf, max_name, "1023", 1, 65536, "Longest name of a contact or group."),
+	COMITY_OPT_INT(struct roster_conf, max_requests, "1000", 1, 100000,
+	               "Most people who may wait for the user's answer to their request."),
+	COMITY_OPT_SIZE(struct roster_conf, max_request_size, "4KiB", 256, 65536,
+	                "Largest request for a subscription that is kept."),
 	{ 0 },
 };
 

@@ -10,8 +10,8 @@
 #define STORE_ROSTER "roster"
 
 struct roster_conf {
-	int64_t max_items, max_groups;
-	uint64_t max_name;
+	int64_t max_items, max_groups, max_requests;
+	uint64_t max_name, max_request_size;
 };
 
 /* The roster of one account, in memory while the account is. */
@@ -19,6 +19,8 @@ struct roster {
 	struct comity_roster_item **items; /* in no order */
 	size_t count;
 	uint64_t version;                  /* grows with every change that clients see */
+	uint64_t pushed;                   /* all changes up to this one have been pushed */
+	unsigned saving;                   /* changes that are pushed once they are saved */
 };
 
 struct roster_session {
@@ -29,8 +31,17 @@ struct roster_session {
 
 struct roster *roster_of(struct comity_mod *m, struct comity_account *a);
 struct comity_roster_item *roster_find(const struct roster *r, const struct comity_jid *contact);
+/* Takes the item, whose address is not in the roster. */
+void roster_add(struct roster *r, struct comity_roster_item *item);
 /* The item, made when there is none; not listed and without subscription then. */
 struct comity_roster_item *roster_get(struct roster *r, struct comity_jid *contact);
+/* How many items clients see; the rest are requests that wait for an answer. */
+size_t roster_count_listed(const struct roster *r);
+/* Whether the limit forbids that clients see one more item; item is the one meant, NULL for a new one. */
+bool roster_is_full(const struct roster *r, const struct roster_conf *conf, const struct comity_roster_item *item);
+/* Gives the item (may be NULL) and the roster a new version. What a crash makes undone does not use up
+ * a version that clients have seen, so versions follow the clock. */
+uint64_t roster_touch(struct comity_mod *m, struct roster *r, struct comity_roster_item *item);
 void roster_drop(struct roster *r, struct comity_roster_item *item);
 /* A copy that owns all, and its end. */
 struct comity_roster_item *roster_item_copy(const struct comity_roster_item *item);

@@ -63,9 +63,10 @@ static void commit(struct comity_mod *m, struct comity_account *a, struct comity
 	struct comity_jid *contact = comity_jid_ref(item->jid);
 	struct roster *r = roster_of(m, a);
 
+	item->version = 0;
 	if (is_visible) {
 		item->is_listed = true;
-		r->version++;
+		roster_touch(m, r, item);
 	}
 	if (is_empty(item)) {
 		roster_drop(r, item);
@@ -85,7 +86,7 @@ static int out_subscribe(struct comity_mod *m, struct comity_account *a, struct 
 	const struct roster_conf *conf = comity_conf(m);
 	struct comity_roster_item *item = roster_find(r, contact);
 
-	if (item == NULL && (int64_t)r->count >= conf->max_items)
+	if (roster_is_full(r, conf, item))
 		return -COMITY_RESOURCE_CONSTRAINT;
 	item = roster_get(r, contact);
 	if ((item->subscription & COMITY_SUB_TO) == 0 && !item->ask) {
@@ -113,6 +114,8 @@ static int out_subscribed(struct comity_mod *m, struct comity_account *a, struct
 	struct roster *r = roster_of(m, a);
 	struct comity_roster_item *item = roster_find(r, contact);
 
+	if (roster_is_full(r, conf, item))
+		return -COMITY_RESOURCE_CONSTRAINT;
 	if (item != NULL && item->asked) {
 		clear_request(item);
 		item->approved = false;
@@ -121,8 +124,6 @@ static int out_subscribed(struct comity_mod *m, struct comity_account *a, struct
 		return COMITY_PASS;
 	}
 	/* RFC 6121 3.4: nobody asked yet; the approval waits and is not routed. */
-	if (item == NULL && (int64_t)r->count >= conf->max_items)
-		return -COMITY_RESOURCE_CONSTRAINT;
 	item = roster_get(r, contact);
 	if ((item->subscription & COMITY_SUB_FROM) == 0 && !item->approved) {
 		item->approved = true;
@@ -215,18 +216,34 @@ static void tell_sessions(struct comity_mod *m, struct comity_account *a, struct
 	}
 }
 
-static void keep_request(struct comity_roster_item *item, struct comity_rq *rq)
-{
-	free(item->request);
-	item->request = comity_rq_to_xml(rq, NULL);
-	item->asked = true;
-}
-
-static int in_subscribe(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact, struct comity_rq *rq)
+/* RFC 6121 3.1.3: the whole request is kept, within limits, because strangers send it. */
+static int keep_request(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact, struct comity_rq *rq)
 {
 	const struct roster_conf *conf = comity_conf(m);
 	struct roster *r = roster_of(m, a);
 	struct comity_roster_item *item = roster_find(r, contact);
+	size_t len;
+	char *request;
+
+	if (item == NULL && (int64_t)(r->count - roster_count_listed(r)) >= conf->max_requests)
+		return -COMITY_RESOURCE_CONSTRAINT;
+	request = comity_rq_to_xml(rq, &len);
+	if (len > conf->max_request_size) {
+		free(request);
+		return -COMITY_NOT_ACCEPTABLE;
+	}
+	item = roster_get(r, contact);
+	free(item->request);
+	item->request = request;
+	item->asked = true;
+	commit(m, a, item, false);
+	tell_sessions(m, a, rq);
+	return COMITY_DONE;
+}
+
+static int in_subscribe(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact, struct comity_rq *rq)
+{
+	struct comity_roster_item *item = roster_find(roster_of(m, a), contact);
 
 	/* RFC 6121 3.1.3: who is subscribed already is told so, and the user is left in peace. */
 	if (item != NULL && (item->subscription & COMITY_SUB_FROM) != 0) {
@@ -242,15 +259,7 @@ static int in_subscribe(struct comity_mod *m, struct comity_account *a, struct c
 		show_presence(m, a, contact);
 		return COMITY_DONE;
 	}
-	if (item == NULL && (int64_t)r->count >= conf->max_items)
-		return -COMITY_RESOURCE_CONSTRAINT;
-	item = roster_get(r, contact);
-	if (!item->asked) {
-		keep_request(item, rq);
-		commit(m, a, item, false);
-		tell_sessions(m, a, rq);
-	}
-	return COMITY_DONE;
+	return item != NULL && item->asked ? COMITY_DONE : keep_request(m, a, contact, rq);
 }
 
 static int in_unsubscribe(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact,
