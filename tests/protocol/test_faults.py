@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import resource
+import select
 import shutil
 import socket
 import subprocess
@@ -134,12 +135,12 @@ def full_disk_is_told_and_survived(server):
 
 @dedicated(options={"connections_per_address": 3})
 def strangers_of_one_address_are_limited(server):
-    held = [socket.create_connection((server.address, server.c2s), 5, ("127.8.8.8", 0)) for _ in range(3)]
-    refused = socket.create_connection((server.address, server.c2s), 5, ("127.8.8.8", 0))
-    refused.settimeout(5)
-    equal(refused.recv(1), b"", "a fourth connection")
+    held = [socket.create_connection((server.address, server.c2s), 5, ("127.8.8.8", 0)) for _ in range(4)]
+    # Which of the four comes last is for the workers that accept them to say.
+    refused = select.select(held, [], [], 5)[0]
+    equal([sock.recv(1) for sock in refused], [b""], "what the refused one reads")
     Client.login(server.account("juliet")).close()
-    for sock in held + [refused]:
+    for sock in held:
         sock.close()
 
 
