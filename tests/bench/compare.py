@@ -226,6 +226,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--users", type=int, default=400)
     parser.add_argument("--only", default="comity,comity2,prosody,jabberd2")
+    parser.add_argument("--what", default="chat,login,idle")
     parser.add_argument("--keep", help="where to write all results as JSON")
     args = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -235,7 +236,7 @@ def main():
     subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
     load = os.path.join(os.path.abspath(args.xmppload), "xmppload")
     build = os.path.abspath(args.build)
-    servers, only = [], args.only.split(",")
+    servers, only, what = [], args.only.split(","), args.what.split(",")
     port = 26000
     for key, kind, extra in (("comity", Comity, {"build": build}), ("comity2", ComityTwo, {"build": build}),
                              ("prosody", Prosody, {}), ("jabberd2", Jabberd2, {})):
@@ -252,17 +253,21 @@ def main():
     for number in range(args.rounds):
         for s in servers:
             print(f"round {number + 1}: {s.name}", flush=True)
-            s.start()
             n = str(min(args.users, 200))
-            bench.run(s, "chat", "chat", "-n", n, "--window", "1", "--duration", seconds, "--starttls")
-            bench.run(s, "chat", "chat8", "-n", str(min(args.users, 100)), "--window", "8", "--duration", seconds,
-                      "--starttls")
-            bench.run(s, "churn", "login", "-n", n, "--parallel", "8", "--duration", seconds)
-            bench.run(s, "churn", "login tls", "-n", n, "--parallel", "8", "--duration", seconds, "--starttls")
-            s.stop()
-            for label, options in (("idle", []), ("idle tls", ["--starttls"])):
+            if "chat" in what or "login" in what:
                 s.start()
-                bench.run(s, "idle", label, "-n", str(args.users), "--hold", "8", "--roster", *options)
+            if "chat" in what:
+                bench.run(s, "chat", "chat", "-n", n, "--window", "1", "--duration", seconds, "--starttls")
+                bench.run(s, "chat", "chat8", "-n", str(min(args.users, 100)), "--window", "8", "--duration",
+                          seconds, "--starttls")
+            if "login" in what:
+                bench.run(s, "churn", "login", "-n", n, "--parallel", "8", "--duration", seconds)
+                bench.run(s, "churn", "login tls", "-n", n, "--parallel", "8", "--duration", seconds, "--starttls")
+            s.stop()
+            # Long enough for what sessions free when they are idle.
+            for label, options in (("idle", []), ("idle tls", ["--starttls"])) if "idle" in what else ():
+                s.start()
+                bench.run(s, "idle", label, "-n", str(args.users), "--hold", "25", "--roster", *options)
                 s.stop()
     if args.keep:
         with open(args.keep, "w") as out:
