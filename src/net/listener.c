@@ -20,7 +20,8 @@
 #define RETRY_MS 200
 
 struct listener {
-	struct mail mail;           /* for listener_close */
+	struct mail starting;       /* for listener_start */
+	struct mail closing;        /* for listener_close, which may come before the worker has seen that */
 	struct worker *worker;
 	listener_cb *cb;
 	void *arg;
@@ -195,7 +196,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 
 static void run_start(struct worker *w, struct mail *mail)
 {
-	struct listener *l = LIST_ENTRY(mail, struct listener, mail);
+	struct listener *l = LIST_ENTRY(mail, struct listener, starting);
 
 	(void)w;
 	if (uv_poll_init(worker_loop_uv(l->worker->loop), &l->poll, l->fd) != 0)
@@ -208,8 +209,8 @@ static void run_start(struct worker *w, struct mail *mail)
 
 void listener_start(struct listener *l)
 {
-	l->mail.run = run_start;
-	worker_post(l->worker, &l->mail);
+	l->starting.run = run_start;
+	worker_post(l->worker, &l->starting);
 }
 
 static void on_poll_closed(uv_handle_t *handle)
@@ -219,7 +220,7 @@ static void on_poll_closed(uv_handle_t *handle)
 
 static void run_close(struct worker *w, struct mail *mail)
 {
-	struct listener *l = LIST_ENTRY(mail, struct listener, mail);
+	struct listener *l = LIST_ENTRY(mail, struct listener, closing);
 
 	worker_timer_stop(w, &l->retry);
 	if (!l->is_started) {
@@ -244,6 +245,6 @@ void listener_close(struct listener **listener)
 		free(l);
 		return;
 	}
-	l->mail.run = run_close;
-	worker_post(l->worker, &l->mail);
+	l->closing.run = run_close;
+	worker_post(l->worker, &l->closing);
 }
