@@ -29,11 +29,42 @@ struct comity_jid {
 
 /* ---- parts ---- */
 
-/* RFC 7622 3.3.1: not in a localpart, though PRECIS allows them. */
-static bool is_excluded(const char *text, size_t len)
+/* What each ASCII character of a localpart becomes; NUL where it may not stand: controls, space, and
+ * those that RFC 7622 3.3.1 excludes though PRECIS allows them. */
+static const char local_chars[129] =
+	"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+	"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+	"\0!\0#$%\0\0()*+,-.\0"
+	"0123456789\0;\0=\0?"
+	"\0abcdefghijklmno"
+	"pqrstuvwxyz[\\]^_"
+	"`abcdefghijklmno"
+	"pqrstuvwxyz{|}~\0";
+
+/* The length, or 0 when there are other characters than ASCII, or an error. */
+static int prepare_ascii_local(const char *text, size_t len, char *out)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c >= 0x80)
+			return 0;
+		if (local_chars[c] == '\0')
+			return -ERR_INVALID;
+		if (i < JID_PART_MAX)
+			out[i] = local_chars[c];
+	}
+	if (len > JID_PART_MAX)
+		return -ERR_TOO_LONG;
+	out[len] = '\0';
+	return (int)len;
+}
+
+/* Mapping of wide forms can make excluded characters. */
+static bool has_excluded(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (text[i] != '\0' && strchr("\"&'/:<>@", text[i]) != NULL)
+		if ((unsigned char)text[i] < 0x80 && local_chars[(unsigned char)text[i]] == '\0')
 			return true;
 	return false;
 }
@@ -53,21 +84,12 @@ static char lower(char c)
 
 int jid_prepare_local(const char *text, size_t len, char *out)
 {
-	int n;
+	int n = len != 0 ? prepare_ascii_local(text, len, out) : -ERR_INVALID;
 
-	if (len == 0)
-		return -ERR_INVALID;
-	if (is_ascii(text, len, 0x21)) {
-		if (len > JID_PART_MAX)
-			return -ERR_TOO_LONG;
-		for (size_t i = 0; i < len; i++)
-			out[i] = lower(text[i]);
-		out[len] = '\0';
-		n = (int)len;
-	} else {
-		n = precis_username_case_mapped(text, len, out, JID_PART_MAX + 1);
-	}
-	return n > 0 && is_excluded(out, (size_t)n) ? -ERR_INVALID : n;
+	if (n != 0)
+		return n;
+	n = precis_username_case_mapped(text, len, out, JID_PART_MAX + 1);
+	return n > 0 && has_excluded(out, (size_t)n) ? -ERR_INVALID : n;
 }
 
 int jid_prepare_resource(const char *text, size_t len, char *out)
@@ -131,6 +153,19 @@ static int prepare_ipv6(const char *text, size_t len, char *out)
 	return (int)strlen(out);
 }
 
+/* A-labels that came in are decoded by libidn2 without a look at what is in them; only those that their
+ * U-labels lead back to are real ones (RFC 5891 5.4). */
+static bool is_round_trip(const char *unicode, const uint8_t *ascii)
+{
+	uint8_t *again = NULL;
+	bool same = idn2_lookup_u8((const uint8_t *)unicode, &again, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK &&
+	            strcmp((const char *)again, (const char *)ascii) == 0;
+
+	if (again != NULL)
+		idn2_free(again);
+	return same;
+}
+
 /* IDNA2008: through A-labels, which checks every label, and back to U-labels. */
 static int prepare_idn(const char *text, size_t len, char *out)
 {
@@ -144,7 +179,7 @@ static int prepare_idn(const char *text, size_t len, char *out)
 	copy = mem_dup(text, len);
 	if (idn2_lookup_u8((const uint8_t *)copy, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK &&
 	    is_host_name((const char *)ascii, strlen((const char *)ascii)) &&
-	    idn2_to_unicode_8z8z((const char *)ascii, &unicode, 0) == IDN2_OK) {
+	    idn2_to_unicode_8z8z((const char *)ascii, &unicode, 0) == IDN2_OK && is_round_trip(unicode, ascii)) {
 		n = strlen(unicode);
 		rc = n == 0 ? -ERR_INVALID : n > JID_PART_MAX ? -ERR_TOO_LONG : (int)n;
 	}

@@ -266,7 +266,8 @@ int precis_username_case_mapped(const char *text, size_t len, char *out, size_t 
 	if (s == NULL)
 		return -ERR_INVALID;
 	map_width(s, n);
-	lower = u32_tolower(s, n, NULL, NULL, NULL, &lower_len);
+	/* RFC 8265 3.3.1: refused before lower case and NFC hide what it was, as of KELVIN SIGN. */
+	lower = is_allowed(s, n, false) ? u32_tolower(s, n, NULL, NULL, NULL, &lower_len) : NULL;
 	free(s);
 	s = lower != NULL ? normalize(lower, &lower_len) : NULL;
 	if (s != NULL && lower_len != 0 && is_allowed(s, lower_len, false) && is_bidi_sound(s, lower_len))
