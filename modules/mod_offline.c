@@ -170,12 +170,17 @@ static void on_presence(struct comity_mod *m, struct comity_session *s, bool was
 	comity_archive_query(m, comity_account_jid(a), STORE, &all, on_read, d);
 }
 
+/* RFC 6120 10.1: presence and iqs of the same sender do not overtake a message that waits. The user's
+ * own need not wait. */
 static int on_incoming(struct comity_mod *m, struct comity_rq *rq)
 {
 	const struct conf *conf = comity_conf(m);
 	struct account *data = comity_account_data(m, comity_rq_account(rq));
 
 	if (!data->is_draining || (int64_t)data->count >= conf->max_waiting)
+		return COMITY_PASS;
+	if (comity_rq_kind(rq) != COMITY_MESSAGE &&
+	    comity_jid_equal_bare(comity_rq_from(rq), comity_account_jid(comity_rq_account(rq))))
 		return COMITY_PASS;
 	data->waiting = realloc(data->waiting, (data->count + 1) * sizeof(*data->waiting));
 	if (data->waiting == NULL)
@@ -194,7 +199,7 @@ static void on_account_unload(struct comity_mod *m, struct comity_account *a)
 }
 
 static const struct comity_hook hooks[] = {
-	{ COMITY_INCOMING, COMITY_COPY, COMITY_MESSAGE, on_incoming },
+	{ COMITY_INCOMING, COMITY_COPY, COMITY_MESSAGE | COMITY_PRESENCE | COMITY_IQ, on_incoming },
 	{ COMITY_INCOMING, COMITY_KEEP, COMITY_MESSAGE, on_keep },
 	{ 0 },
 };
