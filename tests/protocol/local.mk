@@ -6,3 +6,5 @@ EXTRA_DIST += tests/protocol/run.py \
 	tests/protocol/harness/server.py tests/protocol/harness/stream.py \
 	tests/protocol/test_login.py tests/protocol/test_stream.py
 EXTRA_DIST += tests/protocol/test_comityctl.py
+EXTRA_DIST += tests/protocol/test_messages.py tests/protocol/test_presence.py \
+	tests/protocol/test_roster.py tests/protocol/test_subscriptions.py
