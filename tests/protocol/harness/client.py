@@ -166,6 +166,7 @@ class Client(Stream):
     def settle(self, after=None):
         """After this, all that `after` (a client, or several) caused by now has reached this client."""
         others = [] if after is None else after if isinstance(after, (list, tuple)) else [after]
+        self.ping()  # what this client itself has caused is under way before the others are asked
         for other in others:
             other.ping()
             if other is not self and self.jid:
