@@ -108,6 +108,14 @@ void roster_item_set(struct comity_roster_item *item, const char *name, char **g
 	item->group_count = group_count;
 }
 
+void roster_item_reset(struct comity_roster_item *item)
+{
+	item->subscription = COMITY_SUB_NONE;
+	item->ask = item->asked = item->approved = false;
+	free(item->request);
+	item->request = NULL;
+}
+
 struct comity_roster_item *roster_item_copy(const struct comity_roster_item *item)
 {
 	struct comity_roster_item *copy = must(malloc(sizeof(*copy)));

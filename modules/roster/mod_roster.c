@@ -56,6 +56,8 @@ static void undo(struct comity_mod *m, struct pending *p)
 		roster_drop(r, item);
 	item = p->before;
 	p->before = NULL;
+	if (p->is_removal)
+		roster_item_reset(item);
 	roster_touch(m, r, item);
 	if (item != NULL)
 		roster_add(r, item);
@@ -83,8 +85,6 @@ static void on_saved(struct comity_mod *m, void *arg, int status)
 
 		comity_reply(p->rq);
 		roster_push(m, p->account, p->contact, item != NULL && item->is_listed ? item : NULL);
-		if (item == NULL && p->before != NULL)
-			roster_end_subscription(m, p->account, p->before);
 	}
 	roster_item_free(p->before);
 	comity_rq_release(p->rq);
@@ -117,12 +117,16 @@ static int remove_item(struct comity_mod *m, struct comity_rq *rq, struct comity
 {
 	struct roster *r = roster_of(m, comity_rq_account(rq));
 	struct comity_roster_item *item = roster_find(r, contact), *before;
+	int verdict;
 
 	if (item == NULL || !item->is_listed)
 		return -COMITY_ITEM_NOT_FOUND;
 	before = roster_item_copy(item);
 	roster_drop(r, item);
-	return save(m, rq, contact, before);
+	verdict = save(m, rq, contact, before);
+	/* At once, before a new request for the same contact that may follow. */
+	roster_end_subscription(m, comity_rq_account(rq), before);
+	return verdict;
 }
 
 /* Reads <group/> elements; the groups point into the stanza. RFC 6121 2.3.3 says which errors. */

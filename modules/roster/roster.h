@@ -47,6 +47,8 @@ void roster_drop(struct roster *r, struct comity_roster_item *item);
 struct comity_roster_item *roster_item_copy(const struct comity_roster_item *item);
 void roster_item_free(struct comity_roster_item *item);
 void roster_item_set(struct comity_roster_item *item, const char *name, char **groups, size_t group_count);
+/* No subscription in any direction, and none asked for. */
+void roster_item_reset(struct comity_roster_item *item);
 /* Makes the roster from rows, and frees it. */
 void roster_load(struct roster *r, const struct store_row *rows, size_t count);
 void roster_unload(struct roster *r);

@@ -570,6 +570,23 @@ def removal_ends_both_directions(server, state):
     equal([e for e in c.main.drain(u.main) if e.name == "presence"], [], "presence after the removal")
 
 
+def removal_and_new_request_in_one_breath(server):
+    """What clients do to ask anew: the contact first hears of the end, then of the request."""
+    ua, ca, u, c = _accounts_in(server, "Both")
+    u.send(f"<iq type='set' id='r'><query xmlns='{NS_ROSTER}'><item jid='{c.bare}' subscription='remove'/></query></iq>"
+           f"<iq type='set' id='s'><query xmlns='{NS_ROSTER}'><item jid='{c.bare}' name='Again'/></query></iq>"
+           f"<presence type='subscribe' to='{c.bare}'/>")
+    for id_ in "rs":
+        u.expect("iq", id=id_, type="result")
+    _settle(u, c)
+    equal([e["type"] for e in _presences(c.drain(), *EVENTS)], ["unsubscribe", "unsubscribed", "subscribe"])
+    equal((_item_state(u.roster()[c.bare]), u.roster()[c.bare]["name"]), (("none", True), "Again"))
+    c.presence("subscribed", to=u.bare)
+    u.expect("presence", type="subscribed", from_=c.bare)
+    u.expect("presence", from_=c.jid, type=None)
+    equal(_item_state(c.roster()[u.bare]), ("from", False))
+
+
 def removal_takes_the_approval_back(server):
     u, c = _pair(server)
     u.presence("subscribed", to=c.bare)
