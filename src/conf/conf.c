@@ -3,7 +3,6 @@
 #include "conf/conf.h"
 
 #include <confuse.h>
-#include <libgen.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -468,12 +467,9 @@ static void load_init(struct load *l, const struct conf_schema *schema, struct c
 
 int conf_load(const char *path, const struct conf_schema *schema, struct conf **conf, struct conf_errors *errors)
 {
-	char *real = realpath(path, NULL), *folder;
 	struct load l;
 
-	folder = real != NULL ? mem_strdup(dirname(real)) : mem_strdup("");
-	free(real);
-	load_init(&l, schema, errors, folder);
+	load_init(&l, schema, errors, conf_path_folder(path));
 	conf_source_read(&l.source, path);
 	return load(&l, conf);
 }
@@ -486,27 +482,6 @@ int conf_load_text(const char *name, const char *text, size_t len, const struct 
 	load_init(&l, schema, errors, mem_strdup(""));
 	conf_source_text(&l.source, name, text, len);
 	return load(&l, conf);
-}
-
-char *conf_peek(const char *path, const char *option)
-{
-	static const struct conf_section nothing = { .name = "" };
-	static const struct conf_schema schema = { .root = &nothing };
-	struct conf_errors errors = { 0 };
-	struct conf_source source = { .schema = &schema, .errors = &errors };
-	char *wanted = mem_printf(" %s = \"", option), *value = NULL;
-	const char *at, *end;
-
-	conf_source_read(&source, path);
-	buf_add(&source.text, "", 1);
-	at = strstr(buf_bytes(&source.text), wanted);
-	end = at != NULL ? strchr(at + strlen(wanted), '"') : NULL;
-	if (end != NULL)
-		value = mem_dup(at + strlen(wanted), (size_t)(end - at) - strlen(wanted));
-	conf_source_deinit(&source);
-	conf_errors_deinit(&errors);
-	free(wanted);
-	return value;
 }
 
 struct conf *conf_ref(struct conf *conf)

@@ -46,8 +46,8 @@ int conf_load(const char *path, const struct conf_schema *schema, struct conf **
 /* The same for text; name stands for the file in errors. */
 int conf_load_text(const char *name, const char *text, size_t len, const struct conf_schema *schema, struct conf **conf,
                    struct conf_errors *errors);
-/* The text of an option outside any block, before anything is checked; for what is needed to check the
- * rest. NULL when it is not set; the caller frees it. */
+/* The value of a COMITY_OPTION_PATH that only the root has, before anything is checked: for what is needed
+ * to check the rest. NULL when it is not set; the caller frees it. */
 char *conf_peek(const char *path, const char *option);
 struct conf *conf_ref(struct conf *conf);
 void conf_unref(struct conf *conf);

@@ -55,5 +55,9 @@ int conf_value_set_list(const struct comity_option *o, void *values, const char 
 /* Defaults of all options. */
 void conf_values_init(const struct comity_option *options, void *values, const char *folder);
 void conf_values_deinit(const struct comity_option *options, void *values);
+/* The folder of a file, "" when there is no such file; and a path as an option of this folder means it.
+ * The caller frees both. */
+char *conf_path_folder(const char *file);
+char *conf_path_resolve(const char *path, const char *folder);
 
 #endif

@@ -391,3 +391,44 @@ void conf_source_place(const struct conf_source *s, int line, char *out, size_t 
 		i = s->line_count - 1;
 	snprintf(out, room, "%s:%u", s->lines[i].file, s->lines[i].line);
 }
+
+/* ---- a look ahead ---- */
+
+/* What put_quoted() was given; text begins behind its first quote. */
+static char *unquote(const char *text)
+{
+	char *value = mem_strdup(text), *to = value;
+
+	for (; *text != '\0' && *text != '"'; text++) {
+		if (*text == '\\' && text[1] != '\0')
+			text++;
+		*to++ = *text;
+	}
+	*to = '\0';
+	return value;
+}
+
+char *conf_peek(const char *path, const char *option)
+{
+	static const struct conf_section nothing = { .name = "" };
+	static const struct conf_schema schema = { .root = &nothing };
+	struct conf_errors errors = { 0 };
+	struct conf_source source = { .schema = &schema, .errors = &errors };
+	char *wanted = mem_printf(" %s = \"", option), *folder, *text, *value = NULL;
+	const char *at;
+
+	conf_source_read(&source, path);
+	buf_add(&source.text, "", 1);
+	at = strstr(buf_bytes(&source.text), wanted);
+	if (at != NULL) {
+		folder = conf_path_folder(path);
+		text = unquote(at + strlen(wanted));
+		value = conf_path_resolve(text, folder);
+		free(text);
+		free(folder);
+	}
+	conf_source_deinit(&source);
+	conf_errors_deinit(&errors);
+	free(wanted);
+	return value;
+}

@@ -2,6 +2,7 @@
 /* Texts to typed values. */
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,7 +112,15 @@ static int parse_choice(const struct comity_option *o, const char *text, int *va
 	return -ERR_INVALID;
 }
 
-static char *absolute(const char *path, const char *folder)
+char *conf_path_folder(const char *file)
+{
+	char *real = realpath(file, NULL), *folder = mem_strdup(real != NULL ? dirname(real) : "");
+
+	free(real);
+	return folder;
+}
+
+char *conf_path_resolve(const char *path, const char *folder)
 {
 	return *path == '/' || *folder == '\0' ? mem_strdup(path) : mem_printf("%s/%s", folder, path);
 }
@@ -131,7 +140,7 @@ static int read_secret(const char *text, const char *folder, char **value, struc
 		*value = mem_strdup(getenv(text + 4));
 		return 0;
 	}
-	path = absolute(text + 5, folder);
+	path = conf_path_resolve(text + 5, folder);
 	f = fopen(path, "re");
 	n = f != NULL ? fread(bytes, 1, sizeof(bytes), f) : 0;
 	if (f == NULL || ferror(f)) {
@@ -197,7 +206,7 @@ int conf_value_set(const struct comity_option *o, void *values, const char *text
 		}
 		break;
 	case COMITY_OPTION_PATH:
-		set_text(field, absolute(text, folder));
+		set_text(field, conf_path_resolve(text, folder));
 		break;
 	case COMITY_OPTION_LIST:
 		return conf_value_set_list(o, values, &text, 1);

@@ -413,6 +413,36 @@ START_TEST(secrets)
 }
 END_TEST
 
+static void check_peek(const char *text, const char *fmt)
+{
+	char path[128], expected[256], *value;
+
+	write_file("comity.conf", text);
+	snprintf(path, sizeof(path), "%s/comity.conf", folder);
+	value = conf_peek(path, "data");
+	if (fmt == NULL) {
+		ck_assert_ptr_null(value);
+		return;
+	}
+	snprintf(expected, sizeof(expected), fmt, folder);
+	ck_assert_ptr_nonnull(value);
+	ck_assert_str_eq(value, expected);
+	free(value);
+}
+
+START_TEST(peeked)
+{
+	check_peek("", NULL);
+	check_peek("# data = x\nname = \"data = y\"\n", NULL);
+	check_peek("data = /a/b\n", "/a/b");
+	check_peek("name = x nonsense { data=a/b }\n", "%s/a/b");
+	check_peek("data = \"a \\\"b\\\" $c\\\\d\"\nfast = loud", "%s/a \"b\" $c\\d");
+	write_file("b.conf", "data = /c\n");
+	check_peek("include b.conf\n", "/c");
+	ck_assert_ptr_null(conf_peek("/nonexistent/comity.conf", "data"));
+}
+END_TEST
+
 START_TEST(described)
 {
 	char out[128];
@@ -445,6 +475,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, include_lines);
 	tcase_add_test(tc, include_failures);
 	tcase_add_test(tc, secrets);
+	tcase_add_test(tc, peeked);
 	tcase_add_test(tc, described);
 }
 
