@@ -280,11 +280,12 @@ static void drain(struct daemon *d)
 	bool any;
 
 	for (int rounds = 0; rounds < 2000; rounds++) {
+		/* Asked before the mail is read: an answer posted in between would be missed. */
+		if (d->server.store != NULL)
+			store_get_stats(d->server.store, &stats);
 		any = false;
 		for (unsigned i = 0; i < d->server.worker_count; i++)
 			any |= worker_turn(d->server.workers[i]);
-		if (d->server.store != NULL)
-			store_get_stats(d->server.store, &stats);
 		if (!any && stats.waiting == 0)
 			return;
 		if (!any)

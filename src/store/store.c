@@ -118,18 +118,26 @@ static void run_group(struct store *s, struct list *group)
 	}
 }
 
-static void count_answer(struct store *s, const struct request *r)
+static void count_failure(struct store *s, const struct request *r)
 {
-	s->stats.waiting--;
 	if (request_is_write(r) && r->status != 0)
 		s->stats.failures++;
+}
+
+/* A request waits until its answer is in the mailbox: whoever sees none waiting misses no answer. */
+static void answer(struct store *s, struct request *r)
+{
+	request_answer(r);
+	pthread_mutex_lock(&s->lock);
+	s->stats.waiting--;
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void count_group(struct store *s, struct list *group)
 {
 	s->stats.commits++;
 	LIST_EACH(l, next, group)
-		count_answer(s, LIST_ENTRY(l, struct request, link));
+		count_failure(s, LIST_ENTRY(l, struct request, link));
 }
 
 /* ---- order: a read sees the writes to its owner that came before it ---- */
@@ -214,7 +222,7 @@ static uint64_t take_group(struct store *s, struct list *group)
 static void write_group(struct store *s)
 {
 	struct list group;
-	uint64_t last;
+	uint64_t answered = 0, last;
 
 	list_init(&group);
 	last = take_group(s, &group);
@@ -225,9 +233,10 @@ static void write_group(struct store *s)
 	count_group(s, &group);
 	release_reads(s, &group);
 	pthread_mutex_unlock(&s->lock);
-	for (struct list *l; (l = list_shift(&group)) != NULL;)
+	for (struct list *l; (l = list_shift(&group)) != NULL; answered++)
 		request_answer(LIST_ENTRY(l, struct request, link));
 	pthread_mutex_lock(&s->lock);
+	s->stats.waiting -= answered;
 }
 
 static void *run_writer(void *arg)
@@ -283,11 +292,11 @@ static void *run_reader(void *arg)
 		pthread_mutex_unlock(&s->lock);
 		request_run(r, s->driver, reader->conn);
 		pthread_mutex_lock(&s->lock);
-		count_answer(s, r);
+		count_failure(s, r);
 		if (is_backup)
 			s->is_backing_up = false;
 		pthread_mutex_unlock(&s->lock);
-		request_answer(r);
+		answer(s, r);
 		pthread_mutex_lock(&s->lock);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -302,8 +311,8 @@ static void run_inline(struct store *s, struct request *r)
 
 	if (!request_is_write(r)) {
 		request_run(r, s->driver, s->readers[0].conn);
-		count_answer(s, r);
-		request_answer(r);
+		count_failure(s, r);
+		answer(s, r);
 		return;
 	}
 	list_init(&group);
@@ -311,7 +320,7 @@ static void run_inline(struct store *s, struct request *r)
 	run_group(s, &group);
 	count_group(s, &group);
 	list_remove(&r->link);
-	request_answer(r);
+	answer(s, r);
 }
 
 static void queue_read(struct store *s, struct request *r)
