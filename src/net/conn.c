@@ -266,8 +266,8 @@ static void step_handshake(struct conn *c)
 	c->is_handshaking = false;
 	if (state == TLS_FAILED) {
 		metrics_add(&c->worker->metrics, METRIC_TLS_FAILURES, 1);
-		log_info(&c->log, "TLS handshake failed: %s", et.text);
-		tell_owner(c, "TLS handshake failed");
+		err_text_prefix(&et, "TLS handshake failed");
+		tell_owner(c, et.text);
 		conn_close(c);
 		return;
 	}
@@ -361,6 +361,8 @@ void conn_start_tls(struct conn *c, const struct tls_chooser *chooser)
 	c->tls = tls_session_new(chooser);
 	c->is_handshaking = true;
 	mark_dirty(c);
+	if (chooser->server_name != NULL)
+		step_handshake(c);
 }
 
 /* ---- stopping and moving ---- */

@@ -74,7 +74,8 @@ struct conn {
 struct conn *conn_new(struct worker *w, int fd, const struct conn_io *io, void *io_data, const char *address,
                       size_t out_limit);
 void conn_set_owner(struct conn *c, const struct conn_events *events, void *owner);
-/* Begins TLS as server, after what is queued has left in the clear. chooser must outlive the handshake. */
+/* Begins TLS, as server or (with a server_name) as client, after what is queued has left in the clear.
+ * chooser must outlive the handshake. */
 void conn_start_tls(struct conn *c, const struct tls_chooser *chooser);
 /* Queues bytes for the end of the turn. -ERR_LIMIT when more than out_limit would wait: the caller
  * should close. */

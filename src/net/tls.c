@@ -2,6 +2,7 @@
 /* TLS sessions over memory. */
 #include "net/tls.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
@@ -96,15 +97,36 @@ static int on_client_hello(gnutls_session_t g)
 		s->wrong_name = true;
 		return GNUTLS_E_UNRECOGNIZED_NAME;
 	}
-	return tls_context_apply(s->ctx, g);
+	return tls_context_apply(s->ctx, g, s->chooser->asks_certificate);
+}
+
+static bool is_address(const char *name)
+{
+	unsigned char bin[sizeof(struct in6_addr)];
+
+	return inet_pton(AF_INET, name, bin) == 1 || inet_pton(AF_INET6, name, bin) == 1;
+}
+
+/* As client, nothing is awaited before the credentials are named. */
+static void set_client(struct tls_session *s)
+{
+	const char *name = s->chooser->server_name;
+
+	s->ctx = s->chooser->choose(s->chooser->arg, NULL);
+	if (s->ctx != NULL)
+		tls_context_apply(s->ctx, s->gnutls, false);
+	if (!is_address(name))
+		gnutls_server_name_set(s->gnutls, GNUTLS_NAME_DNS, name, strlen(name));
 }
 
 struct tls_session *tls_session_new(const struct tls_chooser *chooser)
 {
 	struct tls_session *s = mem_new(sizeof(*s));
+	/* A peer's list of authorities must not keep our certificate back: s2s peers judge it by name. */
+	unsigned role = chooser->server_name != NULL ? GNUTLS_CLIENT | GNUTLS_FORCE_CLIENT_CERT : GNUTLS_SERVER;
 
 	s->chooser = chooser;
-	if (gnutls_init(&s->gnutls, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) != 0)
+	if (gnutls_init(&s->gnutls, role | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) != 0)
 		abort();
 	gnutls_session_set_ptr(s->gnutls, s);
 	gnutls_transport_set_ptr(s->gnutls, s);
@@ -112,13 +134,16 @@ struct tls_session *tls_session_new(const struct tls_chooser *chooser)
 	gnutls_transport_set_pull_timeout_function(s->gnutls, pull_timeout);
 	gnutls_transport_set_vec_push_function(s->gnutls, push_vec);
 	gnutls_handshake_set_timeout(s->gnutls, GNUTLS_INDEFINITE_TIMEOUT);
-	gnutls_handshake_set_post_client_hello_function(s->gnutls, on_client_hello);
 	/* Before the hello is read: a ticket may be in it. */
-	tls_shared_apply(chooser->shared, s->gnutls);
+	tls_shared_apply(chooser->shared, s->gnutls, chooser->server_name == NULL);
+	if (chooser->server_name != NULL)
+		set_client(s);
+	else
+		gnutls_handshake_set_post_client_hello_function(s->gnutls, on_client_hello);
 	if (chooser->alpn != NULL) {
 		gnutls_datum_t alpn = { (void *)(size_t)chooser->alpn, (unsigned)strlen(chooser->alpn) };
 
-		gnutls_alpn_set_protocols(s->gnutls, &alpn, 1, GNUTLS_ALPN_MANDATORY);
+		gnutls_alpn_set_protocols(s->gnutls, &alpn, 1, chooser->server_name != NULL ? 0 : GNUTLS_ALPN_MANDATORY);
 	}
 	return s;
 }
@@ -159,9 +184,9 @@ bool tls_session_has_input(const struct tls_session *s)
 static void explain_failure(struct tls_session *s, int rc, struct err_text *et)
 {
 	if (s->wrong_name)
-		err_text_set(et, "the client asked for a name that is not served here");
+		err_text_set(et, "the peer asked for a name that is not served here");
 	else if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED)
-		err_text_set(et, "the client refused: %s", gnutls_alert_get_name(gnutls_alert_get(s->gnutls)));
+		err_text_set(et, "the peer refused: %s", gnutls_alert_get_name(gnutls_alert_get(s->gnutls)));
 	else
 		err_text_set(et, "%s", gnutls_strerror(rc));
 }
@@ -273,6 +298,11 @@ int tls_session_binding(const struct tls_session *s, const char *type, unsigned 
 	len = (int)data.size;
 	gnutls_free(data.data);
 	return len;
+}
+
+const void *tls_session_peer_chain(const struct tls_session *s, unsigned *count)
+{
+	return gnutls_certificate_get_peers(s->gnutls, count);
 }
 
 bool tls_session_peer_is_trusted(const struct tls_session *s)

@@ -30,13 +30,17 @@ void tls_context_unref(struct tls_context *ctx);
 /* Days until the certificate expires; negative when it has. */
 int tls_context_days_left(const struct tls_context *ctx, int64_t wall_us);
 
-/* Gives the context for a name from SNI (NULL when the client sent none), with a reference for the
- * caller; NULL ends the handshake with unrecognized_name. Called on the worker of the connection. */
+/* How a session begins; the part of its owner in the handshake, on the worker of the connection. */
 struct tls_chooser {
+	/* Gives the context for a name from SNI (NULL when the client sent none), with a reference for the
+	 * caller; NULL ends the handshake with unrecognized_name. When this side is the client, it is asked
+	 * at the start, without a name, for what the peer may see of us. */
 	struct tls_context *(*choose)(void *arg, const char *sni);
 	void *arg;
-	const char *alpn;   /* the protocol that is required when the client offers any */
+	const char *alpn;         /* as server: required when the client offers any; as client: offered */
 	const struct tls_shared *shared;
+	const char *server_name;  /* set: this side is the client, of the server with this name */
+	bool asks_certificate;    /* as server: the peer's is asked for, and judged by the owner alone */
 };
 
 /* What all sessions of the process share: the key of their tickets, and the policy of versions and
@@ -70,6 +74,8 @@ bool tls_session_resumed(const struct tls_session *s);
 bool tls_session_is_1_3(const struct tls_session *s);
 /* "tls-exporter", "tls-unique", "tls-server-end-point". Returns the length or -ERR_UNSUPPORTED. */
 int tls_session_binding(const struct tls_session *s, const char *type, unsigned char *out, size_t room);
+/* What the peer sent, for trust_judge: count gnutls_datum_t of DER, its own certificate first; NULL for none. */
+const void *tls_session_peer_chain(const struct tls_session *s, unsigned *count);
 /* True when the peer sent a certificate that the context's client_ca vouches for. */
 bool tls_session_peer_is_trusted(const struct tls_session *s);
 /* Calls each for every XmppAddr in the peer's certificate (RFC 6120 13.7.1.4). */

@@ -47,19 +47,20 @@ void tls_shared_free(struct tls_shared *s)
 	free(s);
 }
 
-void tls_shared_apply(const struct tls_shared *s, gnutls_session_t g)
+void tls_shared_apply(const struct tls_shared *s, gnutls_session_t g, bool is_server)
 {
 	gnutls_priority_set(g, s->policy);
-	gnutls_session_ticket_enable_server(g, &s->ticket_key);
+	if (is_server)
+		gnutls_session_ticket_enable_server(g, &s->ticket_key);
 }
 
-int tls_context_apply(struct tls_context *ctx, gnutls_session_t g)
+int tls_context_apply(struct tls_context *ctx, gnutls_session_t g, bool ask)
 {
 	int rc = gnutls_credentials_set(g, GNUTLS_CRD_CERTIFICATE, ctx->credentials);
 
 	if (rc == 0 && ctx->priority != NULL)
 		rc = gnutls_priority_set(g, ctx->priority);
-	if (rc == 0 && ctx->asks_client)
+	if (rc == 0 && (ctx->asks_client || ask))
 		gnutls_certificate_server_set_request(g, GNUTLS_CERT_REQUEST);
 	return rc;
 }

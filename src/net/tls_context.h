@@ -11,9 +11,10 @@ struct tls_context;
 struct tls_shared;
 
 /* Versions, ciphers and tickets, before the hello is read. */
-void tls_shared_apply(const struct tls_shared *s, gnutls_session_t g);
-/* Credentials, once the host is known. Returns 0 or a GnuTLS error. */
-int tls_context_apply(struct tls_context *ctx, gnutls_session_t g);
+void tls_shared_apply(const struct tls_shared *s, gnutls_session_t g, bool is_server);
+/* Credentials, once the host is known; ask: for the peer's certificate, whatever the context says. Returns
+ * 0 or a GnuTLS error. */
+int tls_context_apply(struct tls_context *ctx, gnutls_session_t g, bool ask);
 bool tls_context_asks_client(const struct tls_context *ctx);
 
 #endif

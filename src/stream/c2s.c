@@ -12,9 +12,6 @@
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
-/* Shaping allows this much of a second's ration at once. */
-#define BURST_S 2
-
 struct stream_host *stream_host_new(const char *name, struct comity_jid *jid)
 {
 	struct stream_host *h = mem_new(sizeof(*h));
@@ -65,7 +62,6 @@ void c2s_unref(struct c2s *c)
 		return;
 	stream_host_unref(c->host);
 	comity_jid_unref(c->user);
-	buf_deinit(&c->carry);
 	free(c->lang);
 	free(c->bind_id);
 	free(c->bind_resource);
@@ -100,8 +96,7 @@ static void forget_conn(struct c2s *c, const char *reason)
 	list_remove(&c->link);
 	c->shared->closed(c, reason);
 	c->conn = NULL;
-	xml_parser_free(c->parser);
-	c->parser = NULL;
+	input_deinit(&c->in);
 	c2s_unref(c);
 }
 
@@ -161,33 +156,10 @@ void c2s_close(struct c2s *c)
 
 void c2s_restart(struct c2s *c, bool keep_rest)
 {
-	if (c->parser != NULL && keep_rest)
-		buf_add(&c->carry, xml_parser_rest_bytes(c->parser), xml_parser_rest(c->parser));
-	xml_parser_free(c->parser);
-	c->parser = xml_parser_new(c->phase == C2S_NEGOTIATING ? &c->shared->limits->before_auth :
-	                                                         &c->shared->limits->after_auth);
+	const struct c2s_limits *limits = c->shared->limits;
+
+	input_restart(&c->in, c->phase == C2S_NEGOTIATING ? &limits->before_auth : &limits->after_auth, keep_rest);
 	c->is_header_sent = false;
-}
-
-static void fail_xml(struct c2s *c, enum xml_event event)
-{
-	char text[128];
-
-	switch (event) {
-	case XML_EVENT_RESTRICTED:
-		c2s_fail(c, STREAM_RESTRICTED_XML, NULL);
-		break;
-	case XML_EVENT_BAD_ENCODING:
-		c2s_fail(c, STREAM_UNSUPPORTED_ENCODING, NULL);
-		break;
-	case XML_EVENT_TOO_BIG:
-		snprintf(text, sizeof(text), "too many %s", xml_parser_limit(c->parser));
-		c2s_fail(c, STREAM_POLICY_VIOLATION, text);
-		break;
-	default:
-		c2s_fail(c, STREAM_NOT_WELL_FORMED, NULL);
-		break;
-	}
 }
 
 /* RFC 6120 8.1.5: the language of the stream is that of stanzas that name none. */
@@ -199,7 +171,7 @@ static void take_stanza(struct c2s *c, struct xml_doc **doc)
 		comity_elem_set_lang((*doc)->root, c->lang);
 	st = stanza_from_doc(doc);
 	metrics_add(&c->conn->worker->metrics, METRIC_STANZAS_IN, 1);
-	c->stanza_tokens--;
+	c->rate.stanzas--;
 	if (c->phase == C2S_BOUND) {
 		c->shared->stanza(c, st);
 	} else if (c->phase != C2S_NEGOTIATING || st->kind != COMITY_IQ || !c->shared->early_iq(c, st)) {
@@ -222,8 +194,11 @@ static void on_element(struct c2s *c, struct xml_doc *doc)
 	xml_doc_free(doc);
 }
 
-static void handle_event(struct c2s *c, enum xml_event event, struct xml_doc *doc)
+static bool handle_event(void *owner, enum xml_event event, struct xml_doc *doc)
 {
+	struct c2s *c = owner;
+	char text[128];
+
 	switch (event) {
 	case XML_EVENT_OPEN:
 		c2s_on_open(c, doc->root);
@@ -236,64 +211,10 @@ static void handle_event(struct c2s *c, enum xml_event event, struct xml_doc *do
 		c2s_close(c);
 		break;
 	default:
-		fail_xml(c, event);
+		c2s_fail(c, input_error(event), input_error_text(&c->in, event, text, sizeof(text)));
 		break;
 	}
-}
-
-/* RFC 6120 11.6: expat would call it not well-formed. */
-static bool is_utf16(const char *bytes, size_t len)
-{
-	const unsigned char *b = (const unsigned char *)bytes;
-
-	return len >= 2 && ((b[0] == 0xfe && b[1] == 0xff) || (b[0] == 0xff && b[1] == 0xfe) ||
-	                    (b[0] == '<' && b[1] == 0) || (b[0] == 0 && b[1] == '<'));
-}
-
-/* Gives the parser its next piece, of what was carried over first; false when there is none. */
-static bool push_piece(struct c2s *c, const char *bytes, size_t len, size_t *used)
-{
-	size_t n;
-
-	if (buf_size(&c->carry) != 0) {
-		n = buf_size(&c->carry) < XML_PUSH_MAX ? buf_size(&c->carry) : XML_PUSH_MAX;
-		xml_parser_push(c->parser, buf_bytes(&c->carry), n);
-		xml_parser_keep(c->parser);
-		buf_consume(&c->carry, n);
-		if (buf_size(&c->carry) == 0)
-			buf_deinit(&c->carry);
-		return true;
-	}
-	if (*used == len)
-		return false;
-	n = len - *used < XML_PUSH_MAX ? len - *used : XML_PUSH_MAX;
-	xml_parser_push(c->parser, bytes + *used, n);
-	*used += n;
-	return true;
-}
-
-/* Parses and handles until the input is used up, the stream ends, or delivery is stopped. */
-static size_t feed(struct c2s *c, const char *bytes, size_t len)
-{
-	struct tls_session *tls = c->conn->tls;
-	struct xml_doc *doc = NULL;
-	enum xml_event event;
-	size_t used = 0;
-
-	while (!c->has_failed && c->conn != NULL && !c->conn->is_stopped) {
-		event = xml_parser_next(c->parser, &doc);
-		if (event != XML_EVENT_NONE) {
-			handle_event(c, event, doc);
-			if (c->conn != NULL && c->conn->tls != tls)
-				return len;   /* what came in the clear behind <starttls/> is not looked at */
-		} else if (!push_piece(c, bytes, len, &used)) {
-			break;
-		}
-	}
-	if (c->has_failed || c->conn == NULL)
-		return len;
-	xml_parser_keep(c->parser);
-	return used;
+	return !c->has_failed && c->conn != NULL;
 }
 
 /* ---- rates ---- */
@@ -307,40 +228,15 @@ static void on_shape(struct worker *w, struct timer *t)
 		conn_resume(c->conn);
 }
 
-static int64_t refill(int64_t tokens, uint64_t rate, uint64_t elapsed_ms)
-{
-	int64_t most = (int64_t)(rate * BURST_S);
-
-	tokens += (int64_t)(rate * elapsed_ms / 1000);
-	return tokens < most ? tokens : most;
-}
-
 /* A bound client that sends faster than allowed is read later: TCP slows it down. */
 static void shape(struct c2s *c, size_t bytes)
 {
 	const struct c2s_limits *limits = c->shared->limits;
-	uint64_t wait = 0, now;
+	uint64_t wait;
 
-	if (c->phase != C2S_BOUND || (limits->bytes_per_s == 0 && limits->stanzas_per_s == 0))
+	if (c->phase != C2S_BOUND)
 		return;
-	c->byte_tokens -= (int64_t)bytes;
-	if (c->byte_tokens >= 0 && c->stanza_tokens >= 0)
-		return;
-	now = c->last_in;
-	if (now - c->tokens_at >= 50) {
-		uint64_t elapsed = now - c->tokens_at < 60000 ? now - c->tokens_at : 60000;
-
-		c->byte_tokens = refill(c->byte_tokens, limits->bytes_per_s, elapsed);
-		c->stanza_tokens = refill(c->stanza_tokens, limits->stanzas_per_s, elapsed);
-		c->tokens_at = now;
-	}
-	if (limits->bytes_per_s != 0 && c->byte_tokens < 0)
-		wait = (uint64_t)-c->byte_tokens * 1000 / limits->bytes_per_s + 50;
-	if (limits->stanzas_per_s != 0 && c->stanza_tokens < 0) {
-		uint64_t longer = (uint64_t)-c->stanza_tokens * 1000 / limits->stanzas_per_s + 50;
-
-		wait = longer > wait ? longer : wait;
-	}
+	wait = rate_take(&c->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, c->last_in);
 	if (wait == 0)
 		return;
 	conn_stop(c->conn);
@@ -372,7 +268,7 @@ static void watch_idle(struct c2s *c, struct worker *w)
 		return;
 	}
 	if (c->is_awake) {
-		xml_parser_rest_now(c->parser);
+		xml_parser_rest_now(c->in.parser);
 		c->is_awake = false;
 	}
 	if (idle < limits->idle_ms) {
@@ -416,14 +312,13 @@ static size_t on_data(struct conn *conn, void *owner, const char *bytes, size_t 
 	struct c2s *c = c2s_ref(owner);
 	size_t used;
 
-	(void)conn;
 	if (len != 0)
 		note_input(c);
-	if (!c->is_header_sent && c->host == NULL && is_utf16(bytes, len)) {
+	if (!c->is_header_sent && c->host == NULL && input_is_utf16(bytes, len)) {
 		c2s_fail(c, STREAM_UNSUPPORTED_ENCODING, NULL);
 		used = len;
 	} else {
-		used = feed(c, bytes, len);
+		used = input_feed(&c->in, conn, bytes, len, handle_event, c);
 		if (c->conn != NULL && !c->has_failed)
 			shape(c, used);
 	}
@@ -486,7 +381,9 @@ void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *
 	c->refs = 1;
 	c->conn = conn;
 	c->shared = shared;
-	c->chooser = (struct tls_chooser){ choose_tls, c, direct_tls ? "xmpp-client" : NULL, shared->tls };
+	c->chooser = (struct tls_chooser){
+		.choose = choose_tls, .arg = c, .alpn = direct_tls ? "xmpp-client" : NULL, .shared = shared->tls
+	};
 	c->timer.fire = on_timer;
 	c->shape.fire = on_shape;
 	c->is_direct_tls = direct_tls;
@@ -519,9 +416,7 @@ void c2s_bound(struct c2s *c, struct comity_jid *full, void *session)
 	stop_counting(c);
 	c->phase = C2S_BOUND;
 	c->session = session;
-	c->byte_tokens = (int64_t)limits->bytes_per_s * BURST_S;
-	c->stanza_tokens = (int64_t)limits->stanzas_per_s * BURST_S;
-	c->tokens_at = worker_now(w);
+	rate_init(&c->rate, limits->bytes_per_s, limits->stanzas_per_s, worker_now(w));
 	c->is_awake = true;
 	worker_timer_start(w, &c->timer, limits->parser_rest_ms);
 	comity_jid_unref(c->user);

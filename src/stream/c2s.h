@@ -13,9 +13,9 @@
 #include "net/conn.h"
 #include "net/jobs.h"
 #include "net/peers.h"
+#include "stream/input.h"
 #include "stream/sasl_engine.h"
 #include "stream/stream_error.h"
-#include "xml/parser.h"
 
 struct c2s;
 struct sasl_attempt;
@@ -95,7 +95,7 @@ struct c2s {
 	unsigned refs;                   /* of one worker at a time */
 	struct conn *conn;               /* NULL once closed */
 	const struct c2s_shared *shared;
-	struct xml_parser *parser;
+	struct stream_input in;
 	struct stream_host *host;        /* NULL until the header named it */
 	struct tls_chooser chooser;
 	enum c2s_phase phase;
@@ -104,14 +104,12 @@ struct c2s {
 	struct timer timer;              /* login limit, then idle probe and parser rest */
 	struct timer shape;              /* running while input is held back for its rate */
 	uint64_t last_in;
-	int64_t byte_tokens, stanza_tokens;
-	uint64_t tokens_at;
-	char id[24];                     /* of the stream */
+	struct stream_rate rate;
+	char id[STREAM_ID_SIZE];         /* of the stream */
 	char *lang;                      /* default language of its stanzas; NULL: none given */
 	struct comity_jid *user;         /* bare; once logged in */
 	struct sasl_attempt *attempt;    /* running login */
 	unsigned refused;
-	struct buf carry;                /* input that is to be read before what comes next */
 	bool is_direct_tls, is_header_sent, has_failed, is_counted, is_probed, is_anonymous;
 	bool is_awake;                   /* the timer watches for the parser's rest */
 	char *bind_id;                   /* of the iq that asked to bind */

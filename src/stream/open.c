@@ -13,23 +13,11 @@
 /* Longer language tags are not taken over (BCP 47 has none as long). */
 #define LANG_MAX 64
 
-/* Unpredictable and never the same, RFC 6120 4.7.3. */
-static void make_id(struct c2s *c)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-	struct comity_env *env = c->conn->worker->env;
-	unsigned char random[sizeof(c->id) - 1];
-
-	env->random(env, random, sizeof(random));
-	for (size_t i = 0; i < sizeof(random); i++)
-		c->id[i] = letters[random[i] & 63];
-}
-
 void c2s_write_header(struct c2s *c)
 {
 	struct buf out = { 0 };
 
-	make_id(c);
+	stream_make_id(c->conn->worker->env, c->id);
 	buf_add_str(&out, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAM "'");
 	xml_write_attr(&out, "id", c->id);
 	if (c->host != NULL)
@@ -66,16 +54,6 @@ void c2s_write_features(struct c2s *c)
 	buf_deinit(&out);
 }
 
-/* RFC 6120 4.7.5: the version is a decimal with a dot; before 1.0 there are no features. */
-static bool is_version_1(const char *version)
-{
-	char *end;
-
-	if (version == NULL || *version < '0' || *version > '9')
-		return false;
-	return strtoul(version, &end, 10) >= 1 && (*end == '.' || *end == '\0');
-}
-
 /* A second header must name the host of the first: TLS and login were for that one. */
 static bool find_host(struct c2s *c, const char *to)
 {
@@ -103,7 +81,7 @@ static bool find_host(struct c2s *c, const char *to)
 
 static bool check_header(struct c2s *c, const struct comity_elem *root)
 {
-	if (strcmp(root->ns, NS_STREAM) != 0 || strcmp(xml_parser_default_ns(c->parser), NS_CLIENT) != 0) {
+	if (strcmp(root->ns, NS_STREAM) != 0 || strcmp(xml_parser_default_ns(c->in.parser), NS_CLIENT) != 0) {
 		c2s_fail(c, STREAM_INVALID_NAMESPACE, NULL);
 		return false;
 	}
@@ -111,7 +89,7 @@ static bool check_header(struct c2s *c, const struct comity_elem *root)
 		c2s_fail(c, STREAM_BAD_FORMAT, NULL);
 		return false;
 	}
-	if (!is_version_1(comity_elem_attr(root, "version"))) {
+	if (!stream_is_version_1(comity_elem_attr(root, "version"))) {
 		c2s_fail(c, STREAM_UNSUPPORTED_VERSION, NULL);
 		return false;
 	}
