@@ -9,16 +9,21 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "xml/elem.h"
+#include "xml/expat_memory.h"
 #include "xml/writer.h"
 
 /* Between namespace and name in what expat hands out: no XML text can hold it. */
 #define SEPARATOR '\x01'
+static const char separator[] = { SEPARATOR, '\0' };
 /* A token that is not complete is scanned anew with every push; a long one costs too much. */
 #define TOKEN_MAX (16 * 1024)
+/* A parser that has become bigger is replaced at the end of an element. */
+#define EXPAT_MEMORY_MAX (128 * 1024)
 #define NS_STREAMS "http://etherx.jabber.org/streams"
 
 struct xml_parser {
 	XML_Parser expat;            /* NULL while resting */
+	struct expat_memory memory;  /* of expat */
 	struct xml_limits limits;
 	enum xml_event error;        /* what went wrong; XML_EVENT_NONE while all is well */
 	enum xml_event ready;        /* what the last callback completed */
@@ -35,7 +40,8 @@ struct xml_parser {
 	/* Offsets in what this expat parser was given. */
 	uint64_t fed, elem_start, inner_start, event_end;
 	char *default_ns;            /* of the header; NULL: none */
-	struct buf header;           /* the header's start tag with its namespaces, to revive a parser */
+	struct buf header_ns;        /* namespaces of the header while it is read */
+	char *header;                /* the header's start tag with its namespaces, to revive a parser */
 	bool in_element, has_cdata, has_prefix, uses_streams;
 	bool plain_header;           /* no prefix in the header but "stream" */
 	bool is_new_chunk;           /* pushed and not yet given to expat */
@@ -108,17 +114,18 @@ static struct comity_elem *make_element(struct xml_parser *p, const char *name, 
 	if (p->depth == 0) {
 		struct buf tag = { 0 };
 
-		buf_printf(&tag, "<%s%s%s%.*s>", prefix, *prefix != '\0' ? ":" : "", e->name, (int)buf_size(&p->header),
-		           buf_size(&p->header) != 0 ? buf_bytes(&p->header) : "");
-		buf_deinit(&p->header);
-		p->header = tag;
+		buf_printf(&tag, "<%s%s%s", prefix, *prefix != '\0' ? ":" : "", e->name);
+		buf_add(&tag, buf_bytes(&p->header_ns), buf_size(&p->header_ns));
+		buf_add(&tag, ">", 1);
+		buf_deinit(&p->header_ns);
+		p->header = buf_take(&tag);
 	}
 	return e;
 }
 
 static void push_element(struct xml_parser *p, struct comity_elem *e)
 {
-	if (p->depth == p->stack_cap) {
+	if (p->depth >= p->stack_cap) {
 		p->stack_cap = p->stack_cap != 0 ? p->stack_cap * 2 : 8;
 		p->stack = mem_resize(p->stack, p->stack_cap * sizeof(struct comity_elem *));
 	}
@@ -259,9 +266,9 @@ static void on_namespace(void *arg, const char *prefix, const char *uri)
 	if (++p->namespaces > p->limits.namespaces)
 		stop_at_limit(p, "namespace declarations");
 	if (p->depth == 0) {
-		buf_printf(&p->header, " xmlns%s%s='", prefix != NULL ? ":" : "", prefix != NULL ? prefix : "");
-		xml_write_text(&p->header, uri != NULL ? uri : "", uri != NULL ? strlen(uri) : 0);
-		buf_add(&p->header, "'", 1);
+		buf_printf(&p->header_ns, " xmlns%s%s='", prefix != NULL ? ":" : "", prefix != NULL ? prefix : "");
+		xml_write_text(&p->header_ns, uri != NULL ? uri : "", uri != NULL ? strlen(uri) : 0);
+		buf_add(&p->header_ns, "'", 1);
 		if (prefix == NULL && uri != NULL && p->default_ns == NULL)
 			p->default_ns = mem_strdup(uri);
 	}
@@ -315,7 +322,10 @@ static void on_cdata_end(void *arg)
 
 static void create_expat(struct xml_parser *p)
 {
-	p->expat = XML_ParserCreateNS("UTF-8", SEPARATOR);
+	struct expat_memory *before = expat_memory_enter(&p->memory);
+
+	p->expat = XML_ParserCreate_MM("UTF-8", &expat_memory_suite, separator);
+	expat_memory_leave(before);
 	if (p->expat == NULL)
 		abort();
 	XML_SetReturnNSTriplet(p->expat, XML_TRUE);
@@ -332,6 +342,35 @@ static void create_expat(struct xml_parser *p)
 	XML_SetReparseDeferralEnabled(p->expat, XML_FALSE);
 }
 
+static void free_expat(struct xml_parser *p)
+{
+	struct expat_memory *before = expat_memory_enter(&p->memory);
+
+	if (p->expat != NULL)
+		XML_ParserFree(p->expat);
+	p->expat = NULL;
+	expat_memory_leave(before);
+	expat_memory_deinit(&p->memory);
+}
+
+static enum XML_Status parse(struct xml_parser *p, const char *bytes, size_t len)
+{
+	struct expat_memory *before = expat_memory_enter(&p->memory);
+	enum XML_Status status = XML_Parse(p->expat, bytes, (int)len, XML_FALSE);
+
+	expat_memory_leave(before);
+	return status;
+}
+
+static enum XML_Status resume(struct xml_parser *p)
+{
+	struct expat_memory *before = expat_memory_enter(&p->memory);
+	enum XML_Status status = XML_ResumeParser(p->expat);
+
+	expat_memory_leave(before);
+	return status;
+}
+
 struct xml_parser *xml_parser_new(const struct xml_limits *limits)
 {
 	struct xml_parser *p = mem_new(sizeof(*p));
@@ -345,12 +384,12 @@ void xml_parser_free(struct xml_parser *p)
 {
 	if (p == NULL)
 		return;
-	if (p->expat != NULL)
-		XML_ParserFree(p->expat);
+	free_expat(p);
 	xml_doc_free(p->doc);
 	buf_deinit(&p->text);
 	buf_deinit(&p->raw);
-	buf_deinit(&p->header);
+	buf_deinit(&p->header_ns);
+	free(p->header);
 	free(p->stack);
 	free(p->kept_chunk);
 	free(p->default_ns);
@@ -391,10 +430,26 @@ static void revive(struct xml_parser *p)
 {
 	create_expat(p);
 	p->is_reviving = true;
-	if (XML_Parse(p->expat, buf_bytes(&p->header), (int)buf_size(&p->header), XML_FALSE) != XML_STATUS_OK)
+	if (parse(p, p->header, strlen(p->header)) != XML_STATUS_OK)
 		p->error = XML_EVENT_NOT_WELL_FORMED;
 	p->is_reviving = false;
-	p->fed = p->event_end = buf_size(&p->header);
+	p->fed = p->event_end = strlen(p->header);
+}
+
+/* expat keeps every name it has seen, and peers think up names: after an element a new parser goes on with
+ * what is left of the push. */
+static void replace_expat(struct xml_parser *p)
+{
+	size_t rest = xml_parser_rest(p);
+
+	free_expat(p);
+	revive(p);
+	buf_deinit(&p->raw);
+	p->chunk += p->chunk_len - rest;
+	p->chunk_len = rest;
+	p->fed += rest;
+	p->is_suspended = false;
+	p->is_new_chunk = true;
 }
 
 void xml_parser_push(struct xml_parser *p, const char *bytes, size_t len)
@@ -460,10 +515,12 @@ enum xml_event xml_parser_next(struct xml_parser *p, struct xml_doc **doc)
 		p->closes_at_once = false;
 		return XML_EVENT_CLOSE;
 	}
+	if (p->is_suspended && p->ready == XML_EVENT_ELEMENT && expat_memory_size(&p->memory) > EXPAT_MEMORY_MAX)
+		replace_expat(p);
 	if (p->is_suspended)
-		status = XML_ResumeParser(p->expat);
+		status = resume(p);
 	else if (p->is_new_chunk)
-		status = XML_Parse(p->expat, p->chunk, (int)p->chunk_len, XML_FALSE);
+		status = parse(p, p->chunk, p->chunk_len);
 	else
 		return XML_EVENT_NONE;
 	p->is_new_chunk = false;
@@ -516,15 +573,17 @@ void xml_parser_rest_now(struct xml_parser *p)
 {
 	if (p->expat == NULL || !p->is_at_rest || p->is_suspended || p->is_new_chunk || p->error != XML_EVENT_NONE)
 		return;
-	XML_ParserFree(p->expat);
-	p->expat = NULL;
+	free_expat(p);
 	buf_deinit(&p->text);
 	buf_deinit(&p->raw);
 	free(p->stack);
 	p->stack = NULL;
 	p->stack_cap = 0;
-	p->depth = 0;
-	push_element(p, NULL);
+}
+
+size_t xml_parser_memory(const struct xml_parser *p)
+{
+	return expat_memory_size(&p->memory);
 }
 
 #define STORED_HEADER "<stream:stream xmlns='jabber:client' xmlns:stream='" NS_STREAMS "'>"

@@ -58,6 +58,8 @@ const char *xml_parser_limit(const struct xml_parser *p);
 /* Frees the expat parser (12 kB) if nothing but white space came since the last element; it is made
  * again, with the namespaces of the header, when bytes come. */
 void xml_parser_rest_now(struct xml_parser *p);
+/* Bytes that expat uses now. */
+size_t xml_parser_memory(const struct xml_parser *p);
 
 /* Parses one complete element, for stored stanzas; NULL when it is not well-formed. */
 struct xml_doc *xml_parse_element(const char *bytes, size_t len);

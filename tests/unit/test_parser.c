@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of the XML parser: what it keeps in memory. */
+#include <stdio.h>
+#include <string.h>
+
+#include "unit.h"
+#include "xml/elem.h"
+#include "xml/parser.h"
+
+#define HEADER "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='a'>"
+
+static const struct xml_limits limits = {
+	.header_bytes = 4096, .element_bytes = 65536, .depth = 20, .attributes = 50, .namespaces = 50, .elements = 100,
+};
+
+static struct xml_parser *open_stream(void)
+{
+	struct xml_parser *p = xml_parser_new(&limits);
+	struct xml_doc *doc = NULL;
+
+	xml_parser_push(p, HEADER, strlen(HEADER));
+	ck_assert_int_eq(xml_parser_next(p, &doc), XML_EVENT_OPEN);
+	xml_doc_free(doc);
+	ck_assert_int_eq(xml_parser_next(p, &doc), XML_EVENT_NONE);
+	return p;
+}
+
+/* Takes all elements of a push; each must be a message with the body b0, b1, ... */
+static void take_messages(struct xml_parser *p, unsigned *count)
+{
+	struct xml_doc *doc = NULL;
+	enum xml_event event;
+	char want[16];
+
+	while ((event = xml_parser_next(p, &doc)) == XML_EVENT_ELEMENT) {
+		snprintf(want, sizeof(want), "b%u", (*count)++);
+		ck_assert_str_eq(comity_elem_text(comity_elem_find(doc->root, "jabber:client", "body")), want);
+		ck_assert(doc->inner_usable);
+		ck_assert_uint_eq(doc->inner_len, strlen(doc->inner));
+		ck_assert_ptr_nonnull(strstr(doc->inner, want));
+		xml_doc_free(doc);
+	}
+	ck_assert_int_eq(event, XML_EVENT_NONE);
+}
+
+/* expat never forgets a name: a peer that invents them must not make it grow for ever. Pushes end anywhere. */
+START_TEST(invented_names_are_forgotten)
+{
+	struct xml_parser *p = open_stream();
+	char out[XML_PUSH_MAX + 512];
+	size_t len = 0, most = 0;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		len += (size_t)snprintf(out + len, 256, "<message><body>b%u</body><a-name-nobody-knows-%u b-%u=''/></message>",
+		                        i, i, i);
+		if (len < XML_PUSH_MAX - 300)
+			continue;
+		len -= i % 40;
+		xml_parser_push(p, out, len);
+		take_messages(p, &count);
+		if (xml_parser_memory(p) > most)
+			most = xml_parser_memory(p);
+		memmove(out, out + len, i % 40);
+		len = i % 40;
+	}
+	xml_parser_push(p, out, len);
+	take_messages(p, &count);
+	ck_assert_uint_eq(count, 20000);
+	ck_assert_uint_lt(most, 200 * 1024);
+	xml_parser_free(p);
+}
+END_TEST
+
+START_TEST(rest_and_revival_keep_the_stream)
+{
+	static const char *const pieces[] = { "<message><body>b0</body></message> ", "<message><bo", "dy>b1</body></message>",
+		                              "\n" };
+	struct xml_parser *p = open_stream();
+	struct xml_doc *doc = NULL;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		xml_parser_push(p, pieces[i], strlen(pieces[i]));
+		take_messages(p, &count);
+		xml_parser_rest_now(p);
+		/* In the middle of an element it cannot rest. */
+		ck_assert_int_eq(xml_parser_memory(p) == 0, i != 1);
+	}
+	ck_assert_uint_eq(count, 2);
+	xml_parser_push(p, "</stream:stream>", 16);
+	ck_assert_int_eq(xml_parser_next(p, &doc), XML_EVENT_CLOSE);
+	xml_parser_free(p);
+}
+END_TEST
+
+/* A big text takes more than the pages of a parser hold. */
+START_TEST(memory_beyond_its_pages)
+{
+	struct xml_parser *p = open_stream();
+	struct xml_doc *doc = NULL;
+	char piece[XML_PUSH_MAX];
+	enum xml_event event;
+
+	memset(piece, 'x', sizeof(piece));
+	xml_parser_push(p, "<message><body a='", 18);
+	ck_assert_int_eq(xml_parser_next(p, &doc), XML_EVENT_NONE);
+	for (unsigned i = 0; i < 6; i++) {
+		xml_parser_push(p, piece, sizeof(piece));
+		ck_assert_int_eq(xml_parser_next(p, &doc), XML_EVENT_NONE);
+	}
+	ck_assert_uint_gt(xml_parser_memory(p), 16 * 1024);
+	xml_parser_push(p, "'>b0</body></message>", 21);
+	event = xml_parser_next(p, &doc);
+	ck_assert_int_eq(event, XML_EVENT_ELEMENT);
+	ck_assert_uint_eq(strlen(comity_elem_attr(comity_elem_first(doc->root), "a")), 6 * sizeof(piece));
+	xml_doc_free(doc);
+	xml_parser_free(p);
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, invented_names_are_forgotten);
+	tcase_add_test(tc, rest_and_revival_keep_the_stream);
+	tcase_add_test(tc, memory_beyond_its_pages);
+}
+
+UNIT_SUITE(parser);
