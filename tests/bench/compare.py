@@ -36,6 +36,14 @@ def wait_port(port, seconds=30):
     raise SystemExit(f"nothing listens on port {port}")
 
 
+def wait_file(path, seconds=30):
+    end = time.monotonic() + seconds
+    while not os.path.exists(path):
+        if time.monotonic() > end:
+            raise SystemExit(f"{path} does not appear")
+        time.sleep(0.05)
+
+
 class Server:
     """A server of one kind on its own port; started anew for every measurement."""
     name = "?"
@@ -101,7 +109,7 @@ connections_per_address = 1000000
 host {DOMAIN} {{ require_tls = no }}
 """)
         self.spawn(f"{self.build}/src/comityd/comityd", "-c", f"{self.folder}/comity.conf")
-        wait_port(self.port)
+        wait_file(f"{self.folder}/ready")
 
     def register(self, load):
         for i in range(self.users):
