@@ -9,6 +9,7 @@
 #include "router/account.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "xmpp/stanza.h"
 
 /* A stream that waits for its account. */
 struct waiting_bind {
@@ -303,7 +304,7 @@ void comity_session_set_presence(struct comity_session *s, const struct comity_s
 	struct comity_account *a = s->account;
 	struct comity_env *env = a->router->server->env;
 
-	s->presence = st != NULL ? comity_stanza_ref(st) : NULL;
+	s->presence = st != NULL ? stanza_keep(st) : NULL;
 	s->priority = st != NULL ? stanza_priority(st) : 0;
 	s->presence_us = env->wall_us(env);
 	session_ref(s);

@@ -234,9 +234,9 @@ void comity_elem_put_text(struct comity_elem *e, const char *text)
 		xml_elem_append_text(e, text, strlen(text));
 }
 
-struct comity_elem *comity_elem_add_copy(struct comity_elem *parent, const struct comity_elem *e)
+static struct comity_elem *copy_elem(struct arena *arena, const struct comity_elem *e)
 {
-	struct comity_elem *copy = comity_elem_add(parent, e->ns, e->name);
+	struct comity_elem *copy = xml_elem_new(arena, e->ns, e->name);
 
 	for (const struct xml_attr *a = e->attrs; a != NULL; a = a->next)
 		xml_elem_add_attr(copy, a->ns, a->name, a->value);
@@ -244,7 +244,37 @@ struct comity_elem *comity_elem_add_copy(struct comity_elem *parent, const struc
 		if (n->text != NULL)
 			xml_elem_append_text(copy, n->text, n->len);
 		else
-			comity_elem_add_copy(copy, (const struct comity_elem *)(const void *)n);
+			xml_elem_append(copy, &copy_elem(arena, (const struct comity_elem *)(const void *)n)->node);
 	}
+	xml_elem_join_text(copy);
 	return copy;
+}
+
+struct comity_elem *comity_elem_add_copy(struct comity_elem *parent, const struct comity_elem *e)
+{
+	struct comity_elem *copy = copy_elem(parent->arena, e);
+
+	xml_elem_append(parent, &copy->node);
+	return copy;
+}
+
+/* Alignment and the stanza's own record in the copy of a document. */
+#define COPY_SPARE 128
+
+struct xml_doc *xml_doc_shrink(const struct xml_doc *doc)
+{
+	size_t room = doc->arena.total + doc->arena.total / 8 + COPY_SPARE;
+	struct doc_memory *m;
+
+	if (room > DOC_ROOM / 4 * 3)
+		return NULL;
+	m = mem_resize(NULL, offsetof(struct doc_memory, room) + room);
+	memset(&m->doc, 0, sizeof(m->doc));
+	arena_adopt(&m->doc.arena, m->room, room);
+	m->doc.root = copy_elem(&m->doc.arena, doc->root);
+	m->doc.inner_usable = doc->inner_usable;
+	m->doc.inner_len = doc->inner_len;
+	if (doc->inner != NULL)
+		m->doc.inner = arena_dup(&m->doc.arena, doc->inner, doc->inner_len);
+	return &m->doc;
 }

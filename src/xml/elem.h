@@ -45,6 +45,8 @@ struct xml_doc {
 
 struct xml_doc *xml_doc_new(void);
 void xml_doc_free(struct xml_doc *doc);
+/* A copy in as much memory as it needs, for one that is kept for long; NULL when that gains little. */
+struct xml_doc *xml_doc_shrink(const struct xml_doc *doc);
 /* The interned string, or a copy in the arena. */
 const char *xml_keep_name(struct arena *a, const char *s, size_t len);
 /* A free-standing element in an arena; strings are copied or interned. */

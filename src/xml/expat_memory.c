@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory of an expat parser. */
-#define _GNU_SOURCE
 #include "xml/expat_memory.h"
 
 #include <stdbool.h>

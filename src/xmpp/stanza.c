@@ -136,6 +136,13 @@ struct comity_stanza *comity_stanza_ref(const struct comity_stanza *st)
 	return shared;
 }
 
+struct comity_stanza *stanza_keep(const struct comity_stanza *st)
+{
+	struct xml_doc *doc = xml_doc_shrink(st->doc);
+
+	return doc != NULL ? stanza_from_doc(&doc) : comity_stanza_ref(st);
+}
+
 void comity_stanza_unref(struct comity_stanza *st)
 {
 	if (st != NULL && atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) == 1)

@@ -22,6 +22,8 @@ struct comity_stanza {
 bool stanza_is_element(const struct comity_elem *e);
 /* Consumes the document, which stanza_is_element() holds for. */
 struct comity_stanza *stanza_from_doc(struct xml_doc **doc);
+/* A reference for one who keeps it for long: to the stanza, or to a copy that wastes no memory. */
+struct comity_stanza *stanza_keep(const struct comity_stanza *st);
 /* The attribute value of a type; NULL for those that have none (normal message, available). */
 const char *stanza_type_name(enum comity_type type);
 const char *stanza_kind_name(enum comity_kind kind);
