@@ -24,8 +24,8 @@ struct sim {
 	struct comity_env env;
 	struct log log;
 	struct server server;
-	struct worker worker;
-	struct worker *workers[1];
+	struct worker worker[SIM_WORKERS];
+	struct worker *workers[SIM_WORKERS];
 	struct loader *loader;
 	uint64_t now_ms;
 	uint32_t chance;
@@ -38,6 +38,7 @@ struct sim_client {
 	size_t in_len;
 	bool is_cut;
 	struct buf out;
+	char address[256];
 };
 
 /* ---- the outside world ---- */
@@ -195,11 +196,12 @@ static void fail(const struct err_text *et)
 	exit(2);
 }
 
-static struct sim *sim_new(void)
+struct sim *sim_new(unsigned workers, const char *module_dir)
 {
 	struct sim *s = mem_new(sizeof(*s));
 	struct err_text et = { "" };
 	struct store_conf conf = { .readers = 1, .commit_rows = 1 };
+	struct settings *settings;
 	char folder[] = "/tmp/comity-fuzz-XXXXXX", *path;
 
 	s->env = (struct comity_env){ sim_mono, sim_wall, sim_random, &s->log, true };
@@ -211,10 +213,12 @@ static struct sim *sim_new(void)
 	xml_intern_init();
 	if (sasl_engine_start(&et) != 0)
 		fail(&et);
-	s->workers[0] = &s->worker;
-	worker_init(&s->worker, 0, &s->env, s->workers, 1, 100000);
-	s->server = (struct server){ .env = &s->env, .workers = s->workers, .worker_count = 1, .peers = peers_new(),
-	                             .jobs = jobs_new(&s->env, 0), .tls = tls_shared_new() };
+	for (unsigned i = 0; i < workers; i++) {
+		s->workers[i] = &s->worker[i];
+		worker_init(&s->worker[i], i, &s->env, s->workers, workers, 100000);
+	}
+	s->server = (struct server){ .env = &s->env, .workers = s->workers, .worker_count = workers,
+	                             .peers = peers_new(), .jobs = jobs_new(&s->env, 0), .tls = tls_shared_new() };
 	if (mkdtemp(folder) == NULL)
 		exit(2);
 	path = mem_printf("%s/store", folder);
@@ -224,10 +228,13 @@ static struct sim *sim_new(void)
 	/* The open files are enough; nothing is left behind. */
 	remove_folder(folder);
 	free(path);
-	s->loader = loader_new(FUZZ_MODULE_DIR);
-	router_new(&s->server, &s->worker);
-	if (router_configure(router_of(&s->worker), make_settings(s), &et) != 0)
-		fail(&et);
+	s->loader = loader_new(module_dir);
+	settings = make_settings(s);
+	for (unsigned i = 0; i < workers; i++) {
+		router_new(&s->server, &s->worker[i]);
+		if (router_configure(router_of(&s->worker[i]), settings, &et) != 0)
+			fail(&et);
+	}
 	return s;
 }
 
@@ -236,14 +243,20 @@ struct sim *sim_get(void)
 	static struct sim *only;
 
 	if (only == NULL)
-		only = sim_new();
+		only = sim_new(1, FUZZ_MODULE_DIR);
 	return only;
 }
 
 static void run(struct sim *s)
 {
-	for (int i = 0; i < TURNS_MAX && worker_turn(&s->worker); i++)
-		s->now_ms++;
+	bool busy = true;
+
+	for (int i = 0; i < TURNS_MAX && busy; i++) {
+		busy = false;
+		for (unsigned n = 0; n < s->server.worker_count; n++)
+			busy = worker_turn(&s->worker[n]) || busy;
+		s->now_ms += busy;
+	}
 }
 
 /* ---- clients ---- */
@@ -254,8 +267,8 @@ struct sim_client *sim_connect(struct sim *s)
 
 	c->sim = s;
 	peers_admit(s->server.peers, "192.0.2.1", UINT32_MAX);
-	c->conn = conn_new(&s->worker, -1, &sim_io, c, "192.0.2.1", 1 << 20);
-	c2s_accept(&s->worker, &router_of(&s->worker)->c2s, c->conn, false);
+	c->conn = conn_new(&s->worker[0], -1, &sim_io, c, "192.0.2.1", 1 << 20);
+	c2s_accept(&s->worker[0], &router_of(&s->worker[0])->c2s, c->conn, false);
 	run(s);
 	return c;
 }
@@ -273,6 +286,16 @@ void sim_send(struct sim_client *c, const char *bytes, size_t len, size_t piece)
 		bytes += n;
 		len -= n;
 	}
+}
+
+unsigned sim_worker(const struct sim_client *c)
+{
+	return c->conn->worker->id;
+}
+
+const char *sim_address(const struct sim_client *c)
+{
+	return c->address;
 }
 
 bool sim_got(const struct sim_client *c, const char *text)
@@ -298,6 +321,19 @@ static bool say(struct sim_client *c, const char *text, const char *wanted)
 	return sim_got(c, wanted);
 }
 
+/* From the answer to bind. */
+static bool take_address(struct sim_client *c)
+{
+	const char *at = memmem(buf_bytes(&c->out), buf_size(&c->out), "<jid>", 5);
+	size_t len = (size_t)(buf_bytes(&c->out) + buf_size(&c->out) - at) - 5, end = 0;
+
+	while (end < len && end < sizeof(c->address) - 1 && at[5 + end] != '<')
+		end++;
+	memcpy(c->address, at + 5, end);
+	c->address[end] = '\0';
+	return true;
+}
+
 bool sim_login(struct sim_client *c)
 {
 	return say(c, HEADER, "ANONYMOUS") &&
@@ -305,6 +341,7 @@ bool sim_login(struct sim_client *c)
 	       say(c, HEADER, "<bind") &&
 	       say(c, "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind>"
 	              "</iq>", "<jid>") &&
+	       take_address(c) &&
 	       say(c, "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>", "id='r'");
 }
 

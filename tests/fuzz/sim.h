@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A whole server in this process: one worker without a loop, time that stands still, connections over
+/* A whole server in this process: workers without loops, time that stands still, connections over
  * memory. */
 #ifndef TESTS_FUZZ_SIM_H
 #define TESTS_FUZZ_SIM_H
@@ -12,6 +12,9 @@ struct sim;
 
 /* Made once per process; host is "localhost", logins are anonymous or SCRAM, without TLS. */
 struct sim *sim_get(void);
+/* Another one, with up to SIM_WORKERS workers (which take turns) and the modules of a folder. */
+#define SIM_WORKERS 2
+struct sim *sim_new(unsigned workers, const char *module_dir);
 
 /* A client of the simulation. */
 struct sim_client;
@@ -20,6 +23,10 @@ struct sim_client *sim_connect(struct sim *s);
 bool sim_login(struct sim_client *c);
 /* Feeds bytes in pieces of at most piece bytes and lets the server run after each. */
 void sim_send(struct sim_client *c, const char *bytes, size_t len, size_t piece);
+/* The number of the worker that serves it. */
+unsigned sim_worker(const struct sim_client *c);
+/* Its full address, once it has logged in. */
+const char *sim_address(const struct sim_client *c);
 /* True when the text came in since the last call of sim_forget. */
 bool sim_got(const struct sim_client *c, const char *text);
 void sim_forget(struct sim_client *c);
