@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import termios
@@ -129,6 +130,7 @@ def _type(server, path, *answers):
     """comityctl user add at a terminal of its own: (exit code, what it wrote, whether echo is on again)."""
     pid, fd = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that run in the background ignore it
         os.execve(server.comityctl_path, ["comityctl", "-s", path, "user", "add", "x@y"],
                   os.environ | server.environment())
     seen = b""

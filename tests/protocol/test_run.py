@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""tools/run: the instance it makes and what it says of it, without its build."""
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from harness import check, equal
+from harness.server import free_port
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
+
+
+def _tree(server):
+    """A folder that looks like a tree which tools/run has built before, with the programs of this build."""
+    top = tempfile.mkdtemp(dir=server.folder)
+    build = os.path.join(top, "build/run")
+    os.makedirs(build)
+    shutil.copytree(os.path.join(TOP, "tools"), os.path.join(top, "tools"))
+    for name, place in (("comityd", server.comityd), ("comityctl", server.comityctl_path)):
+        os.symlink(place, os.path.join(build, name))
+    os.makedirs(os.path.join(build, "modules"))
+    os.symlink(server.module_dir(), os.path.join(build, "modules/.libs"))
+    with open(os.path.join(build, "Makefile"), "w") as out:
+        out.write("all:\n")
+    with open(os.path.join(top, "configure"), "w") as out:
+        out.write("#!/bin/sh\nexit 1\n")
+    return top
+
+
+def _run(server, top, *options):
+    """Starts, waits until it is ready, stops; returns {JID: what is said of its password}."""
+    ready, log = os.path.join(top, "run.ready"), os.path.join(top, "run.log")
+    offset = free_port() - 5222
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(ready)
+    with open(log, "w") as out:
+        process = subprocess.Popen([os.path.join(top, "tools/run"), "--no-install", "--port-offset", str(offset),
+                                    "--ready-file", ready, *options], stdin=subprocess.DEVNULL, stdout=out,
+                                   stderr=subprocess.STDOUT, env=os.environ | server.environment())
+        end = time.monotonic() + 20
+        while not os.path.exists(ready) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(20)
+    with open(log) as said:
+        text = said.read()
+    check(os.path.exists(ready), f"never ready: {text}")
+    equal(code, 0, text)
+    return dict(re.findall(r"^  account      (\S+)(.*)$", text, re.MULTILINE))
+
+
+def demo_passwords_are_those_of_the_accounts(server):
+    top = _tree(server)
+    juliet, romeo = "juliet@localhost", "romeo@localhost"
+    equal(_run(server, top, "--account", juliet + ":of her own"), {juliet: ""})
+    # Juliet exists and her password is not known here; Romeo is made.
+    second = _run(server, top)
+    equal(second[juliet], "  password  as you have set it")
+    check(re.fullmatch(r"  password  [\w-]{16}", second[romeo]), second)
+    equal(_run(server, top), second)
+    # One that was made by chance and is replaced is forgotten.
+    equal(_run(server, top, "--account", romeo + ":mine"), {romeo: ""})
+    equal(_run(server, top), {juliet: second[juliet], romeo: second[juliet]})
