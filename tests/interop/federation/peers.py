@@ -50,7 +50,7 @@ class Peer(Daemon):
         return self
 
     def remove(self):
-        self.stop()
+        self.kill()     # the data are of this start only
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -91,6 +91,13 @@ VirtualHost "{self.domain}"
 """)
         self.spawn([program, "-F", "--config", config])
         return self.wait_for_ports(C2S, S2S, S2S_TLS)
+
+
+class ProsodyBidi(Prosody):
+    """With streams for both directions (XEP-0288)."""
+
+    label = "prosody with bidi"
+    modules = ("s2s_bidi",)
 
 
 class Ejabberd(Peer):
@@ -164,6 +171,3 @@ modules:
                 return super().log() + log.read()
         except FileNotFoundError:
             return super().log()
-
-    def stop(self):
-        self.kill()     # its data are for this start only, and it takes seconds to end by itself
