@@ -291,12 +291,12 @@ static void read_option(struct load *l, struct conf_node *node, cfg_t *cfg, cons
 	for (unsigned i = 0; i < count; i++)
 		if (strcmp(cfg_getnstr(cfg, o->name, i), CONF_LIST_START) != 0)
 			set->items[set->count++] = mem_strdup(cfg_getnstr(cfg, o->name, i));
+	conf_source_place(&l->source, line_of(l, cfg, o->name), place, sizeof(place));
+	/* What marks an empty list inside may stand in the file too, where a value should. */
 	if (set->count == 0 && o->type != COMITY_OPTION_LIST)
-		return;
-	if (apply(l->conf, set, node->values, &et) != 0) {
-		conf_source_place(&l->source, line_of(l, cfg, o->name), place, sizeof(place));
+		conf_add_error(l->errors, "%s: %s: expected one value", place, o->name);
+	else if (apply(l->conf, set, node->values, &et) != 0)
 		conf_add_error(l->errors, "%s: %s: %s", place, o->name, et.text);
-	}
 }
 
 static bool is_set(const cfg_t *cfg, const char *name)

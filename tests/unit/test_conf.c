@@ -236,6 +236,7 @@ START_TEST(wrong_values)
 	            "c:3: login_timeout: expected a time such as 10s, 5m or 2h, from 1s to 1h, got \"abc\"");
 	refuse_text("listen = {\n\"a\", # x\n\"b\"\n}\nlogin_timeout = 2h\n",
 	            "c:5: login_timeout: expected a time such as 10s, 5m or 2h, from 1s to 1h, got \"2h\"");
+	refuse_text("c2s_port = \001", "c:1: c2s_port: expected one value");
 	refuse_text("c2s_port = 0", "c:1: c2s_port: expected a number, from 1 to 65535, got \"0\"");
 	refuse_text("c2s_port = 99999999999999999999", "c:1: c2s_port: expected a number, from 1 to 65535, got "
 	                                               "\"99999999999999999999\"");
