@@ -8,6 +8,7 @@ xmppload is the load generator (a folder with xmppload in it, built). Prosody an
 Debian's packages and run as the invoking user on loopback in folders of their own, with their limits off.
 """
 import argparse
+import atexit
 import json
 import os
 import re
@@ -53,6 +54,7 @@ class Server:
         self.folder, self.port, self.users, self.certs = folder, port, users, certs
         self.processes = []
         os.makedirs(folder)
+        atexit.register(self.stop)
 
     def spawn(self, *command):
         out = open(os.path.join(self.folder, "out.log"), "ab")
