@@ -22,6 +22,9 @@
 	X(SESSIONS_CLOSED, "sessions_closed", "bound sessions ended") \
 	X(STANZAS_IN, "stanzas_in", "stanzas received") \
 	X(STANZAS_OUT, "stanzas_out", "stanzas sent") \
+	X(S2S_STANZAS_IN, "s2s_stanzas_in", "stanzas received from other servers") \
+	X(S2S_STANZAS_OUT, "s2s_stanzas_out", "stanzas sent to other servers") \
+	X(S2S_BOUNCED, "s2s_bounced", "stanzas for other servers that were returned to their senders") \
 	X(MESSAGES_STORED, "messages_stored", "messages kept for accounts that were offline") \
 	X(STREAM_ERRORS, "stream_errors", "streams closed with an error") \
 	X(MAILBOX_PAUSES, "mailbox_pauses", "times a source was paused because a mailbox was full") \

@@ -23,6 +23,9 @@ const struct ctl_command ctl_commands[] = {
 	{ "reload", "", "Read the configuration and certificates anew.", 0, 0, false },
 	{ "backup", "FILE", "Write a copy of the store to a new file.", 1, 1, false },
 	{ "log level", "[LEVEL]", "Show or set the level of logging: debug, info, warning or error.", 0, 1, false },
+	{ "s2s list", "[DOMAIN]", "List the links to other servers, or to one.", 0, 1, false },
+	{ "s2s close", "DOMAIN", "Close all streams to and from another server.", 1, 1, false },
+	{ "why", "DOMAIN [HOST]", "Try to reach another server step by step and say what is wrong.", 1, 2, false },
 	{ NULL, NULL, NULL, 0, 0, false },
 };
 

@@ -212,6 +212,7 @@ static int make_host(struct assembly *a, struct conf *conf, const struct conf_no
 	h->scram_iterations = (unsigned)sc->scram_iterations;
 	derive_fake_key(a, h);
 	host->max_sessions = (unsigned)sc->max_sessions_per_account;
+	host->federates = hc->federation;
 	host->conflict = (enum conflict_policy)sc->resource_conflict;
 	if (hc->allow_external && hc->client_ca == NULL) {
 		err_text_set(et, "host \"%s\": allow_external needs client_ca", h->name);
@@ -264,8 +265,9 @@ int assemble_settings(struct assembly *a, struct conf *conf, struct settings **o
 	fill_limits(&s->limits, sc);
 	s->idle_accounts = (unsigned)sc->idle_accounts;
 	s->waiting_stanzas = (unsigned)sc->waiting_stanzas;
+	rc = assemble_fed(conf, &s->fed, et);
 	s->hosts = mem_array(count_hosts(conf), sizeof(*s->hosts));
-	if (count_hosts(conf) == 0) {
+	if (rc == 0 && count_hosts(conf) == 0) {
 		err_text_set(et, "no host is configured: add a block such as: host example.org { }");
 		rc = -ERR_INVALID;
 	}

@@ -20,5 +20,7 @@ int assemble_read(const char *path, struct loader **loader, struct conf **conf, 
 const struct server_conf *assemble_server_conf(const struct conf *conf);
 /* Loads certificates and modules; takes a reference to conf. */
 int assemble_settings(struct assembly *a, struct conf *conf, struct settings **settings, struct err_text *et);
+/* The part of federation (assemble_fed.c); borrows from conf. */
+int assemble_fed(struct conf *conf, struct fed_settings *f, struct err_text *et);
 
 #endif

@@ -6,63 +6,13 @@
 #include <time.h>
 
 #include "base/mem.h"
-#include "comityd/daemon.h"
+#include "comityd/commands.h"
 #include "router/account.h"
 #include "router/credentials.h"
 #include "router/host.h"
 
-#define WAIT_S 20
 #define BACKUP_WAIT_S 600
 #define OWNERS_MAX 100000
-
-/* A command at work. */
-struct command {
-	struct daemon *d;
-	const char *args[4];
-	size_t count;
-	const char *input;     /* NULL: none */
-	json_t *rows;
-};
-
-typedef json_t *command_fn(struct command *c);
-
-static json_t *fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static json_t *fail(const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	return json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "code", 1);
-}
-
-static json_t *say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static json_t *say(const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	return json_pack("{s:b, s:s}", "ok", 1, "text", text);
-}
-
-/* The answer with rows; columns are words with spaces between. */
-static json_t *table(struct command *c, const char *columns)
-{
-	json_t *names = json_array();
-	char *copy = mem_strdup(columns), *save = NULL;
-
-	for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save))
-		json_array_append_new(names, json_string(word));
-	free(copy);
-	return json_pack("{s:b, s:o, s:O}", "ok", 1, "columns", names, "rows", c->rows);
-}
 
 static struct worker *first_worker(const struct command *c)
 {
@@ -77,12 +27,12 @@ static struct comity_jid *parse_user(struct command *c, const char *text, json_t
 	struct comity_jid *jid = comity_jid_parse(text);
 
 	if (jid == NULL || !comity_jid_has_local(jid) || !comity_jid_is_bare(jid)) {
-		*error = fail("\"%s\" is not an address such as juliet@example.org", text);
+		*error = command_fail("\"%s\" is not an address such as juliet@example.org", text);
 	} else {
 		for (size_t i = 0; i < c->d->settings->host_count; i++)
 			if (strcmp(c->d->settings->hosts[i].stream->name, comity_jid_domain(jid)) == 0)
 				return jid;
-		*error = fail("the host \"%s\" is not served here", comity_jid_domain(jid));
+		*error = command_fail("the host \"%s\" is not served here", comity_jid_domain(jid));
 	}
 	comity_jid_unref(jid);
 	return NULL;
@@ -139,17 +89,17 @@ static json_t *explain_change(const struct user_change *u, int status, const cha
 
 	switch (status) {
 	case 0:
-		return say("%s %s", done, jid);
+		return command_say("%s %s", done, jid);
 	case -ERR_EXISTS:
-		return fail("the user %s exists already", jid);
+		return command_fail("the user %s exists already", jid);
 	case -ERR_NOT_FOUND:
-		return fail("there is no user %s", jid);
+		return command_fail("there is no user %s", jid);
 	case -ERR_INVALID:
-		return fail("this password cannot be used: it is empty or has characters that RFC 8265 does not allow");
+		return command_fail("this password cannot be used: it is empty or has characters that RFC 8265 does not allow");
 	case -ERR_NO_SPACE:
-		return fail("the disk is full");
+		return command_fail("the disk is full");
 	default:
-		return fail("the store failed: %s", err_name(status));
+		return command_fail("the store failed: %s", err_name(status));
 	}
 }
 
@@ -163,17 +113,17 @@ static json_t *change_user(struct command *c, enum change change, const char *do
 		return error;
 	if (change != CHANGE_REMOVE && c->input == NULL) {
 		comity_jid_unref(jid);
-		return fail("the password is missing");
+		return command_fail("the password is missing");
 	}
 	u = mem_new(sizeof(*u));
 	u->change = change;
 	u->jid = jid;
 	u->password = c->input != NULL ? mem_strdup(c->input) : NULL;
 	atomic_init(&u->refs, 2);
-	if (crew_await(c->d, first_worker(c), start_user_change, u, WAIT_S))
+	if (crew_await(c->d, first_worker(c), start_user_change, u, COMMAND_WAIT_S))
 		error = explain_change(u, atomic_load(&u->status), done);
 	else
-		error = fail("the store did not answer within %d seconds", WAIT_S);
+		error = command_fail("the store did not answer within %d seconds", COMMAND_WAIT_S);
 	user_change_unref(u);
 	return error;
 }
@@ -249,7 +199,7 @@ static json_t *read_store(struct command *c, bool is_owners, const char *text)
 	r->text = mem_strdup(text);
 	r->rows = json_array();
 	atomic_init(&r->refs, 2);
-	if (crew_await(c->d, first_worker(c), start_store_read, r, WAIT_S) && atomic_load(&r->status) == 0)
+	if (crew_await(c->d, first_worker(c), start_store_read, r, COMMAND_WAIT_S) && atomic_load(&r->status) == 0)
 		rows = json_incref(r->rows);
 	store_read_unref(r);
 	return rows;
@@ -270,12 +220,12 @@ static json_t *user_list(struct command *c)
 		found = read_store(c, true, suffix);
 		free(suffix);
 		if (found == NULL)
-			return fail("the store could not be read");
+			return command_fail("the store could not be read");
 		json_array_foreach(found, at, row)
 			json_array_append_new(c->rows, json_pack("[O]", json_array_get(row, 0)));
 		json_decref(found);
 	}
-	return table(c, "jid");
+	return command_table(c, "jid");
 }
 
 /* ---- sessions ---- */
@@ -328,7 +278,7 @@ static json_t *session_list(struct command *c)
 	for (unsigned i = 0; i < c->d->server.worker_count; i++)
 		crew_call(c->d, c->d->server.workers[i], run_session_list, &list);
 	comity_jid_unref(jid);
-	return table(c, "jid address state tls priority");
+	return command_table(c, "jid address state tls priority");
 }
 
 static json_t *user_show(struct command *c)
@@ -353,12 +303,12 @@ static json_t *user_show(struct command *c)
 			strcat(strcat(mechanisms, *mechanisms != '\0' ? " " : ""), key);
 	}
 	if (found == NULL || json_array_size(found) == 0) {
-		error = found == NULL ? fail("the store could not be read") : fail("there is no user %s", comity_jid_text(jid));
+		error = found == NULL ? command_fail("the store could not be read") : command_fail("there is no user %s", comity_jid_text(jid));
 	} else {
 		crew_call(c->d, home_of(&c->d->server, jid), run_session_list, &list);
 		json_array_append_new(c->rows, json_pack("[s, s, s, i]", comity_jid_text(jid), created, mechanisms,
 		                                         (int)json_array_size(list.rows)));
-		error = table(c, "jid created keys sessions");
+		error = command_table(c, "jid created keys sessions");
 	}
 	json_decref(found);
 	json_decref(list.rows);
@@ -391,10 +341,10 @@ static json_t *session_kick(struct command *c)
 
 	if (jid == NULL || comity_jid_is_bare(jid)) {
 		comity_jid_unref(jid);
-		return fail("\"%s\" is not a full address such as juliet@example.org/phone", c->args[0]);
+		return command_fail("\"%s\" is not a full address such as juliet@example.org/phone", c->args[0]);
 	}
 	crew_call(c->d, home_of(&c->d->server, jid), run_kick, &k);
-	answer = k.found ? say("closed %s", comity_jid_text(jid)) : fail("there is no session %s", comity_jid_text(jid));
+	answer = k.found ? command_say("closed %s", comity_jid_text(jid)) : command_fail("there is no session %s", comity_jid_text(jid));
 	comity_jid_unref(jid);
 	return answer;
 }
@@ -411,7 +361,7 @@ static json_t *host_list(struct command *c)
 		json_array_append_new(c->rows, json_pack("[s, i, i]", h->stream->name, (int)h->module_count,
 		                                         h->stream->tls != NULL ? tls_context_days_left(h->stream->tls, now) : 0));
 	}
-	return table(c, "host modules certificate_days_left");
+	return command_table(c, "host modules certificate_days_left");
 }
 
 static json_t *module_list(struct command *c)
@@ -425,7 +375,7 @@ static json_t *module_list(struct command *c)
 			json_array_append_new(c->rows, json_pack("[s, s, s]", h->stream->name, h->modules[m].def->name,
 			                                         h->modules[m].def->summary));
 	}
-	return table(c, "host module summary");
+	return command_table(c, "host module summary");
 }
 
 static void add_figure(struct command *c, const char *name, uint64_t value, const char *help)
@@ -463,7 +413,7 @@ static json_t *stats(struct command *c)
 	add_figure(c, "store_reads", store.reads, "reads asked for");
 	add_figure(c, "store_failures", store.failures, "calls of the store that failed");
 	add_figure(c, "store_waiting", store.waiting, "calls of the store under way now");
-	return table(c, "name value meaning");
+	return command_table(c, "name value meaning");
 }
 
 /* ---- the server ---- */
@@ -473,8 +423,8 @@ static json_t *reload(struct command *c)
 	struct err_text et = { "" };
 
 	if (daemon_reload(c->d, &et) != 0)
-		return fail("the old configuration stays: %s", et.text);
-	return say("took over %s", c->d->config_path);
+		return command_fail("the old configuration stays: %s", et.text);
+	return command_say("took over %s", c->d->config_path);
 }
 
 struct backup {
@@ -518,18 +468,18 @@ static json_t *backup(struct command *c)
 	int status;
 
 	if (c->args[0][0] != '/')
-		return fail("the backup needs a full path, because the server has another working folder");
+		return command_fail("the backup needs a full path, because the server has another working folder");
 	b = mem_new(sizeof(*b));
 	b->store = c->d->server.store;
 	b->path = mem_strdup(c->args[0]);
 	atomic_init(&b->refs, 2);
 	if (!crew_await(c->d, first_worker(c), start_backup, b, BACKUP_WAIT_S)) {
-		answer = fail("the backup takes longer than %d seconds and goes on", BACKUP_WAIT_S);
+		answer = command_fail("the backup takes longer than %d seconds and goes on", BACKUP_WAIT_S);
 	} else {
 		status = atomic_load(&b->status);
-		answer = status == 0           ? say("saved the store to %s", c->args[0]) :
-		         status == -ERR_EXISTS ? fail("%s exists already", c->args[0]) :
-		                                 fail("cannot write %s: %s", c->args[0], err_name(status));
+		answer = status == 0           ? command_say("saved the store to %s", c->args[0]) :
+		         status == -ERR_EXISTS ? command_fail("%s exists already", c->args[0]) :
+		                                 command_fail("cannot write %s: %s", c->args[0], err_name(status));
 	}
 	backup_unref(b);
 	return answer;
@@ -541,11 +491,11 @@ static json_t *log_level(struct command *c)
 	enum log_level level;
 
 	if (c->count == 0)
-		return say("%s", log_level_name((enum log_level)atomic_load(&log->level)));
+		return command_say("%s", log_level_name((enum log_level)atomic_load(&log->level)));
 	if (log_level_parse(c->args[0], &level) != 0)
-		return fail("\"%s\" is not a level: debug, info, warning or error", c->args[0]);
+		return command_fail("\"%s\" is not a level: debug, info, warning or error", c->args[0]);
 	atomic_store(&log->level, (int)level);
-	return say("logging from level %s on", log_level_name(level));
+	return command_say("logging from level %s on", log_level_name(level));
 }
 
 static const struct {
@@ -567,6 +517,9 @@ static const struct {
 	{ { "reload", NULL }, 0, 0, reload },
 	{ { "backup", NULL }, 1, 1, backup },
 	{ { "log", "level" }, 0, 1, log_level },
+	{ { "s2s", "list" }, 0, 1, command_s2s_list },
+	{ { "s2s", "close" }, 1, 1, command_s2s_close },
+	{ { "why", NULL }, 1, 2, command_why },
 };
 
 json_t *command_run(struct daemon *d, json_t *request)
@@ -576,10 +529,10 @@ json_t *command_run(struct daemon *d, json_t *request)
 	size_t n = json_array_size(args), skip;
 
 	if (n == 0 || n > 5)
-		return fail("this is not a request");
+		return command_fail("this is not a request");
 	for (size_t i = 0; i < n; i++)
 		if ((words[i] = json_string_value(json_array_get(args, i))) == NULL)
-			return fail("this is not a request");
+			return command_fail("this is not a request");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		struct command c = { .d = d, .input = json_string_value(json_object_get(request, "input")) };
 
@@ -588,7 +541,7 @@ json_t *command_run(struct daemon *d, json_t *request)
 		    (skip == 2 && (words[1] == NULL || strcmp(words[1], commands[i].words[1]) != 0)))
 			continue;
 		if (n - skip < commands[i].least || n - skip > commands[i].most)
-			return fail("wrong number of arguments");
+			return command_fail("wrong number of arguments");
 		c.count = n - skip;
 		memcpy(c.args, words + skip, c.count * sizeof(char *));
 		c.rows = json_array();
@@ -596,5 +549,5 @@ json_t *command_run(struct daemon *d, json_t *request)
 		json_decref(c.rows);
 		return answer;
 	}
-	return fail("this server does not know the command \"%s\"", words[0]);
+	return command_fail("this server does not know the command \"%s\"", words[0]);
 }

@@ -12,7 +12,7 @@
 #include "comityd/daemon.h"
 
 /* Longest wait for clients to take their last words (the promise is a stop within 5 s). */
-#define STOP_MS 3000
+#define STOP_MS 2000
 
 /* ---- calls ---- */
 
@@ -168,6 +168,18 @@ static void on_tls_client(struct worker *w, void *arg, int fd, const char *addre
 	router_accept(w, fd, address, true);
 }
 
+static void on_server(struct worker *w, void *arg, int fd, const char *address)
+{
+	(void)arg;
+	fed_accept(w, fd, address, false);
+}
+
+static void on_tls_server(struct worker *w, void *arg, int fd, const char *address)
+{
+	(void)arg;
+	fed_accept(w, fd, address, true);
+}
+
 static int listen_on(struct daemon *d, const char *address, unsigned *port, listener_cb *cb, struct err_text *et)
 {
 	for (unsigned i = 0; i < d->server.worker_count; i++) {
@@ -183,19 +195,38 @@ static int listen_on(struct daemon *d, const char *address, unsigned *port, list
 	return 0;
 }
 
+/* All ports on one address. */
+static int listen_all(struct daemon *d, const char *address, struct err_text *et)
+{
+	struct {
+		unsigned *port;
+		listener_cb *cb;
+	} ports[] = {
+		{ &d->c2s_port, on_client },
+		{ &d->c2s_tls_port, on_tls_client },
+		{ &d->s2s_port, on_server },
+		{ &d->s2s_tls_port, on_tls_server },
+	};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sizeof(ports) / sizeof(ports[0]); i++)
+		if (*ports[i].port != 0)
+			rc = listen_on(d, address, ports[i].port, ports[i].cb, et);
+	return rc;
+}
+
 int crew_listen(struct daemon *d, struct err_text *et)
 {
 	const struct server_conf *c = assemble_server_conf(d->conf);
 	unsigned served = 0;
-	int rc = 0;
 
 	d->c2s_port = (unsigned)c->c2s_port;
 	d->c2s_tls_port = (unsigned)c->c2s_tls_port;
+	d->s2s_port = (unsigned)c->s2s_port;
+	d->s2s_tls_port = (unsigned)c->s2s_tls_port;
 	for (size_t i = 0; i < c->listen.count; i++) {
-		if (c->c2s_port != 0)
-			rc = listen_on(d, c->listen.items[i], &d->c2s_port, on_client, et);
-		if (rc == 0 && c->c2s_tls_port != 0)
-			rc = listen_on(d, c->listen.items[i], &d->c2s_tls_port, on_tls_client, et);
+		int rc = listen_all(d, c->listen.items[i], et);
+
 		/* A machine without IPv6 (or IPv4) serves the other. */
 		if (rc == -ERR_UNSUPPORTED && c->listen.count > 1)
 			log_info(&d->log, "%s", et->text);
@@ -247,11 +278,25 @@ static void run_close(struct worker *w, void *arg)
 	router_close_streams(router_of(w), STREAM_SYSTEM_SHUTDOWN);
 }
 
+static void run_close_fed(struct worker *w, void *arg)
+{
+	(void)arg;
+	fed_stop(router_of(w)->fed);
+}
+
 static void run_count(struct worker *w, void *arg)
 {
 	size_t *open = arg;
 
 	LIST_EACH(l, next, &router_of(w)->streams)
+		(*open)++;
+}
+
+static void run_count_fed(struct worker *w, void *arg)
+{
+	size_t *open = arg;
+
+	LIST_EACH(l, next, &router_of(w)->fed->streams)
 		(*open)++;
 }
 
@@ -293,24 +338,33 @@ static void drain(struct daemon *d)
 	}
 }
 
+/* Waits until count finds nothing, or for STOP_MS. */
+static void wait_for_none(struct daemon *d, void (*count)(struct worker *w, void *arg))
+{
+	uint64_t begin = d->env.mono_ms(&d->env);
+	size_t open = 1;
+
+	while (open != 0 && d->env.mono_ms(&d->env) - begin < STOP_MS) {
+		open = 0;
+		each_worker(d, count, &open);
+		if (open != 0)
+			sleep_ms(10);
+	}
+}
+
 void crew_stop(struct daemon *d)
 {
 	struct server *s = &d->server;
 	bool is_running = s->worker_count != 0 && s->workers[0]->loop != NULL;
-	uint64_t begin = d->env.mono_ms(&d->env);
 
 	for (size_t i = 0; i < d->listener_count; i++)
 		listener_close(&d->listeners[i]);
 	if (is_running) {
-		size_t open = 1;
-
+		/* Other servers last: they are told that our users have left. */
 		each_worker(d, run_close, NULL);
-		while (open != 0 && d->env.mono_ms(&d->env) - begin < STOP_MS) {
-			open = 0;
-			each_worker(d, run_count, &open);
-			if (open != 0)
-				sleep_ms(10);
-		}
+		wait_for_none(d, run_count);
+		each_worker(d, run_close_fed, NULL);
+		wait_for_none(d, run_count_fed);
 		each_worker(d, run_break, NULL);
 	}
 	for (unsigned i = 0; i < s->worker_count; i++)

@@ -21,7 +21,7 @@ struct daemon {
 	const char *config_path;
 	struct listener **listeners;
 	size_t listener_count;
-	unsigned c2s_port, c2s_tls_port;   /* as they are, when 0 was not asked for */
+	unsigned c2s_port, c2s_tls_port, s2s_port, s2s_tls_port;   /* as they are, when 0 was not asked for */
 	int control_fd, signal_fd;
 	char *control_path;
 };

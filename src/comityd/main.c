@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* comityd: start, signals, stop. The one place that knows all parts. */
 #include <errno.h>
+#include <gnutls/crypto.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <gnutls/gnutls.h>
@@ -158,6 +159,16 @@ static void start_secret(struct worker *w, struct waiter *waiter)
 	store_map_get(r->d->server.store, w, SECRET_OWNER, "server", "secret", on_secret_read, r);
 }
 
+/* The same over restarts too, so that keys under way stay good. */
+static void derive_dialback_secret(struct daemon *d)
+{
+	static const char label[] = "dialback";
+
+	if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, d->assembly.secret, sizeof(d->assembly.secret), label, strlen(label),
+	                     d->server.dialback_secret) != 0)
+		abort();
+}
+
 static int read_secret(struct daemon *d, struct err_text *et)
 {
 	struct secret_read *r = mem_new(sizeof(*r));
@@ -171,6 +182,7 @@ static int read_secret(struct daemon *d, struct err_text *et)
 	rc = r->status;
 	if (rc != 0)
 		err_text_set(et, "cannot write to the store: %s", err_name(rc));
+	derive_dialback_secret(d);
 	free(r);
 	return rc;
 }
@@ -188,8 +200,8 @@ static int write_ready_file(struct daemon *d, struct err_text *et)
 	part = mem_printf("%s.part", c->ready_file);
 	f = fopen(part, "we");
 	if (f != NULL) {
-		fprintf(f, "pid=%d\nc2s=%u\nc2s_tls=%u\ns2s=%u\nca=%s\nconfig=%s\ncontrol=%s\n", (int)getpid(), d->c2s_port,
-		        d->c2s_tls_port, (unsigned)c->s2s_port, c->ca_file != NULL ? c->ca_file : "", d->config_path,
+		fprintf(f, "pid=%d\nc2s=%u\nc2s_tls=%u\ns2s=%u\ns2s_tls=%u\nca=%s\nconfig=%s\ncontrol=%s\n", (int)getpid(), d->c2s_port,
+		        d->c2s_tls_port, d->s2s_port, d->s2s_tls_port, c->ca_file != NULL ? c->ca_file : "", d->config_path,
 		        d->control_path);
 		if (fclose(f) != 0 || rename(part, c->ready_file) != 0)
 			f = NULL;

@@ -4,9 +4,14 @@
 
 #define S struct server_conf
 #define H struct host_conf
+#define R struct route_conf
 
 static const char *const log_levels[] = { "debug", "info", "warning", "error", NULL };
 static const char *const conflicts[] = { "replace", "refuse", NULL };
+
+/* In the order of enum s2s_security; insecure only where a route says so. */
+static const char *const securities[] = { "verify", "opportunistic", NULL };
+static const char *const route_securities[] = { "verify", "opportunistic", "insecure", "refuse", NULL };
 
 static const struct comity_option server_options[] = {
 	COMITY_OPT_PATH(S, data_dir, COMITY_STATE_DIR, "Folder of the store and, unless set, the control socket."),
@@ -24,7 +29,8 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_LIST(S, listen, ":: 0.0.0.0", "Addresses to listen on."),
 	COMITY_OPT_INT(S, c2s_port, "5222", 0, 65535, "Port for clients, with STARTTLS; 0 is none."),
 	COMITY_OPT_INT(S, c2s_tls_port, "5223", 0, 65535, "Port for clients, with direct TLS; 0 is none."),
-	COMITY_OPT_INT(S, s2s_port, "5269", 0, 65535, "Port reserved for other servers; nothing listens there yet."),
+	COMITY_OPT_INT(S, s2s_port, "5269", 0, 65535, "Port for other servers, with STARTTLS; 0 is none."),
+	COMITY_OPT_INT(S, s2s_tls_port, "5270", 0, 65535, "Port for other servers, with direct TLS; 0 is none."),
 	COMITY_OPT_STRING(S, tls_priorities, NULL, "GnuTLS priority string in place of the built-in TLS 1.2 and 1.3 policy."),
 	COMITY_OPT_LIST(S, modules_enabled, NULL, "Modules for all hosts beside the default ones."),
 	COMITY_OPT_LIST(S, modules_disabled, NULL, "Default modules that no host has."),
@@ -52,6 +58,33 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_INT(S, idle_accounts, "2000", 0, 10000000, "Accounts without sessions kept in memory, per worker."),
 	COMITY_OPT_INT(S, waiting_stanzas, "1000", 1, 1000000, "Stanzas that may wait while an account is read."),
 	COMITY_OPT_INT(S, mailbox_limit, "20000", 100, 10000000, "Letters in a worker's mailbox before its sources are paused."),
+	COMITY_OPT_CHOICE(S, s2s_security, "verify", securities, "What other servers must show: a valid certificate (verify), or that they can be dialled back over TLS (opportunistic)."),
+	COMITY_OPT_PATH(S, s2s_ca_file, NULL, "Authorities (PEM) whose certificates of other servers are valid; the system's when not set."),
+	COMITY_OPT_LIST(S, s2s_allow, NULL, "Domains, or *.domain, that may be talked to; all when empty."),
+	COMITY_OPT_LIST(S, s2s_deny, NULL, "Domains, or *.domain, that are not talked to."),
+	COMITY_OPT_BOOL(S, s2s_bidi, "yes", "Use one stream for both directions where the other server can (XEP-0288)."),
+	COMITY_OPT_TIME(S, s2s_resume_time, "5m", 0, 86400000, "Time in which a lost stream between servers can be resumed (XEP-0198); 0 does without acknowledgements."),
+	COMITY_OPT_STRING(S, dns_servers, NULL, "Name servers to ask, as address or address:port; those of the system when not set."),
+	COMITY_OPT_TIME(S, dns_timeout, "3s", 100, 60000, "Time for one question to a name server."),
+	COMITY_OPT_INT(S, dns_cache, "10000", 0, 10000000, "Answers of name servers kept, per worker."),
+	COMITY_OPT_TIME(S, s2s_connect_timeout, "10s", 100, 300000, "Time for one address of another server to accept a connection."),
+	COMITY_OPT_TIME(S, s2s_reach_timeout, "40s", 1000, 600000, "Time to reach another server over all its addresses."),
+	COMITY_OPT_TIME(S, s2s_negotiate_timeout, "20s", 1000, 600000, "Time from connecting to the first proof of a domain."),
+	COMITY_OPT_TIME(S, s2s_verify_timeout, "15s", 1000, 600000, "Time for the answer to a dialback verification."),
+	COMITY_OPT_TIME(S, s2s_idle_timeout, "10m", 1000, 86400000, "Time without stanzas after which a stream to another server is closed."),
+	COMITY_OPT_TIME(S, s2s_dead_timeout, "30s", 2000, 3600000, "Silence of another server's system after which a connection is given up."),
+	COMITY_OPT_SIZE(S, s2s_max_stanza_bytes, "512KiB", 10000, 67108864, "Largest stanza of another server."),
+	COMITY_OPT_SIZE(S, s2s_output_queue, "8MiB", 65536, 1073741824, "Bytes kept for another server that does not read; more closes its stream."),
+	COMITY_OPT_SIZE(S, s2s_bytes_per_second, "8MiB", 0, 1073741824, "Rate at which a stream of another server is read; 0 is no limit."),
+	COMITY_OPT_INT(S, s2s_stanzas_per_second, "5000", 0, 1000000, "Stanzas that a stream of another server may bring per second; 0 is no limit."),
+	COMITY_OPT_INT(S, s2s_pairs_per_stream, "100", 1, 10000, "Pairs of domains that one stream may prove."),
+	COMITY_OPT_SIZE(S, s2s_queue_bytes, "4MiB", 10000, 1073741824, "Bytes that wait for one remote domain."),
+	COMITY_OPT_INT(S, s2s_queue_stanzas, "10000", 1, 10000000, "Stanzas that wait for one remote domain."),
+	COMITY_OPT_SIZE(S, s2s_queue_total, "64MiB", 10000, 68719476736, "Bytes that wait for all remote domains, per worker."),
+	COMITY_OPT_TIME(S, s2s_queue_age, "1m", 100, 86400000, "Time that a stanza waits for a remote domain before it is returned to its sender."),
+	COMITY_OPT_TIME(S, s2s_retry_min, "1s", 10, 3600000, "Time until a remote domain is tried again after a failure; doubles with each further one."),
+	COMITY_OPT_TIME(S, s2s_retry_max, "20s", 10, 86400000, "Longest such time."),
+	COMITY_OPT_INT(S, s2s_links, "20000", 10, 10000000, "Remote domains that are remembered, per worker."),
 	COMITY_OPT_INT(S, scram_iterations, "10000", 4096, 10000000, "Iterations of SCRAM keys made from now on."),
 	COMITY_OPT_INT(S, password_threads, "2", 1, 64, "Threads that hash passwords."),
 	COMITY_OPT_INT(S, store_readers, "2", 1, 64, "Threads that read the store."),
@@ -71,6 +104,7 @@ static const struct comity_option host_options[] = {
 	COMITY_OPT_BOOL(H, allow_anonymous, "no", "Let anyone in under a temporary address."),
 	COMITY_OPT_BOOL(H, allow_external, "no", "Let clients log in with a certificate that client_ca vouches for."),
 	COMITY_OPT_BOOL(H, channel_binding, "yes", "Offer the SCRAM mechanisms that bind the login to the TLS session (-PLUS)."),
+	COMITY_OPT_BOOL(H, federation, "yes", "Talk to other servers."),
 	COMITY_OPT_LIST(H, modules_enabled, NULL, "Modules of this host beside the default ones."),
 	COMITY_OPT_LIST(H, modules_disabled, NULL, "Default modules that this host does not have."),
 	{ 0 },
@@ -85,7 +119,25 @@ static const struct conf_section host_section = {
 	.has_modules = true,
 };
 
-static const struct conf_section *const server_children[] = { &host_section, NULL };
+static const struct comity_option route_options[] = {
+	COMITY_OPT_STRING(R, host, NULL, "Name or address to connect to; found by DNS when not set."),
+	COMITY_OPT_INT(R, port, "0", 0, 65535, "Its port; 0 is 5269, or 5270 with direct TLS."),
+	COMITY_OPT_BOOL(R, direct_tls, "no", "Begin with TLS rather than with STARTTLS."),
+	COMITY_OPT_CHOICE(R, security, "verify", route_securities, "What the other server must show; insecure also talks without TLS, refuse does not talk to it."),
+	COMITY_OPT_PATH(R, ca_file, NULL, "Authorities (PEM) for this domain, in place of s2s_ca_file."),
+	COMITY_OPT_STRING(R, certificate_sha256, NULL, "Fingerprint of the one certificate that is accepted, in hexadecimal."),
+	{ 0 },
+};
+
+static const struct conf_section route_section = {
+	.name = "route",
+	.help = "How a remote domain, *.domain or * is reached, and what is demanded of it.",
+	.options = route_options,
+	.size = sizeof(struct route_conf),
+	.is_titled = true,
+};
+
+static const struct conf_section *const server_children[] = { &host_section, &route_section, NULL };
 
 const struct conf_section server_section = {
 	.name = "",

@@ -365,6 +365,12 @@ void conn_start_tls(struct conn *c, const struct tls_chooser *chooser)
 		step_handshake(c);
 }
 
+void conn_set_dead_after(struct conn *c, uint64_t ms)
+{
+	if (c->io->set_dead_after != NULL)
+		c->io->set_dead_after(c, ms);
+}
+
 /* ---- stopping and moving ---- */
 
 void conn_stop(struct conn *c)

@@ -40,6 +40,8 @@ struct conn_io {
 	void (*watch)(struct conn *c, bool readable, bool writable);
 	void (*shut_write)(struct conn *c);
 	void (*close)(struct conn *c);
+	/* As conn_set_dead_after; may be NULL. */
+	void (*set_dead_after)(struct conn *c, uint64_t ms);
 };
 
 #define CONN_ADDRESS_MAX 64
@@ -84,6 +86,9 @@ int conn_write(struct conn *c, const void *bytes, size_t len);
 struct buf *conn_out(struct conn *c);
 int conn_touch(struct conn *c);
 size_t conn_queued(const struct conn *c);
+/* Gives up a peer whose system stays silent this long: what was sent is not received, or it does not answer
+ * when nothing is sent (TCP keep-alive). */
+void conn_set_dead_after(struct conn *c, uint64_t ms);
 /* Stops and starts delivery of data. */
 void conn_stop(struct conn *c);
 void conn_resume(struct conn *c);

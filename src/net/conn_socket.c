@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections over real sockets, watched by libuv. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -91,10 +93,25 @@ static void socket_close(struct conn *c)
 	c->fd = -1;
 }
 
+/* Half of the time passes in silence before the peer's system is asked. */
+static void socket_set_dead_after(struct conn *c, uint64_t ms)
+{
+	int on = 1, user_timeout = (int)ms, probes = 3, idle = (int)(ms / 2000), interval = (int)(ms / 6000);
+
+	idle = idle < 1 ? 1 : idle;
+	interval = interval < 1 ? 1 : interval;
+	setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof(user_timeout));
+}
+
 const struct conn_io conn_socket_io = {
 	.recv = socket_recv,
 	.send = socket_send,
 	.watch = socket_watch,
 	.shut_write = socket_shut_write,
 	.close = socket_close,
+	.set_dead_after = socket_set_dead_after,
 };

@@ -101,8 +101,7 @@ void route(struct comity_rq *rq)
 	}
 	h = router_find_host(rq->router, comity_jid_domain(rq->to));
 	if (h == NULL) {
-		rq_refuse(rq, COMITY_REMOTE_SERVER_NOT_FOUND, "this server does not federate with other servers");
-		comity_rq_release(rq);
+		fed_route(rq->router, rq);
 	} else if (!comity_jid_has_local(rq->to)) {
 		route_to_host(h, rq);
 	} else {
@@ -225,6 +224,16 @@ void route_from_session(struct comity_session *s, struct comity_stanza *st)
 		return;
 	}
 	send_out(rq);
+}
+
+void route_from_remote(struct comity_rq *rq)
+{
+	if (is_sound(rq->st)) {
+		route(rq);
+		return;
+	}
+	rq_refuse(rq, COMITY_BAD_REQUEST, NULL);
+	comity_rq_release(rq);
 }
 
 /* A hook of COMITY_OUTGOING that held the request lets it go on. */

@@ -153,6 +153,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 		.early_iq = on_early_iq,
 		.closed = on_closed,
 	};
+	r->fed = fed_new(r);
 	worker->router = r;
 	worker->jids = jid_cache_new(JID_CACHE_ENTRIES);
 	return r;
@@ -162,6 +163,7 @@ void router_free(struct router *r)
 {
 	if (r == NULL)
 		return;
+	fed_free(r->fed);
 	accounts_evict(r, true);
 	for (size_t i = 0; i < r->host_count; i++)
 		host_free(r->host_list[i]);
@@ -225,6 +227,17 @@ static void remove_old_hosts(struct router *r, const struct settings *settings, 
 			end_host(r, r->host_list[i], old);
 }
 
+/* Hosts that federated before and are not to any longer. */
+static void end_federation(struct router *r, const struct settings *settings, const struct settings *old)
+{
+	for (size_t i = 0; old != NULL && i < old->host_count; i++) {
+		const struct host_settings *now = find_settings(settings, old->hosts[i].stream->name);
+
+		if (old->hosts[i].federates && (now == NULL || !now->federates))
+			fed_end_host(r->fed, old->hosts[i].stream->name);
+	}
+}
+
 static int add_host(struct router *r, const struct host_settings *hs, struct err_text *et)
 {
 	struct host *h = NULL;
@@ -245,7 +258,9 @@ int router_configure(struct router *r, struct settings *settings, struct err_tex
 
 	r->settings = settings_ref(settings);
 	r->c2s.limits = &settings->limits;
+	rc = fed_configure(r->fed, et);
 	remove_old_hosts(r, settings, old);
+	end_federation(r, settings, old);
 	for (size_t i = 0; rc == 0 && i < settings->host_count; i++) {
 		struct host *h = router_find_host(r, settings->hosts[i].stream->name);
 		bool changed = false;

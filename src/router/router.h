@@ -14,6 +14,7 @@
 #include "net/jobs.h"
 #include "net/peers.h"
 #include "net/worker.h"
+#include "router/fed.h"
 #include "store/store.h"
 #include "stream/c2s.h"
 #include "xmpp/jid.h"
@@ -35,11 +36,13 @@ struct host_settings {
 	size_t module_count;
 	unsigned max_sessions;           /* per account */
 	enum conflict_policy conflict;
+	bool federates;                  /* talks to other servers */
 };
 
 struct settings {
 	_Atomic unsigned refs;
 	struct c2s_limits limits;
+	struct fed_settings fed;
 	struct host_settings *hosts;     /* the first is the default where a client names none */
 	size_t host_count;
 	unsigned idle_accounts;          /* kept in memory without sessions, per worker */
@@ -62,6 +65,7 @@ struct server {
 	struct peers *peers;
 	struct tls_shared *tls;
 	int64_t started_us;
+	unsigned char dialback_secret[32];
 };
 
 /* The one worker where all of an account is touched (DESIGN, section 3). */
@@ -81,6 +85,7 @@ struct router {
 	size_t idle_count;
 	struct list streams;
 	struct c2s_shared c2s;
+	struct federation *fed;
 	uint64_t session_serial;
 	_Atomic uint64_t session_count, account_count; /* read by other threads */
 };
@@ -95,7 +100,7 @@ static inline struct router *router_of(const struct worker *w)
 /* On the worker: takes over a configuration, the first or a changed one. Returns 0, or the error of a
  * module that would not load. */
 int router_configure(struct router *r, struct settings *settings, struct err_text *et);
-/* On the worker: ends every stream with this error. */
+/* On the worker: ends every stream of a client with this error. */
 void router_close_streams(struct router *r, enum stream_cond cond);
 /* The host of a name served here; NULL: not ours. */
 struct host *router_find_host(const struct router *r, const char *name);
@@ -110,6 +115,8 @@ struct comity_rq;
 void route(struct comity_rq *rq);
 /* A stanza from a bound session; consumes it. */
 void route_from_session(struct comity_session *s, struct comity_stanza *st);
+/* A stanza that another server sent and may send; consumes it. */
+void route_from_remote(struct comity_rq *rq);
 /* Delivers to an account on this worker by the rules of RFC 6121 8.5, after the hooks (deliver.c);
  * consumes the request. */
 void deliver_to_account(struct comity_account *a, struct comity_rq *rq);

@@ -20,6 +20,10 @@ void settings_unref(struct settings *s)
 		free(s->hosts[i].modules);
 	}
 	free(s->hosts);
+	for (size_t i = 0; i < s->fed.route_count; i++)
+		trust_unref(s->fed.routes[i].policy.trust);
+	free(s->fed.routes);
+	trust_unref(s->fed.policy.trust);
 	if (s->free_conf != NULL)
 		s->free_conf(s->conf);
 	free(s);

@@ -13,6 +13,11 @@
 #define NS_SASL_CB "urn:xmpp:sasl-cb:0"
 #define NS_BIND "urn:ietf:params:xml:ns:xmpp-bind"
 #define NS_SESSION "urn:ietf:params:xml:ns:xmpp-session"
+#define NS_DIALBACK "jabber:server:dialback"
+#define NS_DIALBACK_FEATURE "urn:xmpp:features:dialback"
+#define NS_BIDI "urn:xmpp:bidi"
+#define NS_BIDI_FEATURE "urn:xmpp:features:bidi"
+#define NS_SM "urn:xmpp:sm:3"
 #define NS_LIMITS "urn:xmpp:stream-limits:0"
 
 #endif

@@ -193,8 +193,13 @@ int stanza_priority(const struct comity_stanza *st)
 	return *text == '\0' || *end != '\0' || n < -128 || n > 127 ? 0 : (int)n;
 }
 
-void stanza_write(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
-                  const struct comity_elem *stamps)
+size_t stanza_weight(const struct comity_stanza *st)
+{
+	return st->doc->arena.total + st->doc->inner_len;
+}
+
+static void write_stanza(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
+                         const struct comity_elem *stamps, bool as_it_came)
 {
 	static const char *const addresses[] = { "from", "to", NULL };
 	const struct xml_doc *doc = st->doc;
@@ -214,7 +219,7 @@ void stanza_write(struct buf *out, const struct comity_stanza *st, const char *f
 		return;
 	}
 	buf_add(out, ">", 1);
-	if (doc->inner_usable)
+	if (as_it_came)
 		buf_add(out, doc->inner, doc->inner_len);
 	else
 		xml_write_inner(out, doc->root);
@@ -223,4 +228,19 @@ void stanza_write(struct buf *out, const struct comity_stanza *st, const char *f
 	buf_add(out, "</", 2);
 	buf_add(out, name, name_len);
 	buf_add(out, ">", 1);
+}
+
+void stanza_write(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
+                  const struct comity_elem *stamps)
+{
+	write_stanza(out, st, from, to, stamps, st->doc->inner_usable);
+}
+
+void stanza_write_server(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
+                         const struct comity_elem *stamps)
+{
+	const struct xml_doc *doc = st->doc;
+	bool as_it_came = doc->inner_usable && memmem(doc->inner, doc->inner_len, NS_CLIENT, strlen(NS_CLIENT)) == NULL;
+
+	write_stanza(out, st, from, to, stamps, as_it_came);
 }

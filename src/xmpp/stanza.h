@@ -30,10 +30,17 @@ const char *stanza_kind_name(enum comity_kind kind);
 /* The priority of a presence, 0 when it has none or one that is not understood (RFC 6121 4.7.2.3). */
 int stanza_priority(const struct comity_stanza *st);
 
+/* About how many bytes it holds in memory. */
+size_t stanza_weight(const struct comity_stanza *st);
+
 /* Writes the stanza with these addresses (NULL: none) and, behind its content, the children of stamps
  * (may be NULL). The bytes that came in are used where they still mean the same. */
 void stanza_write(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
                   const struct comity_elem *stamps);
+
+/* The same for a stream between servers: bytes that name jabber:client themselves are not used as they are. */
+void stanza_write_server(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
+                         const struct comity_elem *stamps);
 
 /* ---- errors (RFC 6120 8.3) ---- */
 

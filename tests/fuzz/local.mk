@@ -53,3 +53,9 @@ tests_fuzz_fuzz_sasl_SOURCES = tests/fuzz/fuzz_sasl.c $(fuzz_sim) $(fuzz_main)
 tests_fuzz_fuzz_sasl_CPPFLAGS = $(fuzz_sim_cppflags)
 tests_fuzz_fuzz_sasl_LDADD = $(fuzz_sim_needs)
 tests_fuzz_fuzz_sasl_LDFLAGS = $(fuzz_linking) -export-dynamic
+
+fuzz_targets += tests/fuzz/fuzz_s2s
+tests_fuzz_fuzz_s2s_SOURCES = tests/fuzz/fuzz_s2s.c $(fuzz_sim) $(fuzz_main)
+tests_fuzz_fuzz_s2s_CPPFLAGS = $(fuzz_sim_cppflags)
+tests_fuzz_fuzz_s2s_LDADD = $(fuzz_sim_needs)
+tests_fuzz_fuzz_s2s_LDFLAGS = $(fuzz_linking) -export-dynamic

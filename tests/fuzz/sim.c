@@ -143,6 +143,24 @@ static void fill_limits(struct c2s_limits *l)
 	l->connections_per_address = 1000;
 }
 
+static void fill_fed(struct fed_settings *f, const struct c2s_limits *l)
+{
+	f->limits.before_auth = l->before_auth;
+	f->limits.after_auth = l->after_auth;
+	f->limits.out_bytes = l->out_bytes;
+	f->limits.negotiate_ms = f->limits.verify_ms = 20000;
+	f->limits.idle_ms = f->limits.resume_ms = 600000;
+	f->limits.parser_rest_ms = l->parser_rest_ms;
+	f->limits.pairs = 5;
+	f->limits.bidi = true;
+	f->policy.security = S2S_INSECURE;
+	f->queue_bytes = f->total_bytes = 100000;
+	f->queue_stanzas = 100;
+	f->queue_age_ms = 1000;
+	f->retry_min_ms = f->retry_max_ms = 100;
+	f->links = 20;
+}
+
 static void add_modules(struct sim *s, struct host_settings *host)
 {
 	char **names = loader_list(s->loader);
@@ -176,11 +194,13 @@ static struct settings *make_settings(struct sim *s)
 
 	atomic_init(&settings->refs, 1);
 	fill_limits(&settings->limits);
+	fill_fed(&settings->fed, &settings->limits);
 	host->stream = stream_host_new("localhost", jid);
 	host->stream->allow_anonymous = true;
 	host->stream->allow_plain = true;
 	host->stream->scram_iterations = 4096;
 	host->max_sessions = 10;
+	host->federates = true;
 	add_modules(s, host);
 	settings->hosts = host;
 	settings->host_count = 1;
@@ -269,6 +289,29 @@ struct sim_client *sim_connect(struct sim *s)
 	peers_admit(s->server.peers, "192.0.2.1", UINT32_MAX);
 	c->conn = conn_new(&s->worker[0], -1, &sim_io, c, "192.0.2.1", 1 << 20);
 	c2s_accept(&s->worker[0], &router_of(&s->worker[0])->c2s, c->conn, false);
+	run(s);
+	return c;
+}
+
+#define SERVER_HEADER "<stream:stream from='remote.test' to='localhost' version='1.0' xmlns='jabber:server'" \
+	" xmlns:db='jabber:server:dialback' xmlns:stream='http://etherx.jabber.org/streams'>"
+
+struct sim_client *sim_connect_server(struct sim *s, bool proved)
+{
+	struct federation *f = router_of(&s->worker[0])->fed;
+	struct sim_client *c = mem_new(sizeof(*c));
+	struct s2s *stream;
+
+	c->sim = s;
+	peers_admit(s->server.peers, "192.0.2.2", UINT32_MAX);
+	c->conn = conn_new(&s->worker[0], -1, &sim_io, c, "192.0.2.2", 1 << 20);
+	s2s_accept(&s->worker[0], &f->shared, c->conn, false);
+	run(s);
+	if (!proved)
+		return c;
+	stream = c->conn->owner;
+	sim_send(c, SERVER_HEADER, strlen(SERVER_HEADER), SIZE_MAX);
+	s2s_set_proved(stream, s2s_add_pair(stream, "localhost", "remote.test"));
 	run(s);
 	return c;
 }

@@ -19,6 +19,8 @@ struct sim *sim_new(unsigned workers, const char *module_dir);
 /* A client of the simulation. */
 struct sim_client;
 struct sim_client *sim_connect(struct sim *s);
+/* Another server, remote.test, that connects; with proved it may send for that domain. */
+struct sim_client *sim_connect_server(struct sim *s, bool proved);
 /* Logs in anonymously and binds a resource; false when the server would not. */
 bool sim_login(struct sim_client *c);
 /* Feeds bytes in pieces of at most piece bytes and lets the server run after each. */

@@ -171,7 +171,8 @@ class FileRun:
             found = FileRun.guard(server.check_log)
             if found and found != str(error):
                 lines.append(found)
-            lines.append(f"  the server's log:\n{server.log_tail()}")
+        for one in [server] if server is not None and server.log() else context.servers:
+            lines.append(f"  the log of the server of {one.domain}:\n{one.log_tail()}")
         return "\n".join(lines)
 
 

@@ -95,7 +95,7 @@ class Server:
         self.folder = folder or tempfile.mkdtemp(prefix=f"{self.kind}-", dir=shared_folder())
         self.certs = certificates(*self.domains)
         self.ca = os.path.join(self.certs, "ca.crt")
-        self.c2s, self.c2s_tls, self.s2s = free_port(), free_port(), free_port()
+        self.c2s, self.c2s_tls, self.s2s, self.s2s_tls = free_port(), free_port(), free_port(), free_port()
         self.log_path = os.path.join(self.folder, "log")
         self.log_mark = 0
         self.process = None
@@ -255,6 +255,8 @@ class Comity(Server):
             "c2s_port": self.c2s,
             "c2s_tls_port": self.c2s_tls,
             "s2s_port": self.s2s,
+            "s2s_tls_port": self.s2s_tls,
+            "s2s_ca_file": self.ca,
             "ready_file": self.ready_file,
             "ca_file": self.ca,
             "certificate_dir": self.certs,

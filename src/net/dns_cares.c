@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Name servers, asked by c-ares on the worker's loop. */
+#include <ares.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "net/dns.h"
+#include "net/watch.h"
+
+/* How often c-ares looks at its time-outs while questions are under way. */
+#define TICK_MS 100
+#define SOCKETS_MAX 64
+#define CLASS_IN 1
+
+struct cares_socket {
+	struct cares *owner;
+	ares_socket_t fd;
+	struct watch *watch;           /* NULL: a free place */
+};
+
+struct cares {
+	struct dns_source source;
+	struct worker *worker;
+	struct dns *dns;
+	ares_channel channel;
+	struct timer tick;
+	unsigned under_way;
+	bool is_ending;
+	struct cares_socket sockets[SOCKETS_MAX];
+};
+
+struct question {
+	struct cares *owner;
+	void *token;
+};
+
+/* ---- sockets ---- */
+
+static void on_ready(void *arg, bool readable, bool writable)
+{
+	const struct cares_socket *s = arg;
+
+	ares_process_fd(s->owner->channel, readable ? s->fd : ARES_SOCKET_BAD, writable ? s->fd : ARES_SOCKET_BAD);
+}
+
+static struct cares_socket *find_socket(struct cares *c, ares_socket_t fd)
+{
+	for (size_t i = 0; i < SOCKETS_MAX; i++)
+		if (c->sockets[i].watch != NULL && c->sockets[i].fd == fd)
+			return &c->sockets[i];
+	return NULL;
+}
+
+static struct cares_socket *add_socket(struct cares *c, ares_socket_t fd)
+{
+	for (size_t i = 0; i < SOCKETS_MAX; i++) {
+		struct cares_socket *s = &c->sockets[i];
+
+		if (s->watch != NULL)
+			continue;
+		s->owner = c;
+		s->fd = fd;
+		s->watch = watch_new(c->worker, fd, on_ready, s);
+		return s->watch != NULL ? s : NULL;
+	}
+	return NULL;   /* its questions time out */
+}
+
+/* Called before c-ares closes a socket, too. */
+static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+	struct cares *c = arg;
+	struct cares_socket *s = find_socket(c, fd);
+
+	if (!readable && !writable) {
+		if (s != NULL) {
+			watch_free(s->watch);
+			s->watch = NULL;
+		}
+		return;
+	}
+	if (s == NULL)
+		s = add_socket(c, fd);
+	if (s != NULL)
+		watch_set(s->watch, readable != 0, writable != 0);
+}
+
+static void on_tick(struct worker *w, struct timer *t)
+{
+	struct cares *c = LIST_ENTRY(t, struct cares, tick);
+
+	ares_process_fd(c->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	if (c->under_way != 0)
+		worker_timer_start(w, t, TICK_MS);
+}
+
+/* ---- questions ---- */
+
+static enum dns_result result_of(int status)
+{
+	switch (status) {
+	case ARES_ENOTFOUND:
+		return DNS_NO_NAME;
+	case ARES_ENODATA:
+		return DNS_NO_DATA;
+	case ARES_ETIMEOUT:
+		return DNS_TIMEOUT;
+	default:
+		return DNS_FAILED;
+	}
+}
+
+static void on_answer(void *arg, int status, int timeouts, unsigned char *message, int len)
+{
+	struct question *q = arg;
+	struct cares *c = q->owner;
+
+	(void)timeouts;
+	c->under_way--;
+	if (!c->is_ending) {
+		if (status == ARES_SUCCESS)
+			dns_source_answer(c->dns, q->token, DNS_FOUND, message, (size_t)len);
+		else
+			dns_source_answer(c->dns, q->token, result_of(status), NULL, 0);
+	}
+	free(q);
+}
+
+static void cares_ask(struct dns_source *source, enum dns_kind kind, const char *name, void *token)
+{
+	static const int types[] = { [DNS_SRV] = 33, [DNS_A] = 1, [DNS_AAAA] = 28 };
+	struct cares *c = LIST_ENTRY(source, struct cares, source);
+	struct question *q = mem_new(sizeof(*q));
+
+	q->owner = c;
+	q->token = token;
+	c->under_way++;
+	ares_query(c->channel, name, CLASS_IN, types[kind], on_answer, q);
+	if (c->under_way != 0 && !timer_is_running(&c->tick))
+		worker_timer_start(c->worker, &c->tick, TICK_MS);
+}
+
+/* ---- life ---- */
+
+static void cares_free(struct dns_source *source)
+{
+	struct cares *c = LIST_ENTRY(source, struct cares, source);
+
+	c->is_ending = true;
+	worker_timer_stop(c->worker, &c->tick);
+	ares_destroy(c->channel);
+	free(c);
+}
+
+/* c-ares wants commas. */
+static int set_servers(ares_channel channel, const char *servers)
+{
+	char *csv = mem_strdup(servers);
+	int rc;
+
+	for (char *at = csv; *at != '\0'; at++)
+		if (*at == ' ')
+			*at = ',';
+	rc = ares_set_servers_ports_csv(channel, csv);
+	free(csv);
+	return rc;
+}
+
+int dns_cares_new(struct worker *w, struct dns *d, const struct dns_settings *settings, struct dns_source **source,
+                  struct err_text *et)
+{
+	struct cares *c = mem_new(sizeof(*c));
+	struct ares_options options = {
+		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+		.timeout = (int)settings->timeout_ms,
+		.tries = (int)settings->tries,
+		.sock_state_cb = on_socket_state,
+		.sock_state_cb_data = c,
+	};
+	int rc = ares_init_options(&c->channel, &options, ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+	                                                      ARES_OPT_SOCK_STATE_CB);
+
+	if (rc != ARES_SUCCESS) {
+		err_text_set(et, "the resolver cannot be started: %s", ares_strerror(rc));
+		free(c);
+		return -ERR_IO;
+	}
+	if (settings->servers != NULL && *settings->servers != '\0')
+		rc = set_servers(c->channel, settings->servers);
+	if (rc != ARES_SUCCESS) {
+		err_text_set(et, "dns_servers: \"%s\" is not understood: %s", settings->servers, ares_strerror(rc));
+		ares_destroy(c->channel);
+		free(c);
+		return -ERR_INVALID;
+	}
+	c->source = (struct dns_source){ .ask = cares_ask, .free = cares_free };
+	c->worker = w;
+	c->dns = d;
+	c->tick.fire = on_tick;
+	*source = &c->source;
+	return 0;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/* Federation on one worker: the links to the remote domains that are at home here, and the streams that
+ * came in. Each remote domain has one home, as each local address has. */
+#ifndef ROUTER_FED_H
+#define ROUTER_FED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "comity/option.h"
+#include "net/dial.h"
+#include "net/dns.h"
+#include "stream/s2s.h"
+
+struct comity_rq;
+struct router;
+struct settings;
+struct worker;
+
+/* ---- settings ---- */
+
+/* What is said of a domain, *.domain (all below it) or * (all). */
+struct fed_route {
+	const char *domain;
+	const char *host;              /* where to connect; NULL: found by DNS */
+	unsigned port;
+	bool is_direct_tls;
+	struct s2s_policy policy;
+};
+
+struct fed_settings {
+	struct s2s_limits limits;
+	struct s2s_policy policy;      /* where no route says another */
+	struct fed_route *routes;
+	size_t route_count;
+	const struct comity_list *allow, *deny;   /* domains and *.domains; an empty allow is all */
+	struct dial_settings dial;
+	struct dns_settings dns;
+	size_t queue_bytes, queue_stanzas;        /* of one link */
+	size_t total_bytes;                       /* of all links of a worker */
+	uint64_t queue_age_ms;
+	uint64_t retry_min_ms, retry_max_ms;
+	size_t links;                             /* remembered per worker */
+};
+
+/* Fills in *policy for a domain and returns the route, NULL for none (fed_policy.c). */
+const struct fed_route *fed_find_route(const struct fed_settings *f, const char *remote);
+const struct s2s_policy *fed_find_policy(const struct fed_settings *f, const char *remote);
+/* True when a pattern (a domain, *.domain or *) covers a domain. */
+bool fed_pattern_covers(const char *pattern, const char *domain);
+
+/* ---- the part of a worker ---- */
+
+struct federation {
+	struct router *router;
+	struct dns *dns;
+	struct map links;              /* "local remote" to struct fed_link */
+	size_t link_count;
+	struct list unused;            /* links without stream, queue or anything to remember, the oldest first */
+	struct list streams;           /* struct s2s, both directions */
+	struct list suspended;         /* struct fed_suspended: streams of theirs that they may resume, the oldest first */
+	size_t suspended_count;
+	struct timer sweep;
+	struct s2s_shared shared;
+	size_t queued_bytes;
+	bool is_stopping;
+};
+
+enum link_state {
+	LINK_IDLE,
+	LINK_DIALING,
+	LINK_NEGOTIATING,
+	LINK_READY,
+	LINK_WAITING       /* until it is tried again */
+};
+
+/* From one of our domains to one of theirs. */
+struct fed_link {
+	struct federation *fed;
+	char *key, *local, *remote;
+	struct stream_host *host;
+	enum link_state state;
+	struct dial *dial;             /* while LINK_DIALING, and kept for the next address */
+	struct s2s *out;               /* our stream; NULL: none */
+	struct s2s *bidi;              /* theirs, which we may use */
+	struct s2s_sm *suspended;      /* of the last stream, with what it had not acknowledged; NULL: nothing */
+	struct list queue;             /* struct fed_item */
+	size_t queue_bytes, queue_count;
+	struct list returned;          /* struct fed_item: given back by stream management, to stand before the queue */
+	struct list checks;            /* dialback keys to verify */
+	struct timer timer;
+	struct list unused;
+	struct map seen;               /* struct fed_seen by addresses */
+	bool wants_back;               /* lost while some are seen as available: to be reached again, or they go */
+	uint64_t failing_since;        /* 0: the last try succeeded */
+	uint64_t retry_at, backoff_ms;
+	uint64_t ready_at, last_used;
+	uint64_t sent, received, bounced;
+	enum s2s_cause cause;          /* of the last failure; S2S_CAUSE_NONE after success */
+	char why[384];
+	bool no_external;              /* the peer refuses our certificate */
+	bool is_probe;                 /* of comityctl why; not in the map */
+	void (*note)(void *arg, const char *line);
+	void (*done)(void *arg, const struct fed_link *l);
+	void *arg;
+};
+
+/* Once per worker; the resolver begins with the first configuration. */
+struct federation *fed_new(struct router *r);
+int fed_configure(struct federation *f, struct err_text *et);
+void fed_free(struct federation *f);
+/* Ends all streams with system-shutdown and opens no more. */
+void fed_stop(struct federation *f);
+/* Ends links and streams of a host that is no longer served or no longer federates. */
+void fed_end_host(struct federation *f, const char *local);
+
+/* Another server connected; for listeners. */
+void fed_accept(struct worker *w, int fd, const char *address, bool direct_tls);
+/* Takes a request for a domain that is not served here, on any worker; consumes it. */
+void fed_route(struct router *r, struct comity_rq *rq);
+/* Tries to reach a domain from scratch and tells each step; done comes once, and the link is gone after it. */
+void fed_probe(struct federation *f, const char *local, const char *remote, void (*note)(void *arg, const char *line),
+               void (*done)(void *arg, const struct fed_link *l), void *arg);
+
+/* ---- links (fed_link.c) ---- */
+
+/* The link, made when missing; NULL when local is no host that federates. */
+struct fed_link *link_get(struct federation *f, const char *local, const char *remote);
+struct fed_link *link_find(const struct federation *f, const char *local, const char *remote);
+/* Sends or queues; consumes it. */
+void link_send(struct fed_link *l, struct comity_rq *rq);
+/* Asks the server of remote about a dialback key that came on s. */
+void link_verify(struct fed_link *l, struct s2s *s, const char *key);
+/* The pair has been proved on a stream of theirs. */
+void link_on_incoming(struct fed_link *l, struct s2s *s);
+/* What happened on the stream of the link. */
+void link_on_usable(struct fed_link *l);
+void link_on_proved(struct fed_link *l);
+void link_on_managed(struct fed_link *l);
+void link_on_verify_answer(struct fed_link *l, const struct dialback_check *check, enum dialback_answer answer,
+                           const char *text);
+void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text);
+/* Closes it and returns what is queued to its senders. */
+void link_end(struct fed_link *l, enum s2s_cause cause, const char *text);
+void link_free(struct fed_link *l);
+
+/* ---- what waits (fed_queue.c) ---- */
+
+/* Lets a request wait, or bounces it when too much does; consumes it. */
+void link_enqueue(struct fed_link *l, struct comity_rq *rq);
+/* Writes to the stream that is ready; consumes the request unless it returns false: the stream ends. */
+bool link_write(struct fed_link *l, struct comity_rq *rq);
+/* Writes what waits. */
+void link_flush(struct fed_link *l);
+/* Returns a request to its sender. */
+void link_bounce(struct fed_link *l, struct comity_rq *rq, enum comity_cond cond, const char *text);
+/* Returns with the cause of the last failure what has waited since before a moment, or for too long. */
+void link_bounce_before(struct fed_link *l, uint64_t moment);
+void link_bounce_old(struct fed_link *l);
+/* Since when the oldest waits; UINT64_MAX for none. */
+uint64_t link_oldest(const struct fed_link *l);
+bool link_has_unacked(const struct fed_link *l);
+/* Takes over the stream management of a stream that is lost. */
+void link_keep_managed(struct fed_link *l, struct s2s *s);
+/* What was sent on it goes back in front of the queue. */
+void link_requeue_suspended(struct fed_link *l);
+void link_drop_queue(struct fed_link *l);
+/* What stream management tells of a token. */
+void link_on_acked(struct fed_link *l, void *token);
+void link_on_unacked(struct fed_link *l, void *token);
+void link_rewrite(struct fed_link *l, void *token);
+
+/* ---- presence of the remote domain (fed_presence.c) ---- */
+
+/* Presence that came in. */
+void link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to);
+bool link_has_presence(const struct fed_link *l);
+/* The domain is lost: all that were available go unavailable. */
+void link_lose_presence(struct fed_link *l);
+/* It is back: asks how those are now. */
+void link_regain_presence(struct fed_link *l);
+void link_forget_presence(struct fed_link *l);
+
+const char *link_state_name(const struct fed_link *l);
+
+#endif

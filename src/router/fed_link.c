@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: MIT */
+/* A link: how one of our domains reaches one of theirs, what waits for it, and what is done when it fails. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "router/fed.h"
+#include "router/host.h"
+#include "router/rq.h"
+#include "xmpp/jid.h"
+
+/* A dialback key that came on a stream and waits for its domain's server to know it. */
+struct fed_check {
+	struct list link;
+	struct s2s *stream;    /* with a reference */
+	char *id, *key;
+	uint64_t since;
+	bool is_asked;
+};
+
+static const struct fed_settings *settings_of(const struct fed_link *l)
+{
+	return &l->fed->router->settings->fed;
+}
+
+static struct worker *worker_of(const struct fed_link *l)
+{
+	return l->fed->router->worker;
+}
+
+static void dial(struct fed_link *l);
+
+/* ---- life ---- */
+
+struct fed_link *link_find(const struct federation *f, const char *local, const char *remote)
+{
+	char key[2 * (JID_PART_MAX + 1)];
+	int len = snprintf(key, sizeof(key), "%s %s", local, remote);
+
+	return map_find(&f->links, key, (size_t)len);
+}
+
+static void on_timer(struct worker *w, struct timer *t);
+
+static struct fed_link *link_new(struct federation *f, struct stream_host *host, const char *remote)
+{
+	struct fed_link *l = mem_new(sizeof(*l));
+
+	l->fed = f;
+	l->host = host;
+	l->key = mem_printf("%s %s", host->name, remote);
+	l->local = mem_strdup(host->name);
+	l->remote = mem_strdup(remote);
+	l->timer.fire = on_timer;
+	list_init(&l->queue);
+	list_init(&l->returned);
+	list_init(&l->checks);
+	list_init(&l->unused);
+	return l;
+}
+
+/* Links that nobody needs are remembered for their history, up to a bound. */
+static void forget_oldest(struct federation *f)
+{
+	struct list *oldest;
+
+	while (f->link_count > f->router->settings->fed.links && (oldest = list_shift(&f->unused)) != NULL) {
+		struct fed_link *l = LIST_ENTRY(oldest, struct fed_link, unused);
+
+		map_remove(&f->links, l->key, strlen(l->key));
+		f->link_count--;
+		link_free(l);
+	}
+}
+
+struct fed_link *link_get(struct federation *f, const char *local, const char *remote)
+{
+	struct fed_link *l = link_find(f, local, remote);
+	struct stream_host *host;
+
+	if (l != NULL)
+		return l;
+	host = f->shared.find_host(f->router->worker, local);
+	if (host == NULL)
+		return NULL;
+	forget_oldest(f);
+	l = link_new(f, host, remote);
+	map_put(&f->links, l->key, strlen(l->key), l);
+	f->link_count++;
+	return l;
+}
+
+void link_free(struct fed_link *l)
+{
+	worker_timer_stop(worker_of(l), &l->timer);
+	dial_free(l->dial);
+	list_remove(&l->unused);
+	for (struct list *i; (i = list_shift(&l->checks)) != NULL;) {
+		struct fed_check *c = LIST_ENTRY(i, struct fed_check, link);
+
+		s2s_unref(c->stream);
+		free(c->id);
+		free(c->key);
+		free(c);
+	}
+	if (l->out != NULL)
+		l->out->owner = NULL;
+	link_drop_queue(l);
+	link_forget_presence(l);
+	stream_host_unref(l->host);
+	free(l->key);
+	free(l->local);
+	free(l->remote);
+	free(l);
+}
+
+const char *link_state_name(const struct fed_link *l)
+{
+	static const char *const names[] = {
+		[LINK_IDLE] = "idle", [LINK_DIALING] = "connecting", [LINK_NEGOTIATING] = "negotiating",
+		[LINK_READY] = "ready", [LINK_WAITING] = "waiting",
+	};
+
+	return names[l->state];
+}
+
+static bool is_busy(const struct fed_link *l)
+{
+	return l->state == LINK_DIALING || l->state == LINK_NEGOTIATING || l->out != NULL || l->bidi != NULL ||
+	       !list_empty(&l->queue) || !list_empty(&l->checks) || l->suspended != NULL || link_has_presence(l) || l->is_probe;
+}
+
+static void note_use(struct fed_link *l)
+{
+	l->last_used = worker_now(worker_of(l));
+	list_remove(&l->unused);
+	if (!is_busy(l))
+		list_append(&l->fed->unused, &l->unused);
+}
+
+/* There is a reason to reach the domain, even when nobody says anything now. */
+static bool has_work(const struct fed_link *l)
+{
+	return !list_empty(&l->queue) || link_has_unacked(l) || l->wants_back;
+}
+
+/* ---- timer: what waits too long, and the next try ---- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void schedule(struct fed_link *l)
+{
+	const struct fed_settings *s = settings_of(l);
+	uint64_t now = worker_now(worker_of(l)), due = UINT64_MAX;
+
+	if (link_oldest(l) != UINT64_MAX)
+		due = link_oldest(l) + s->queue_age_ms;
+	if (!list_empty(&l->checks))
+		due = earlier(due, LIST_ENTRY(l->checks.next, struct fed_check, link)->since + s->limits.verify_ms);
+	if (l->state == LINK_WAITING && has_work(l))
+		due = earlier(due, l->retry_at);
+	if (due == UINT64_MAX)
+		worker_timer_stop(worker_of(l), &l->timer);
+	else
+		worker_timer_start(worker_of(l), &l->timer, due > now ? due - now : 0);
+	note_use(l);
+}
+
+static void end_check(struct fed_link *l, struct fed_check *c, enum dialback_answer answer, enum comity_cond cond,
+                      const char *text)
+{
+	list_remove(&c->link);
+	s2s_verified(c->stream, l->local, l->remote, answer, cond, text);
+	s2s_unref(c->stream);
+	free(c->id);
+	free(c->key);
+	free(c);
+}
+
+static void end_checks_before(struct fed_link *l, uint64_t moment, enum comity_cond cond, const char *text)
+{
+	while (!list_empty(&l->checks)) {
+		struct fed_check *c = LIST_ENTRY(l->checks.next, struct fed_check, link);
+
+		if (c->since > moment)
+			return;
+		end_check(l, c, DIALBACK_ERROR, cond, text);
+	}
+}
+
+static void on_timer(struct worker *w, struct timer *t)
+{
+	struct fed_link *l = LIST_ENTRY(t, struct fed_link, timer);
+	const struct fed_settings *s = settings_of(l);
+	uint64_t now = worker_now(w);
+
+	link_bounce_old(l);
+	if (now >= s->limits.verify_ms)
+		end_checks_before(l, now - s->limits.verify_ms, COMITY_REMOTE_SERVER_TIMEOUT,
+		                  "the server of your domain did not answer the dialback verification");
+	if (l->state == LINK_WAITING && now >= l->retry_at && has_work(l))
+		dial(l);
+	schedule(l);
+}
+
+/* ---- failure ---- */
+
+/* Trying again soon may help: the domain is right, and nothing was refused for good. */
+static bool is_passing(enum s2s_cause cause)
+{
+	return cause == S2S_UNREACHABLE || cause == S2S_TIMEOUT || cause == S2S_LOST || cause == S2S_CLOSED_BY_US;
+}
+
+static uint64_t add_jitter(struct fed_link *l, uint64_t ms)
+{
+	struct comity_env *env = l->fed->router->server->env;
+	uint32_t random;
+
+	env->random(env, &random, sizeof(random));
+	return ms - ms / 4 + random % (ms / 2 + 1);
+}
+
+static void end_probe(struct fed_link *l)
+{
+	if (l->out != NULL) {
+		l->out->owner = NULL;
+		s2s_close(l->out);
+		l->out = NULL;
+	}
+	l->done(l->arg, l);
+	link_free(l);
+}
+
+/* An attempt has failed. What may wait does, the rest goes back to its senders with the cause. */
+static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
+{
+	const struct fed_settings *s = settings_of(l);
+
+	l->cause = cause;
+	if (text != l->why)
+		snprintf(l->why, sizeof(l->why), "%s", text);
+	/* The text may have been the dial's. */
+	dial_free(l->dial);
+	l->dial = NULL;
+	if (l->is_probe) {
+		end_probe(l);
+		return;
+	}
+	log_warning(&l->fed->router->worker->log, "s2s local=%s remote=%s failed (%s): %s", l->local, l->remote,
+	            s2s_cause_name(cause), l->why);
+	l->backoff_ms = l->backoff_ms == 0 ? s->retry_min_ms : earlier(l->backoff_ms * 2, s->retry_max_ms);
+	l->retry_at = worker_now(worker_of(l)) + add_jitter(l, l->backoff_ms);
+	l->state = l->bidi != NULL ? LINK_READY : LINK_WAITING;
+	if (l->failing_since == 0)
+		l->failing_since = worker_now(worker_of(l));
+	/* Whoever seemed to be there is not, as far as anybody here can tell. */
+	if (!is_passing(cause) || worker_now(worker_of(l)) - l->failing_since >= s->queue_age_ms) {
+		l->wants_back = false;
+		link_lose_presence(l);
+	}
+	/* Resumed or not, what was not acknowledged is bounced in its order when the time is over. */
+	if (!is_passing(cause))
+		link_requeue_suspended(l);
+	end_checks_before(l, UINT64_MAX, cause == S2S_NOT_FOUND ? COMITY_REMOTE_SERVER_NOT_FOUND : COMITY_REMOTE_SERVER_TIMEOUT,
+	                  l->why);
+	if (l->state == LINK_READY)
+		link_flush(l);
+	else if (!is_passing(cause))
+		link_bounce_before(l, UINT64_MAX);
+	schedule(l);
+}
+
+/* ---- reaching out ---- */
+
+static void on_reached(void *owner, const struct srv_target *target, int fd, const char *address)
+{
+	struct fed_link *l = owner;
+	const struct fed_settings *s = settings_of(l);
+	struct conn *conn = conn_new(worker_of(l), fd, &conn_socket_io, NULL, address, s->limits.out_bytes);
+
+	conn_set_dead_after(conn, s->limits.dead_ms);
+	l->state = LINK_NEGOTIATING;
+	l->out = s2s_connect(worker_of(l), &l->fed->shared, conn, &(struct s2s_start){
+		.host = l->host,
+		.remote = l->remote,
+		.is_direct_tls = target->is_direct_tls,
+		.no_external = l->no_external,
+		.wants_proof = l->is_probe || has_work(l),
+		.owner = l,
+	});
+}
+
+static enum s2s_cause cause_of(enum dial_failure failure)
+{
+	switch (failure) {
+	case DIAL_NO_NAME:
+	case DIAL_NO_SERVICE:
+	case DIAL_NO_ADDRESS:
+		return S2S_NOT_FOUND;
+	case DIAL_DNS_TIMEOUT:
+	case DIAL_TIMEOUT:
+		return S2S_TIMEOUT;
+	default:
+		return S2S_UNREACHABLE;
+	}
+}
+
+static void on_unreached(void *owner, enum dial_failure failure, const char *text)
+{
+	struct fed_link *l = owner;
+
+	/* When one address was reached but no good, that says more than that there is no other. */
+	if (l->cause != S2S_CAUSE_NONE && l->dial != NULL && dial_reached_any(l->dial))
+		fail(l, l->cause, l->why);
+	else
+		fail(l, cause_of(failure), text);
+}
+
+static void on_dial_note(void *owner, const char *line)
+{
+	const struct fed_link *l = owner;
+
+	log_debug(&l->fed->router->worker->log, "s2s local=%s remote=%s %s", l->local, l->remote, line);
+	if (l->note != NULL)
+		l->note(l->arg, line);
+}
+
+static const struct dial_events dial_events = {
+	.on_connected = on_reached,
+	.on_failed = on_unreached,
+	.note = on_dial_note,
+};
+
+static void dial(struct fed_link *l)
+{
+	const struct fed_settings *s = settings_of(l);
+	const struct fed_route *route = fed_find_route(s, l->remote);
+	struct dial_plan plan = { .domain = l->remote };
+
+	if (l->fed->is_stopping) {
+		fail(l, S2S_CLOSED_BY_US, "this server is being stopped");
+		return;
+	}
+	if (fed_find_policy(s, l->remote)->is_refused) {
+		fail(l, S2S_POLICY, "this server is configured not to talk to that domain");
+		return;
+	}
+	if (route != NULL && route->host != NULL) {
+		plan.host = route->host;
+		plan.port = (uint16_t)route->port;
+		plan.is_direct_tls = route->is_direct_tls;
+	}
+	l->state = LINK_DIALING;
+	dial_free(l->dial);
+	l->dial = dial_start(worker_of(l), l->fed->dns, &s->dial, &plan, &dial_events, l);
+}
+
+static void open_link(struct fed_link *l)
+{
+	if (l->state == LINK_IDLE)
+		dial(l);
+}
+
+void link_send(struct fed_link *l, struct comity_rq *rq)
+{
+	if (l->state == LINK_READY) {
+		if (link_write(l, rq))
+			return;
+	} else if (fed_find_policy(settings_of(l), l->remote)->is_refused) {
+		link_bounce(l, rq, COMITY_NOT_ALLOWED, "this server is configured not to talk to that domain");
+		return;
+	} else if (l->state == LINK_WAITING && worker_now(worker_of(l)) >= l->retry_at) {
+		l->state = LINK_IDLE;
+	} else if (l->state == LINK_WAITING && !is_passing(l->cause)) {
+		link_bounce(l, rq, s2s_cause_cond(l->cause), l->why);
+		return;
+	}
+	link_enqueue(l, rq);
+	open_link(l);
+	if (l->state == LINK_NEGOTIATING && l->out != NULL)
+		s2s_prove(l->out);
+	schedule(l);
+}
+
+/* ---- what the streams tell ---- */
+
+static void become_ready(struct fed_link *l)
+{
+	list_splice(&l->returned, &l->queue);
+	list_splice(&l->queue, &l->returned);
+	l->state = LINK_READY;
+	l->cause = S2S_CAUSE_NONE;
+	l->backoff_ms = 0;
+	l->failing_since = 0;
+	l->wants_back = false;
+	l->ready_at = worker_now(worker_of(l));
+	link_flush(l);
+	link_regain_presence(l);
+	schedule(l);
+}
+
+static void ask_checks(struct fed_link *l)
+{
+	LIST_EACH(p, next, &l->checks) {
+		struct fed_check *c = LIST_ENTRY(p, struct fed_check, link);
+
+		if (!c->is_asked)
+			s2s_ask_verify(l->out, &(struct dialback_check){ l->local, l->remote, c->id, c->key });
+		c->is_asked = true;
+	}
+}
+
+void link_on_usable(struct fed_link *l)
+{
+	ask_checks(l);
+}
+
+void link_on_proved(struct fed_link *l)
+{
+	struct s2s_sm *sm;
+
+	dial_free(l->dial);
+	l->dial = NULL;
+	if (l->is_probe) {
+		l->cause = S2S_CAUSE_NONE;
+		l->state = LINK_READY;
+		end_probe(l);
+		return;
+	}
+	l->no_external = l->out->no_external;
+	sm = l->suspended;
+	l->suspended = NULL;
+	sm_begin(l->out, sm);
+}
+
+void link_on_managed(struct fed_link *l)
+{
+	become_ready(l);
+}
+
+void link_on_incoming(struct fed_link *l, struct s2s *s)
+{
+	/* It lives: whatever was wrong before may be tried again at once. */
+	l->backoff_ms = 0;
+	l->retry_at = 0;
+	if (s->is_bidi && l->bidi == NULL) {
+		l->bidi = s2s_ref(s);
+		if (l->state != LINK_DIALING && l->state != LINK_NEGOTIATING)
+			become_ready(l);
+	} else if (l->state == LINK_WAITING) {
+		l->state = LINK_IDLE;
+		if (has_work(l))
+			open_link(l);
+	}
+	schedule(l);
+}
+
+void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text)
+{
+	bool was_ready = l->state == LINK_READY;
+
+	if (l->bidi == s) {
+		s2s_unref(l->bidi);
+		l->bidi = NULL;
+		if (was_ready && l->out == NULL)
+			l->state = LINK_IDLE;
+	} else if (l->out == s) {
+		l->out = NULL;
+		l->no_external = s->no_external;
+		link_keep_managed(l, s);
+		if (was_ready)
+			l->wants_back = cause == S2S_LOST && link_has_presence(l);
+		if (l->state == LINK_NEGOTIATING) {
+			/* It was only there to verify keys, and has done that. */
+			if (list_empty(&l->queue) && list_empty(&l->checks) && !l->is_probe && s->last_step == S2S_USABLE) {
+				l->state = LINK_IDLE;
+				schedule(l);
+				return;
+			}
+			snprintf(l->why, sizeof(l->why), "%s", text);
+			l->cause = cause;
+			/* Another address may be better, unless the domain itself has refused us. */
+			if (l->dial != NULL && (cause == S2S_NO_TLS || cause == S2S_TIMEOUT || cause == S2S_LOST))
+				dial_next(l->dial);
+			else
+				fail(l, cause, text);
+			return;
+		}
+		if (was_ready && l->bidi == NULL)
+			l->state = LINK_IDLE;
+		end_checks_before(l, UINT64_MAX, COMITY_REMOTE_SERVER_TIMEOUT, text);
+	}
+	if (l->state == LINK_IDLE && has_work(l))
+		open_link(l);
+	schedule(l);
+}
+
+/* ---- dialback for those who connect to us ---- */
+
+void link_verify(struct fed_link *l, struct s2s *s, const char *key)
+{
+	struct fed_check *c = mem_new(sizeof(*c));
+
+	c->stream = s2s_ref(s);
+	c->id = mem_strdup(s->id);
+	c->key = mem_strdup(key);
+	c->since = worker_now(worker_of(l));
+	list_init(&c->link);
+	list_append(&l->checks, &c->link);
+	/* Whoever connects to us lives, so there is no waiting for the next try. */
+	if (l->state == LINK_WAITING)
+		l->state = LINK_IDLE;
+	if (l->out != NULL && l->out->step == S2S_USABLE)
+		ask_checks(l);
+	else if (l->out == NULL && l->state != LINK_DIALING)
+		dial(l);
+	schedule(l);
+}
+
+void link_on_verify_answer(struct fed_link *l, const struct dialback_check *check, enum dialback_answer answer,
+                           const char *text)
+{
+	LIST_EACH(p, next, &l->checks) {
+		struct fed_check *c = LIST_ENTRY(p, struct fed_check, link);
+
+		if (strcmp(c->id, check->id) != 0 || strcmp(l->local, check->local) != 0 ||
+		    strcmp(l->remote, check->remote) != 0)
+			continue;
+		end_check(l, c, answer, COMITY_REMOTE_SERVER_TIMEOUT, text);
+		break;
+	}
+	schedule(l);
+}
+
+/* ---- ends ---- */
+
+void link_end(struct fed_link *l, enum s2s_cause cause, const char *text)
+{
+	if (l->out != NULL) {
+		l->out->owner = NULL;
+		s2s_close(l->out);
+		l->out = NULL;
+	}
+	s2s_unref(l->bidi);
+	l->bidi = NULL;
+	fail(l, cause, text);
+}
+
+void fed_probe(struct federation *f, const char *local, const char *remote, void (*note)(void *arg, const char *line),
+               void (*done)(void *arg, const struct fed_link *l), void *arg)
+{
+	struct stream_host *host = f->shared.find_host(f->router->worker, local);
+	struct fed_link *l;
+
+	if (host == NULL) {
+		done(arg, NULL);
+		return;
+	}
+	l = link_new(f, host, remote);
+	l->is_probe = true;
+	l->note = note;
+	l->done = done;
+	l->arg = arg;
+	dns_flush(f->dns, remote);
+	dial(l);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* Who of a remote domain is seen as available here, so that nobody stays so for ever when the domain is lost
+ * (RFC 6121 4.5.2 leaves it to the server). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "router/fed.h"
+#include "router/rq.h"
+
+/* One remote resource as one local account sees it. */
+struct fed_seen {
+	struct comity_jid *from, *to;
+	bool is_lost;                  /* shown as unavailable, because the domain was lost */
+	size_t len;
+	char key[];                    /* "from to" */
+};
+
+/* More than these are not followed; they cost memory that peers control. */
+#define SEEN_MAX 50000
+
+static void seen_free(struct fed_seen *p)
+{
+	comity_jid_unref(p->from);
+	comity_jid_unref(p->to);
+	free(p);
+}
+
+static char *make_key(const struct comity_jid *from, const struct comity_jid *to, size_t *len)
+{
+	char *key = mem_printf("%s %s", comity_jid_text(from), comity_jid_text(to));
+
+	*len = strlen(key);
+	return key;
+}
+
+static void forget(struct fed_link *l, const char *key, size_t len)
+{
+	struct fed_seen *p = map_remove(&l->seen, key, len);
+
+	if (p != NULL)
+		seen_free(p);
+}
+
+void link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to)
+{
+	struct fed_seen *p;
+	size_t len;
+	char *key;
+
+	if (type != COMITY_TYPE_AVAILABLE && type != COMITY_TYPE_UNAVAILABLE && type != COMITY_TYPE_ERROR)
+		return;
+	key = make_key(from, to, &len);
+	p = map_find(&l->seen, key, len);
+	if (type != COMITY_TYPE_AVAILABLE) {
+		forget(l, key, len);
+	} else if (p != NULL) {
+		p->is_lost = false;
+	} else if (l->seen.count < SEEN_MAX) {
+		p = mem_new(sizeof(*p) + len + 1);
+		p->from = comity_jid_ref(from);
+		p->to = comity_jid_ref(to);
+		p->len = len;
+		memcpy(p->key, key, len + 1);
+		map_put(&l->seen, p->key, len, p);
+	}
+	free(key);
+}
+
+static void send_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to)
+{
+	struct comity_stanza *st = comity_stanza_new(COMITY_PRESENCE, type);
+
+	route(rq_new(l->fed->router, &st, from, to));
+}
+
+void link_lose_presence(struct fed_link *l)
+{
+	size_t pos = 0;
+
+	for (struct fed_seen *p; (p = map_next(&l->seen, &pos)) != NULL;) {
+		if (p->is_lost)
+			continue;
+		p->is_lost = true;
+		send_presence(l, COMITY_TYPE_UNAVAILABLE, p->from, p->to);
+	}
+}
+
+bool link_has_presence(const struct fed_link *l)
+{
+	return l->seen.count != 0;
+}
+
+/* RFC 6121 4.3: the other side answers with what is so now. */
+void link_regain_presence(struct fed_link *l)
+{
+	struct map lost = { 0 };
+	struct fed_seen *p;
+	size_t pos = 0;
+
+	while ((p = map_next(&l->seen, &pos)) != NULL)
+		if (p->is_lost)
+			map_put(&lost, p->key, p->len, p);
+	for (pos = 0; (p = map_next(&lost, &pos)) != NULL;) {
+		map_remove(&l->seen, p->key, p->len);
+		send_presence(l, COMITY_TYPE_PROBE, comity_jid_bare(p->to), comity_jid_bare(p->from));
+	}
+	for (pos = 0; (p = map_next(&lost, &pos)) != NULL;)
+		seen_free(p);
+	map_deinit(&lost);
+}
+
+void link_forget_presence(struct fed_link *l)
+{
+	size_t pos = 0;
+
+	for (struct fed_seen *p; (p = map_next(&l->seen, &pos)) != NULL;)
+		seen_free(p);
+	map_deinit(&l->seen);
+}

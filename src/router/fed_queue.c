@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* What waits on a link, what was sent and is not acknowledged, and how it goes back to its senders. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "router/fed.h"
+#include "router/rq.h"
+#include "xmpp/stanza.h"
+
+struct fed_item {
+	struct list link;
+	struct comity_rq *rq;
+	uint64_t since;
+	size_t size;
+};
+
+/* What a queued stanza costs beside its bytes. */
+#define ITEM_COST 512
+
+static const struct fed_settings *settings_of(const struct fed_link *l)
+{
+	return &l->fed->router->settings->fed;
+}
+
+static struct worker *worker_of(const struct fed_link *l)
+{
+	return l->fed->router->worker;
+}
+
+static void free_item(struct fed_item *item)
+{
+	comity_rq_release(item->rq);
+	free(item);
+}
+
+void link_drop_queue(struct fed_link *l)
+{
+	for (struct list *i; (i = list_shift(&l->queue)) != NULL;)
+		free_item(LIST_ENTRY(i, struct fed_item, link));
+
+	for (struct fed_item *item; l->suspended != NULL && (item = sm_shift(l->suspended)) != NULL;)
+		free_item(item);
+	sm_free(l->suspended);
+	l->suspended = NULL;
+}
+
+/* What waits, and what was sent and is not acknowledged, is all in one account. */
+static void uncount_item(struct fed_link *l, const struct fed_item *item)
+{
+	l->queue_bytes -= item->size;
+	l->fed->queued_bytes -= item->size;
+	l->queue_count--;
+}
+
+static void count_item(struct fed_link *l, const struct fed_item *item)
+{
+	l->queue_bytes += item->size;
+	l->queue_count++;
+	l->fed->queued_bytes += item->size;
+}
+
+void link_bounce(struct fed_link *l, struct comity_rq *rq, enum comity_cond cond, const char *text)
+{
+	l->bounced++;
+	metrics_add(&worker_of(l)->metrics, METRIC_S2S_BOUNCED, 1);
+	rq_refuse(rq, cond, text);
+	comity_rq_release(rq);
+}
+
+/* Returns to their senders what has waited since before a moment. A bounce may come back here as another
+ * stanza, so the queue is looked at anew each time. */
+void link_bounce_before(struct fed_link *l, uint64_t moment)
+{
+	char why[sizeof(l->why)];
+	enum comity_cond cond = s2s_cause_cond(l->cause);
+
+	snprintf(why, sizeof(why), "%s", l->cause != S2S_CAUSE_NONE ? l->why : "the server of the domain was not reached in time");
+	for (;;) {
+		struct fed_item *item = list_empty(&l->queue) ? NULL : LIST_ENTRY(l->queue.next, struct fed_item, link);
+		struct comity_rq *rq;
+
+		if (item == NULL || item->since > moment)
+			return;
+		rq = item->rq;
+		list_remove(&item->link);
+		uncount_item(l, item);
+		free(item);
+		link_bounce(l, rq, cond, why);
+	}
+}
+
+/* What was sent on a stream that is lost goes back in front of the queue, in its order. */
+void link_requeue_suspended(struct fed_link *l)
+{
+	struct list items;
+
+	list_init(&items);
+	for (struct fed_item *item; l->suspended != NULL && (item = sm_shift(l->suspended)) != NULL;)
+		list_append(&items, &item->link);
+	list_splice(&items, &l->queue);
+	list_splice(&l->queue, &items);
+	sm_free(l->suspended);
+	l->suspended = NULL;
+}
+
+static struct s2s *stream_of(const struct fed_link *l)
+{
+	return l->bidi != NULL ? l->bidi : l->out;
+}
+
+static bool write_to(struct s2s *s, const struct comity_rq *rq)
+{
+	return s2s_write(s, rq->st, comity_jid_text(rq->from), comity_jid_text(rq->to),
+	                 rq->stamps != NULL ? rq->stamps->root : NULL);
+}
+
+static void note_written(struct fed_link *l, struct fed_item *item)
+{
+	struct s2s *s = stream_of(l);
+
+	l->sent++;
+	if (s->sm == NULL || !s->is_outgoing) {
+		free_item(item);
+		return;
+	}
+	count_item(l, item);
+	sm_note_sent(s, item);
+	if (l->queue_bytes > settings_of(l)->queue_bytes)
+		s2s_give_up(s, S2S_LOST, "%s acknowledges nothing: %zu bytes wait", l->remote, l->queue_bytes);
+}
+
+/* The sender's session may end meanwhile; errors find their way by its address. */
+static struct fed_item *make_item(struct fed_link *l, struct comity_rq *rq)
+{
+	struct fed_item *item = mem_new(sizeof(*item));
+
+	rq_detach(rq);
+	item->rq = rq;
+	item->size = ITEM_COST + stanza_weight(rq->st);
+	item->since = worker_now(worker_of(l));
+	list_init(&item->link);
+	return item;
+}
+
+void link_enqueue(struct fed_link *l, struct comity_rq *rq)
+{
+	const struct fed_settings *s = settings_of(l);
+	struct fed_item *item;
+	size_t size = ITEM_COST + stanza_weight(rq->st);
+
+	if (l->queue_bytes + size > s->queue_bytes || l->queue_count >= s->queue_stanzas ||
+	    l->fed->queued_bytes + size > s->total_bytes) {
+		link_bounce(l, rq, COMITY_RESOURCE_CONSTRAINT, "too much waits already for the server of this domain");
+		return;
+	}
+	item = make_item(l, rq);
+	list_append(&l->queue, &item->link);
+	count_item(l, item);
+}
+
+void link_flush(struct fed_link *l)
+{
+	while (!list_empty(&l->queue) && l->state == LINK_READY) {
+		struct fed_item *item = LIST_ENTRY(l->queue.next, struct fed_item, link);
+
+		if (!write_to(stream_of(l), item->rq))
+			return;
+		list_remove(&item->link);
+		uncount_item(l, item);
+		note_written(l, item);
+	}
+}
+
+bool link_has_unacked(const struct fed_link *l)
+{
+	return l->suspended != NULL && l->suspended->unacked_count != 0;
+}
+
+static uint64_t oldest_unacked(const struct fed_link *l)
+{
+	return ((struct fed_item *)LIST_ENTRY(l->suspended->unacked.next, struct s2s_sm_item, link)->token)->since;
+}
+
+uint64_t link_oldest(const struct fed_link *l)
+{
+	uint64_t oldest = list_empty(&l->queue) ? UINT64_MAX : LIST_ENTRY(l->queue.next, struct fed_item, link)->since;
+
+	return link_has_unacked(l) && oldest_unacked(l) < oldest ? oldest_unacked(l) : oldest;
+}
+
+void link_bounce_old(struct fed_link *l)
+{
+	uint64_t now = worker_now(worker_of(l)), age = settings_of(l)->queue_age_ms;
+
+	if (now < age)
+		return;
+	if (link_has_unacked(l) && oldest_unacked(l) <= now - age)
+		link_requeue_suspended(l);
+	link_bounce_before(l, now - age);
+}
+
+bool link_write(struct fed_link *l, struct comity_rq *rq)
+{
+	if (!write_to(stream_of(l), rq))
+		return false;
+	note_written(l, make_item(l, rq));
+	return true;
+}
+
+void link_on_acked(struct fed_link *l, void *token)
+{
+	uncount_item(l, token);
+	free_item(token);
+}
+
+/* Called for the oldest first, so that each goes behind the one before it. */
+void link_on_unacked(struct fed_link *l, void *token)
+{
+	struct fed_item *item = token;
+
+	list_append(&l->returned, &item->link);
+}
+
+void link_rewrite(struct fed_link *l, void *token)
+{
+	const struct fed_item *item = token;
+
+	write_to(l->out, item->rq);
+}
+
+/* What was not acknowledged has the full time again to arrive. */
+void link_keep_managed(struct fed_link *l, struct s2s *s)
+{
+	list_splice(&l->returned, &l->queue);
+	list_splice(&l->queue, &l->returned);
+	if (s->sm == NULL)
+		return;
+	l->suspended = s->sm;
+	s->sm = NULL;
+	LIST_EACH(p, next, &l->suspended->unacked)
+		((struct fed_item *)LIST_ENTRY(p, struct s2s_sm_item, link)->token)->since = worker_now(worker_of(l));
+	if (l->suspended->id == NULL)
+		link_requeue_suspended(l);
+}

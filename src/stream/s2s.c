@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams between servers: life, input, timers, pairs. */
+#include "stream/s2s.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "xml/elem.h"
+#include "xml/writer.h"
+#include "xmpp/ns.h"
+#include "xmpp/stanza.h"
+
+#define NOTE_MAX 512
+
+static const struct {
+	const char *name;
+	enum comity_cond cond;
+} causes[] = {
+	[S2S_CAUSE_NONE] = { "none", COMITY_REMOTE_SERVER_TIMEOUT },
+	[S2S_NOT_FOUND] = { "not-found", COMITY_REMOTE_SERVER_NOT_FOUND },
+	[S2S_UNREACHABLE] = { "unreachable", COMITY_REMOTE_SERVER_TIMEOUT },
+	[S2S_TIMEOUT] = { "timeout", COMITY_REMOTE_SERVER_TIMEOUT },
+	[S2S_NO_TLS] = { "no-tls", COMITY_SERVICE_UNAVAILABLE },
+	[S2S_CERTIFICATE] = { "certificate", COMITY_SERVICE_UNAVAILABLE },
+	[S2S_AUTH] = { "authentication", COMITY_SERVICE_UNAVAILABLE },
+	[S2S_PROTOCOL] = { "protocol", COMITY_SERVICE_UNAVAILABLE },
+	[S2S_STREAM_ERROR] = { "stream-error", COMITY_SERVICE_UNAVAILABLE },
+	[S2S_POLICY] = { "policy", COMITY_NOT_ALLOWED },
+	[S2S_LOST] = { "lost", COMITY_REMOTE_SERVER_TIMEOUT },
+	[S2S_CLOSED_BY_US] = { "closed", COMITY_REMOTE_SERVER_TIMEOUT },
+};
+
+enum comity_cond s2s_cause_cond(enum s2s_cause cause)
+{
+	return causes[cause].cond;
+}
+
+const char *s2s_cause_name(enum s2s_cause cause)
+{
+	return causes[cause].name;
+}
+
+/* ---- life ---- */
+
+static void describe_s2s(const struct log_ctx *ctx, struct buf *out)
+{
+	const struct s2s *s = LIST_ENTRY(ctx, struct s2s, log);
+
+	buf_printf(out, s->is_outgoing ? "s2s-out" : "s2s-in");
+	if (s->conn != NULL)
+		buf_printf(out, " id=%llu peer=%s", (unsigned long long)s->conn->id, s->conn->address);
+	if (s->host != NULL)
+		buf_printf(out, " local=%s", s->host->name);
+	if (s->remote != NULL)
+		buf_printf(out, " remote=%s", s->remote);
+}
+
+struct s2s *s2s_ref(struct s2s *s)
+{
+	s->refs++;
+	return s;
+}
+
+void s2s_unref(struct s2s *s)
+{
+	if (s == NULL || --s->refs != 0)
+		return;
+	stream_host_unref(s->host);
+	free(s->remote);
+	free(s->lang);
+	free(s->id);
+	free(s);
+}
+
+void s2s_note(struct s2s *s, const char *fmt, ...)
+{
+	char line[NOTE_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	log_debug(&s->log, "%s", line);
+	s->shared->note(s, line);
+}
+
+void s2s_stop_counting(struct s2s *s)
+{
+	if (s->is_counted)
+		peers_release(s->shared->peers, s->conn->address);
+	s->is_counted = false;
+}
+
+/* What ended it, when no step has said so. */
+static void settle_cause(struct s2s *s, const char *reason)
+{
+	const char *who = s->remote != NULL ? s->remote : "the peer", *address = s->conn->address;
+	bool in_handshake = s->conn->tls != NULL && !s->conn->is_secured;
+
+	if (s->cause != S2S_CAUSE_NONE)
+		return;
+	if (reason == NULL) {
+		s->cause = S2S_CLOSED_BY_US;
+		snprintf(s->why, sizeof(s->why), "the stream was closed");
+	} else if (in_handshake && strncmp(reason, "TLS", 3) == 0) {
+		s->cause = S2S_NO_TLS;
+		snprintf(s->why, sizeof(s->why), "encryption with %s (%s) could not be agreed on: %s", who, address, reason);
+	} else {
+		s->cause = S2S_LOST;
+		snprintf(s->why, sizeof(s->why), "the connection with %s (%s) was lost%s: %s", who, address,
+		         in_handshake ? " in the TLS handshake" :
+		         s->pair_count > s->asked_count ? "" : " before the servers had agreed", reason);
+	}
+}
+
+static void forget_conn(struct s2s *s, const char *reason)
+{
+	struct conn *conn = s->conn;
+
+	if (conn == NULL)
+		return;
+	settle_cause(s, reason);
+	s2s_stop_counting(s);
+	worker_timer_stop(conn->worker, &s->timer);
+	worker_timer_stop(conn->worker, &s->shape);
+	log_info(&s->log, "closed: %s", s->why);
+	list_remove(&s->link);
+	s->last_step = s->step;
+	s->step = S2S_CLOSED;
+	s->has_failed = true;
+	s->shared->closed(s, s->cause, s->why);
+	s->conn = NULL;
+	LIST_EACH(l, next, &s->pairs)
+		s2s_drop_pair(s, LIST_ENTRY(l, struct s2s_pair, link));
+	input_deinit(&s->in);
+	sm_free(s->sm);
+	s->sm = NULL;
+	s2s_unref(s);
+}
+
+/* ---- output ---- */
+
+void s2s_send_text(struct s2s *s, const char *text)
+{
+	if (s->conn != NULL)
+		conn_write(s->conn, text, strlen(text));
+}
+
+void s2s_write_header(struct s2s *s)
+{
+	struct buf out = { 0 };
+
+	buf_add_str(&out, "<?xml version='1.0'?><stream:stream xmlns='" NS_SERVER "' xmlns:stream='" NS_STREAM
+	                  "' xmlns:db='" NS_DIALBACK "'");
+	if (!s->is_outgoing && s->id != NULL)
+		xml_write_attr(&out, "id", s->id);
+	if (s->host != NULL)
+		xml_write_attr(&out, "from", s->host->name);
+	if (s->remote != NULL)
+		xml_write_attr(&out, "to", s->remote);
+	/* A peer of before 1.0 must not wait for features (RFC 6120 4.7.5). */
+	if (s->is_outgoing || s->is_version_1 || s->step == S2S_OPENING)
+		buf_add_str(&out, " version='1.0'");
+	/* No language: it would become that of every message that names none. */
+	buf_add_str(&out, ">");
+	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
+	buf_deinit(&out);
+	s->is_header_sent = true;
+}
+
+bool s2s_write(struct s2s *s, const struct comity_stanza *st, const char *from, const char *to,
+               const struct comity_elem *stamps)
+{
+	if (s->conn == NULL || s->has_failed)
+		return false;
+	s->last_stanza = worker_now(s->conn->worker);
+	stanza_write_server(conn_out(s->conn), st, from, to, stamps);
+	metrics_add(&s->conn->worker->metrics, METRIC_S2S_STANZAS_OUT, 1);
+	if (conn_touch(s->conn) != -ERR_LIMIT)
+		return true;
+	s2s_give_up(s, S2S_LOST, "%s does not read: %zu bytes wait", s->remote, conn_queued(s->conn));
+	return false;
+}
+
+void s2s_fail(struct s2s *s, enum stream_cond cond, const char *text)
+{
+	struct buf out = { 0 };
+
+	if (s->conn == NULL || s->has_failed)
+		return;
+	if (!s->is_header_sent)
+		s2s_write_header(s);
+	stream_error_write(&out, cond, NULL, text);
+	buf_add_str(&out, "</stream:stream>");
+	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
+	buf_deinit(&out);
+	s->has_failed = true;
+	metrics_add(&s->conn->worker->metrics, METRIC_STREAM_ERRORS, 1);
+	if (s->cause == S2S_CAUSE_NONE) {
+		s->cause = S2S_PROTOCOL;
+		snprintf(s->why, sizeof(s->why), "this server ended the stream with %s%s%s", stream_cond_name(cond),
+		         text != NULL ? ": " : "", text != NULL ? text : "");
+	}
+	conn_close(s->conn);
+}
+
+void s2s_give_up(struct s2s *s, enum s2s_cause cause, const char *fmt, ...)
+{
+	va_list args;
+
+	if (s->conn == NULL || s->has_failed)
+		return;
+	if (s->cause == S2S_CAUSE_NONE) {
+		s->cause = cause;
+		va_start(args, fmt);
+		vsnprintf(s->why, sizeof(s->why), fmt, args);
+		va_end(args);
+	}
+	s->has_failed = true;
+	if (s->is_header_sent)
+		s2s_send_text(s, "</stream:stream>");
+	conn_close(s->conn);
+}
+
+void s2s_close(struct s2s *s)
+{
+	s2s_give_up(s, S2S_CLOSED_BY_US, "the stream was closed");
+}
+
+/* ---- input ---- */
+
+void s2s_restart(struct s2s *s, bool keep_rest)
+{
+	const struct s2s_limits *limits = s->shared->limits;
+
+	input_restart(&s->in, s->is_authenticated ? &limits->after_auth : &limits->before_auth, keep_rest);
+	s->is_header_sent = false;
+	s->step = S2S_OPENING;
+}
+
+/* Stanzas speak jabber:client inside, whatever stream they came by, so that nobody has to know two names
+ * for one thing. Bytes that name the other namespace are not to be sent on as they are. */
+static void adopt_namespace(struct xml_doc *doc, struct comity_elem *e)
+{
+	if (strcmp(e->ns, NS_SERVER) == 0)
+		e->ns = NS_CLIENT;
+	for (struct xml_node *n = e->first; n != NULL; n = n->next)
+		if (n->text == NULL)
+			adopt_namespace(doc, (struct comity_elem *)n);
+	if (e == doc->root && doc->inner_usable && memmem(doc->inner, doc->inner_len, NS_SERVER, strlen(NS_SERVER)) != NULL)
+		doc->inner_usable = false;
+}
+
+/* RFC 6120 8.1.1.2, 8.1.2.2: both addresses, and only those that were proved. */
+static bool take_stanza(struct s2s *s, struct xml_doc **doc)
+{
+	const char *from_text = comity_elem_attr((*doc)->root, "from"), *to_text = comity_elem_attr((*doc)->root, "to");
+	struct jid_cache *jids = s->conn->worker->jids;
+	struct comity_jid *from, *to;
+	struct s2s_pair *pair = NULL;
+
+	if (from_text == NULL || to_text == NULL) {
+		s2s_fail(s, STREAM_IMPROPER_ADDRESSING, "a stanza between servers needs 'from' and 'to'");
+		return false;
+	}
+	from = jid_cache_get(jids, from_text, strlen(from_text));
+	to = jid_cache_get(jids, to_text, strlen(to_text));
+	if (from != NULL && to != NULL)
+		pair = s2s_find_pair(s, comity_jid_domain(to), comity_jid_domain(from));
+	if (from == NULL || to == NULL) {
+		s2s_fail(s, STREAM_IMPROPER_ADDRESSING, from == NULL ? "'from' is not an address" : "'to' is not an address");
+	} else if (pair == NULL || !pair->is_proved || (s->is_outgoing && !s->is_bidi)) {
+		s2s_fail(s, STREAM_INVALID_FROM, "this stream has not proved that it speaks for the domain of 'from'");
+	} else {
+		struct comity_stanza *st;
+
+		adopt_namespace(*doc, (*doc)->root);
+		if (s->lang != NULL && comity_elem_lang((*doc)->root) == NULL)
+			comity_elem_set_lang((*doc)->root, s->lang);
+		st = stanza_from_doc(doc);
+		metrics_add(&s->conn->worker->metrics, METRIC_S2S_STANZAS_IN, 1);
+		s->rate.stanzas--;
+		s->last_stanza = s->last_in;
+		sm_note_handled(s);
+		s->shared->stanza(s, st, from, to);
+	}
+	comity_jid_unref(from);
+	comity_jid_unref(to);
+	return true;
+}
+
+static void on_stream_error(struct s2s *s, const struct comity_elem *e)
+{
+	const struct comity_elem *text = comity_elem_find(e, NS_STREAM_ERRORS, "text");
+	const char *cond = "an error";
+
+	for (const struct comity_elem *c = comity_elem_first(e); c != NULL; c = comity_elem_next(c))
+		if (comity_elem_is(c, NS_STREAM_ERRORS, c->name) && !comity_elem_is(c, NULL, "text"))
+			cond = c->name;
+	s2s_give_up(s, S2S_STREAM_ERROR, "%s (%s) ended the stream with %.60s%s%.200s",
+	            s->remote != NULL ? s->remote : "the peer", s->conn->address, cond, text != NULL ? ": " : "",
+	            text != NULL ? comity_elem_text(text) : "");
+}
+
+static void on_element(struct s2s *s, struct xml_doc *doc)
+{
+	const struct comity_elem *e = doc->root;
+
+	if (comity_elem_is(e, NS_STREAM, "error"))
+		on_stream_error(s, e);
+	else if (dialback_on_element(s, e) || sm_on_element(s, e))
+		;
+	else if (s->is_outgoing ? s2s_out_on_element(s, e) : s2s_in_on_element(s, e))
+		;
+	else if (stanza_is_element(e) && strcmp(e->ns, NS_SERVER) != 0)
+		s2s_fail(s, STREAM_INVALID_NAMESPACE, NULL);
+	else if (stanza_is_element(e))
+		take_stanza(s, &doc);
+	else
+		s2s_fail(s, STREAM_UNSUPPORTED_STANZA_TYPE, NULL);
+	xml_doc_free(doc);
+}
+
+static bool check_header(struct s2s *s, const struct comity_elem *root)
+{
+	if (strcmp(root->ns, NS_STREAM) != 0 || strcmp(xml_parser_default_ns(s->in.parser), NS_SERVER) != 0) {
+		s2s_fail(s, STREAM_INVALID_NAMESPACE, NULL);
+		return false;
+	}
+	if (strcmp(root->name, "stream") != 0) {
+		s2s_fail(s, STREAM_BAD_FORMAT, NULL);
+		return false;
+	}
+	s->is_version_1 = stream_is_version_1(comity_elem_attr(root, "version"));
+	return true;
+}
+
+/* Longer language tags are not taken over (BCP 47 has none as long). */
+#define LANG_MAX 64
+
+static void on_open(struct s2s *s, const struct comity_elem *root)
+{
+	const char *lang = comity_elem_lang(root);
+
+	if (!check_header(s, root))
+		return;
+	free(s->lang);
+	s->lang = lang != NULL && *lang != '\0' && strlen(lang) <= LANG_MAX ? mem_strdup(lang) : NULL;
+	if (s->is_outgoing)
+		s2s_out_on_open(s, root);
+	else
+		s2s_in_on_open(s, root);
+}
+
+static bool handle_event(void *owner, enum xml_event event, struct xml_doc *doc)
+{
+	struct s2s *s = owner;
+	char text[128];
+
+	switch (event) {
+	case XML_EVENT_OPEN:
+		on_open(s, doc->root);
+		xml_doc_free(doc);
+		break;
+	case XML_EVENT_ELEMENT:
+		on_element(s, doc);
+		break;
+	case XML_EVENT_CLOSE:
+		s2s_give_up(s, S2S_LOST, "%s (%s) closed the stream", s->remote != NULL ? s->remote : "the peer",
+		            s->conn->address);
+		break;
+	default:
+		s2s_fail(s, input_error(event), input_error_text(&s->in, event, text, sizeof(text)));
+		break;
+	}
+	return !s->has_failed && s->conn != NULL;
+}
+
+/* ---- rates and timers ---- */
+
+static void on_shape(struct worker *w, struct timer *t)
+{
+	struct s2s *s = LIST_ENTRY(t, struct s2s, shape);
+
+	(void)w;
+	if (s->conn != NULL)
+		conn_resume(s->conn);
+}
+
+static void shape(struct s2s *s, size_t bytes)
+{
+	const struct s2s_limits *limits = s->shared->limits;
+	uint64_t wait = rate_take(&s->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, s->last_in);
+
+	if (wait == 0)
+		return;
+	conn_stop(s->conn);
+	worker_timer_start(s->conn->worker, &s->shape, wait);
+}
+
+static void watch_idle(struct s2s *s, struct worker *w)
+{
+	const struct s2s_limits *limits = s->shared->limits;
+	uint64_t now = worker_now(w), idle = now - s->last_stanza;
+
+	if (s->is_awake && now - s->last_in < limits->parser_rest_ms) {
+		worker_timer_start(w, &s->timer, limits->parser_rest_ms - (now - s->last_in));
+		return;
+	}
+	if (s->is_awake)
+		xml_parser_rest_now(s->in.parser);
+	s->is_awake = false;
+	if (idle < limits->idle_ms)
+		worker_timer_start(w, &s->timer, limits->idle_ms - idle);
+	else
+		s2s_give_up(s, S2S_CLOSED_BY_US, "nothing was sent for %llu s", (unsigned long long)(idle / 1000));
+}
+
+static bool has_proof(const struct s2s *s)
+{
+	return s->pair_count > s->asked_count;
+}
+
+static void on_timer(struct worker *w, struct timer *t)
+{
+	struct s2s *s = LIST_ENTRY(t, struct s2s, timer);
+	const char *who = s->remote != NULL ? s->remote : "the peer";
+
+	if (s->conn == NULL)
+		return;
+	if ((has_proof(s) && !s->is_managing) || (s->is_outgoing && s->step == S2S_USABLE && s->pair_count == 0)) {
+		watch_idle(s, w);
+		return;
+	}
+	if (s->step == S2S_OPENING && !s->conn->is_secured)
+		s2s_give_up(s, S2S_TIMEOUT, "%s (%s) accepted the connection and then said nothing", who, s->conn->address);
+	else if (s->asked_count != 0)
+		s2s_give_up(s, S2S_TIMEOUT, "%s (%s) did not answer the dialback request", who, s->conn->address);
+	else
+		s2s_give_up(s, S2S_TIMEOUT, "%s (%s) stopped answering while the stream was negotiated", who,
+		            s->conn->address);
+}
+
+/* ---- what the connection tells ---- */
+
+static size_t on_data(struct conn *conn, void *owner, const char *bytes, size_t len)
+{
+	struct s2s *s = s2s_ref(owner);
+	size_t used;
+
+	if (len != 0) {
+		s->last_in = worker_now(conn->worker);
+		if (has_proof(s) && !s->is_awake) {
+			s->is_awake = true;
+			worker_timer_start(conn->worker, &s->timer, s->shared->limits->parser_rest_ms);
+		}
+	}
+	if (s->step == S2S_OPENING && !s->is_header_sent && input_is_utf16(bytes, len)) {
+		s2s_fail(s, STREAM_UNSUPPORTED_ENCODING, NULL);
+		used = len;
+	} else {
+		used = input_feed(&s->in, conn, bytes, len, handle_event, s);
+		if (s->conn != NULL && !s->has_failed)
+			shape(s, used);
+	}
+	s2s_unref(s);
+	return used;
+}
+
+static void on_secured(struct conn *conn, void *owner)
+{
+	struct s2s *s = owner;
+
+	s2s_restart(s, false);
+	s2s_note(s, "TLS is up: %s, %s", tls_session_version(conn->tls), tls_session_cipher(conn->tls));
+	if (s->is_outgoing)
+		s2s_write_header(s);
+}
+
+static void on_closed(struct conn *conn, void *owner, const char *reason)
+{
+	(void)conn;
+	forget_conn(owner, reason);
+}
+
+static void on_moved(struct conn *conn, void *owner)
+{
+	struct s2s *s = owner;
+
+	s->log.parent = &conn->worker->log;
+	s->shared = s->shared->of_worker(conn->worker);
+	list_append(s->shared->streams, &s->link);
+	s->is_moving = false;
+	worker_timer_start(conn->worker, &s->timer, s->shared->limits->negotiate_ms);
+	s2s_in_begin(s);
+	if (s->conn != NULL)
+		conn_resume(s->conn);
+}
+
+static const struct conn_events events = {
+	.on_data = on_data,
+	.on_secured = on_secured,
+	.on_closed = on_closed,
+	.on_moved = on_moved,
+};
+
+/* As server SNI names the host, else the header did, else it is the first; as client it is the one we are. */
+static struct tls_context *choose_tls(void *arg, const char *sni)
+{
+	struct s2s *s = arg;
+	struct stream_host *h;
+	struct tls_context *tls;
+
+	if (s->host != NULL && (sni == NULL || s->is_outgoing))
+		return tls_context_ref(s->host->tls);
+	h = s->shared->find_host(s->conn->worker, sni);
+	if (h == NULL)
+		return NULL;
+	tls = tls_context_ref(h->tls);
+	stream_host_unref(h);
+	return tls;
+}
+
+static struct s2s *s2s_new(struct worker *w, const struct s2s_shared *shared, struct conn *conn)
+{
+	struct s2s *s = mem_new(sizeof(*s));
+
+	s->refs = 1;
+	s->conn = conn;
+	s->shared = shared;
+	s->timer.fire = on_timer;
+	s->shape.fire = on_shape;
+	s->chooser = (struct tls_chooser){ .choose = choose_tls, .arg = s, .shared = shared->tls };
+	s->last_in = s->last_stanza = worker_now(w);
+	list_init(&s->link);
+	list_init(&s->pairs);
+	list_append(shared->streams, &s->link);
+	log_ctx_init(&s->log, &w->log, describe_s2s);
+	rate_init(&s->rate, shared->limits->bytes_per_s, shared->limits->stanzas_per_s, s->last_in);
+	conn_set_owner(conn, &events, s);
+	worker_timer_start(w, &s->timer, shared->limits->negotiate_ms);
+	return s;
+}
+
+void s2s_accept(struct worker *w, const struct s2s_shared *shared, struct conn *conn, bool direct_tls)
+{
+	struct s2s *s = s2s_new(w, shared, conn);
+
+	s->is_direct_tls = direct_tls;
+	s->is_counted = true;
+	s->chooser.asks_certificate = true;
+	s->chooser.alpn = direct_tls ? "xmpp-server" : NULL;
+	s2s_restart(s, false);
+	log_debug(&s->log, "connected");
+	if (direct_tls)
+		conn_start_tls(conn, &s->chooser);
+}
+
+struct s2s *s2s_connect(struct worker *w, const struct s2s_shared *shared, struct conn *conn,
+                        const struct s2s_start *start)
+{
+	struct s2s *s = s2s_new(w, shared, conn);
+
+	s->is_outgoing = true;
+	s->is_direct_tls = start->is_direct_tls;
+	s->no_external = start->no_external;
+	s->wants_proof = start->wants_proof;
+	s->owner = start->owner;
+	s->host = stream_host_ref(start->host);
+	s->remote = mem_strdup(start->remote);
+	s->chooser.server_name = s->remote;
+	s->chooser.alpn = start->is_direct_tls ? "xmpp-server" : NULL;
+	s2s_restart(s, false);
+	if (start->is_direct_tls)
+		conn_start_tls(conn, &s->chooser);
+	else
+		s2s_write_header(s);
+	return s;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* Stream management between servers (XEP-0198). */
+#include "stream/s2s_sm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "stream/s2s.h"
+#include "xml/elem.h"
+#include "xml/writer.h"
+#include "xmpp/ns.h"
+
+/* A peer's own id of a stream; a longer one is not worth keeping. */
+#define PEER_ID_MAX 1024
+
+struct s2s_sm *sm_new(void)
+{
+	struct s2s_sm *sm = mem_new(sizeof(*sm));
+
+	list_init(&sm->unacked);
+	return sm;
+}
+
+void sm_free(struct s2s_sm *sm)
+{
+	if (sm == NULL)
+		return;
+	free(sm->id);
+	free(sm);
+}
+
+void *sm_shift(struct s2s_sm *sm)
+{
+	struct list *l = list_shift(&sm->unacked);
+	struct s2s_sm_item *item;
+	void *token;
+
+	if (l == NULL)
+		return NULL;
+	item = LIST_ENTRY(l, struct s2s_sm_item, link);
+	token = item->token;
+	sm->unacked_count--;
+	free(item);
+	return token;
+}
+
+static void keep(struct s2s_sm *sm, void *token)
+{
+	struct s2s_sm_item *item = mem_new(sizeof(*item));
+
+	item->token = token;
+	list_append(&sm->unacked, &item->link);
+	sm->unacked_count++;
+}
+
+void sm_note_sent(struct s2s *s, void *token)
+{
+	keep(s->sm, token);
+	sm_ask(s);
+}
+
+void sm_note_handled(struct s2s *s)
+{
+	if (s->sm != NULL)
+		s->sm->in++;
+}
+
+void sm_ask(struct s2s *s)
+{
+	if (s->sm == NULL || s->sm->is_asked || s->sm->unacked_count == 0)
+		return;
+	s->sm->is_asked = true;
+	s2s_send_text(s, "<r xmlns='" NS_SM "'/>");
+}
+
+/* ---- elements ---- */
+
+static bool read_count(const struct comity_elem *e, uint32_t *h)
+{
+	const char *text = comity_elem_attr(e, "h");
+	char *end;
+	unsigned long n;
+
+	if (text == NULL || *text < '0' || *text > '9')
+		return false;
+	n = strtoul(text, &end, 10);
+	*h = (uint32_t)n;
+	return *end == '\0' && n <= UINT32_MAX;
+}
+
+/* Lets go of what the peer has; false when it claims more than was sent. */
+static bool take_ack(struct s2s *s, struct s2s_sm *sm, uint32_t h)
+{
+	uint32_t count = h - sm->acked;
+
+	if (count > sm->unacked_count)
+		return false;
+	sm->acked = h;
+	for (; count != 0; count--)
+		s->shared->acked(s, sm_shift(sm));
+	return true;
+}
+
+static void on_ack(struct s2s *s, const struct comity_elem *e)
+{
+	uint32_t h;
+
+	if (s->sm == NULL || !read_count(e, &h) || !take_ack(s, s->sm, h)) {
+		s2s_fail(s, STREAM_UNDEFINED_CONDITION, "acknowledged more stanzas than were sent");
+		return;
+	}
+	s->sm->is_asked = false;
+	sm_ask(s);
+}
+
+static void send_element(struct s2s *s, const char *name, const char *attr, const char *value, long long h)
+{
+	struct buf out = { 0 };
+
+	buf_printf(&out, "<%s xmlns='" NS_SM "'", name);
+	if (value != NULL)
+		xml_write_attr(&out, attr, value);
+	if (h >= 0)
+		buf_printf(&out, " h='%lld'", h);
+	buf_add_str(&out, "/>");
+	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
+	buf_deinit(&out);
+}
+
+/* ---- receiving ---- */
+
+static void refuse(struct s2s *s, const char *cond)
+{
+	struct buf out = { 0 };
+
+	buf_printf(&out, "<failed xmlns='" NS_SM "'><%s xmlns='" NS_STANZA_ERRORS "'/></failed>", cond);
+	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
+	buf_deinit(&out);
+}
+
+static bool may_manage(const struct s2s *s)
+{
+	return !s->is_outgoing && s->sm == NULL && s->pair_count > s->asked_count && !s->is_bidi &&
+	       s->shared->limits->resume_ms != 0;
+}
+
+static char *make_id(struct s2s *s)
+{
+	char id[STREAM_ID_SIZE];
+
+	stream_make_id(s->conn->worker->env, id);
+	return mem_strdup(id);
+}
+
+static void on_enable(struct s2s *s, const struct comity_elem *e)
+{
+	const char *resume = comity_elem_attr(e, "resume");
+	struct buf out = { 0 };
+
+	if (!may_manage(s)) {
+		refuse(s, "unexpected-request");
+		return;
+	}
+	s->sm = sm_new();
+	buf_add_str(&out, "<enabled xmlns='" NS_SM "'");
+	if (resume != NULL && (strcmp(resume, "true") == 0 || strcmp(resume, "1") == 0)) {
+		s->sm->id = make_id(s);
+		xml_write_attr(&out, "id", s->sm->id);
+		buf_printf(&out, " resume='true' max='%llu'", (unsigned long long)(s->shared->limits->resume_ms / 1000));
+	}
+	buf_add_str(&out, "/>");
+	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
+	buf_deinit(&out);
+}
+
+static void on_resume(struct s2s *s, const struct comity_elem *e)
+{
+	const char *previd = comity_elem_attr(e, "previd");
+
+	if (!may_manage(s) || previd == NULL) {
+		refuse(s, "unexpected-request");
+		return;
+	}
+	s->sm = s->shared->find_suspended(s, previd);
+	if (s->sm == NULL) {
+		refuse(s, "item-not-found");
+		return;
+	}
+	send_element(s, "resumed", "previd", s->sm->id, s->sm->in);
+	log_info(&s->log, "resumed");
+}
+
+/* ---- initiating ---- */
+
+static void give_back(struct s2s *s, struct s2s_sm *sm)
+{
+	for (void *token; sm != NULL && (token = sm_shift(sm)) != NULL;)
+		s->shared->unacked(s, token);
+	sm_free(sm);
+}
+
+static void ask_to_enable(struct s2s *s)
+{
+	s->is_managing = true;
+	s2s_send_text(s, "<enable xmlns='" NS_SM "' resume='true'/>");
+}
+
+void sm_begin(struct s2s *s, struct s2s_sm *sm)
+{
+	bool can_manage = s->has_sm && !s->is_bidi && s->shared->limits->resume_ms != 0;
+
+	if (can_manage && sm != NULL && sm->id != NULL) {
+		s->is_managing = true;
+		s->sm = sm;
+		send_element(s, "resume", "previd", sm->id, sm->in);
+		return;
+	}
+	give_back(s, sm);
+	if (can_manage)
+		ask_to_enable(s);
+	else
+		s->shared->managed(s);
+}
+
+static void on_enabled(struct s2s *s, const struct comity_elem *e)
+{
+	const char *id = comity_elem_attr(e, "id"), *resume = comity_elem_attr(e, "resume");
+	bool can_resume = id != NULL && strlen(id) <= PEER_ID_MAX && resume != NULL &&
+	                  (strcmp(resume, "true") == 0 || strcmp(resume, "1") == 0);
+
+	s->is_managing = false;
+	s->sm = sm_new();
+	s->sm->id = can_resume ? mem_strdup(id) : NULL;
+	s->shared->managed(s);
+}
+
+/* Sends again what the peer does not have. */
+static void on_resumed(struct s2s *s, const struct comity_elem *e)
+{
+	uint32_t h;
+
+	s->is_managing = false;
+	if (!read_count(e, &h) || !take_ack(s, s->sm, h)) {
+		s2s_fail(s, STREAM_UNDEFINED_CONDITION, "acknowledged more stanzas than were sent");
+		return;
+	}
+	log_info(&s->log, "resumed, %u stanzas sent again", s->sm->unacked_count);
+	LIST_EACH(l, next, &s->sm->unacked)
+		s->shared->rewrite(s, LIST_ENTRY(l, struct s2s_sm_item, link)->token);
+	s->sm->is_asked = false;
+	sm_ask(s);
+	s->shared->managed(s);
+}
+
+/* The peer knows nothing of the old stream, but may say how much of it arrived. */
+static void on_failed(struct s2s *s, const struct comity_elem *e)
+{
+	struct s2s_sm *old = s->sm;
+	uint32_t h;
+
+	s->is_managing = false;
+	s->sm = NULL;
+	if (old != NULL && read_count(e, &h))
+		take_ack(s, old, h);
+	give_back(s, old);
+	if (old != NULL)
+		ask_to_enable(s);
+	else
+		s->shared->managed(s);
+}
+
+/* ---- elements ---- */
+
+bool sm_on_element(struct s2s *s, const struct comity_elem *e)
+{
+	if (!comity_elem_is(e, NS_SM, e->name))
+		return false;
+	if (comity_elem_is(e, NULL, "r") && s->sm != NULL)
+		send_element(s, "a", NULL, NULL, s->sm->in);
+	else if (comity_elem_is(e, NULL, "a"))
+		on_ack(s, e);
+	else if (comity_elem_is(e, NULL, "enable"))
+		on_enable(s, e);
+	else if (comity_elem_is(e, NULL, "resume"))
+		on_resume(s, e);
+	else if (comity_elem_is(e, NULL, "enabled") && s->is_managing && s->sm == NULL)
+		on_enabled(s, e);
+	else if (comity_elem_is(e, NULL, "resumed") && s->is_managing && s->sm != NULL)
+		on_resumed(s, e);
+	else if (comity_elem_is(e, NULL, "failed") && s->is_managing)
+		on_failed(s, e);
+	else
+		s2s_fail(s, STREAM_UNSUPPORTED_STANZA_TYPE, "stream management is not as far as that");
+	return true;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Stream management between servers (XEP-0198): what was sent and not yet acknowledged, and resumption.
+ * It is used on streams of one direction: there the initiating server has stanzas to keep and the receiving
+ * one a count, so that nothing can overtake what is sent again. */
+#ifndef STREAM_S2S_SM_H
+#define STREAM_S2S_SM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+struct comity_elem;
+struct s2s;
+
+#define SM_ID_SIZE 33
+
+/* Outlives its stream when that can be resumed. Counters wrap at 2^32 (XEP-0198 4). */
+struct s2s_sm {
+	char *id;                      /* given by the receiving server; NULL: cannot be resumed */
+	uint32_t in;                   /* stanzas handled */
+	uint32_t acked;                /* of those sent, how many the peer has */
+	struct list unacked;           /* struct s2s_sm_item, in their order */
+	uint32_t unacked_count;
+	bool is_asked;                 /* an answer to <r/> is awaited */
+};
+
+/* One stanza of the router that waits for its acknowledgement. */
+struct s2s_sm_item {
+	struct list link;
+	void *token;
+};
+
+struct s2s_sm *sm_new(void);
+/* Frees; unacked must be empty. */
+void sm_free(struct s2s_sm *sm);
+/* The oldest unacknowledged token, taken out; NULL when there is none. */
+void *sm_shift(struct s2s_sm *sm);
+
+/* Keeps the token of a stanza that has been written. */
+void sm_note_sent(struct s2s *s, void *token);
+/* Counts a stanza that was handled. */
+void sm_note_handled(struct s2s *s);
+/* Asks for an acknowledgement when something waits for one and none is asked for. */
+void sm_ask(struct s2s *s);
+/* Initiating, when the pair is proved: resumes what sm tells of (NULL: nothing), or enables it anew; takes
+ * sm. shared->managed follows, at once when the peer does not offer it. */
+void sm_begin(struct s2s *s, struct s2s_sm *sm);
+bool sm_on_element(struct s2s *s, const struct comity_elem *e);
+
+#endif

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+"""Two servers of our own, found by routes: proof, traffic both ways, failures and what is said about them."""
+import contextlib
+import selectors
+import socket
+import threading
+
+from harness import Client, Comity, cases, check, dedicated, equal
+from harness.server import certificates
+
+A, B = "a.test", "b.test"
+
+
+def _route(domain, port, **more):
+    lines = "".join(f"\t{k} = {v}\n" for k, v in more.items())
+    return f"route {domain} {{\n\thost = 127.0.0.1\n\tport = {port}\n{lines}}}\n"
+
+
+def _pair(options_a=None, options_b=None, direct=False, route_a=None, route_b=None, domain_b=B):
+    """Two servers that know the way to each other."""
+    a, b = Comity(options=options_a, domains=(A,)), Comity(options=options_b, domains=(domain_b,))
+    extra = {"direct_tls": "yes"} if direct else {}
+    a.text = _route(domain_b, b.s2s_tls if direct else b.s2s, **extra, **(route_a or {}))
+    b.text = _route(A, a.s2s_tls if direct else a.s2s, **extra, **(route_b or {}))
+    a.start()
+    b.start()
+    return a, b
+
+
+def _users(a, b):
+    clients = []
+    for account, resource in ((a.account("juliet"), "balcony"), (b.account("romeo"), "orchard")):
+        clients.append(Client.login(account, resource, presence=True))
+        clients[-1].account = account
+    return clients
+
+
+def _chat(juliet, romeo):
+    juliet.message(romeo.bare, "wherefore art thou?")
+    got = romeo.expect("message", from_=juliet.jid)
+    equal(got.child_text("body"), "wherefore art thou?")
+    romeo.message(juliet.jid, "here <&>")
+    got = juliet.expect("message", from_=romeo.jid)
+    equal((got.child_text("body"), got.ns), ("here <&>", "jabber:client"))
+
+
+@cases([("external", False, True), ("external-direct", True, True), ("dialback", False, False),
+        ("dialback-direct", True, False)])
+@dedicated(start=False)
+def messages_pass_both_ways(server, how, direct, trusted):
+    del server
+    # A route has its own security; the default of routes is verify.
+    route = None if trusted else {"security": "opportunistic", "ca_file": f'"{certificates("nobody.test")}/nobody.test.crt"'}
+    a, b = _pair(direct=direct, route_a=route, route_b=route)
+    juliet, romeo = _users(a, b)
+    _chat(juliet, romeo)
+    check(("by certificate" if trusted else "by dialback") in a.log(), f"{how}: not proved as expected")
+
+
+@dedicated(start=False)
+def a_subscription_and_presence_pass_between_servers(server):
+    del server
+    a, b = _pair()
+    juliet, romeo = _users(a, b)
+    juliet.presence("subscribe", to=romeo.bare)
+    romeo.expect("presence", type="subscribe", from_=juliet.bare)
+    romeo.presence("subscribed", to=juliet.bare)
+    juliet.expect("presence", type="subscribed", from_=romeo.bare)
+    juliet.expect("presence", type=None, from_=romeo.jid)
+    romeo.presence(payload="<show>away</show>")
+    got = juliet.expect("presence", from_=romeo.jid, where=lambda e: e.child_text("show") == "away")
+    check(got is not None, "no presence")
+    romeo.drain()
+    romeo.close()
+    juliet.expect("presence", type="unavailable", from_=romeo.jid)
+
+
+@dedicated(start=False)
+def iq_errors_and_results_come_back(server):
+    del server
+    a, b = _pair()
+    juliet, romeo = _users(a, b)
+    answer = juliet.iq("get", "<query xmlns='jabber:iq:version'/>", to=B)
+    equal(answer["type"], "result")
+    answer = juliet.iq("get", "<query xmlns='unknown:thing'/>", to=B)
+    equal(answer["type"], "error")
+    answer = juliet.iq("get", "<query xmlns='unknown:thing'/>", to=f"nobody@{B}")
+    equal(answer["type"], "error")
+
+
+@dedicated(start=False)
+def one_stream_serves_both_directions_when_both_can(server):
+    del server
+    a, b = _pair(options_a={"s2s_resume_time": "0s"})
+    juliet, romeo = _users(a, b)
+    _chat(juliet, romeo)
+    check("shared" in b.ctl("s2s", "list"), "b does not use the stream of a")
+    check("s2s-out" not in b.log(), "b opened a stream of its own")
+
+
+@dedicated(start=False)
+def without_bidi_each_side_opens_its_stream(server):
+    del server
+    a, b = _pair(options_a={"s2s_bidi": False, "s2s_resume_time": "0s"})
+    _chat(*_users(a, b))
+    check("s2s-out" in b.log(), "b used the stream of a")
+
+
+class _Wire:
+    """A way to a port that can be cut, and that can swallow what is sent."""
+
+    def __init__(self, port):
+        self.port = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.way = self.listener.getsockname()[1]
+        self.lock = threading.Lock()
+        self.pairs, self.swallows, self.refuses = {}, False, False
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while True:
+            for key, _ in self.selector.select(0.05):
+                with self.lock, contextlib.suppress(OSError, KeyError, ValueError):
+                    self._serve(key.fileobj)
+
+    def _serve(self, ready):
+        if ready is self.listener:
+            near, _ = self.listener.accept()
+            if self.refuses:
+                near.close()
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+            except OSError:
+                near.close()
+                return
+            for one, other in ((near, far), (far, near)):
+                self.pairs[one] = other
+                self.selector.register(one, selectors.EVENT_READ)
+            return
+        data = ready.recv(65536)
+        if not data:
+            self._drop(ready)
+        elif not self.swallows:
+            self.pairs[ready].sendall(data)
+
+    def _drop(self, one):
+        for end in (one, self.pairs.get(one)):
+            if end is not None and self.pairs.pop(end, None) is not None:
+                self.selector.unregister(end)
+                end.close()
+
+    def cut(self):
+        """Ends all connections, with what is under way in them."""
+        with self.lock:
+            for one in list(self.pairs):
+                self._drop(one)
+            self.swallows = False
+
+    def listening(self, on):
+        """False: cuts, and refuses new connections."""
+        with self.lock:
+            self.refuses = not on
+        self.cut()
+
+    def swallow(self):
+        with self.lock:
+            self.swallows = True
+
+
+def _wired_pair(options):
+    a, b = Comity(options=options, domains=(A,)), Comity(options=options, domains=(B,))
+    wire = _Wire(b.s2s)
+    a.text, b.text = _route(B, wire.way), _route(A, a.s2s)
+    a.start()
+    b.start()
+    return a, b, wire
+
+
+@cases([("cut", False), ("swallowed and cut", True)])
+@dedicated(start=False)
+def a_lost_stream_is_resumed_without_loss_or_repetition(server, how, swallow):
+    del server, how
+    a, b, wire = _wired_pair({"s2s_retry_min": "100ms", "s2s_retry_max": "300ms"})
+    juliet, romeo = _users(a, b)
+    _chat(juliet, romeo)
+    for round_ in range(3):
+        for n in range(20):
+            juliet.message(romeo.bare, f"{round_}-{n}")
+            if n == 10 and swallow:
+                wire.swallow()
+        juliet.settle()
+        wire.cut()
+        for n in range(20):
+            got = romeo.expect_next("message", from_=juliet.jid, timeout=15)
+            equal(got.child_text("body"), f"{round_}-{n}")
+    romeo.expect_nothing()
+    check("resumed" in b.log(), "no stream was resumed")
+
+
+@dedicated(start=False)
+def a_peer_that_restarts_gets_what_waited(server):
+    del server
+    a, b = _pair(options_a={"s2s_retry_min": "100ms", "s2s_retry_max": "500ms"})
+    juliet, romeo = _users(a, b)
+    _chat(juliet, romeo)
+    b.stop()
+    for n in range(5):
+        juliet.message(romeo.bare, f"waits {n}")
+    juliet.settle()
+    b.start()
+    romeo = Client.login(romeo.account, "orchard", presence=True)
+    for n in range(5):
+        equal(romeo.expect("message", from_=juliet.jid, timeout=15).child_text("body"), f"waits {n}")
+
+
+@dedicated(start=False)
+def an_unreachable_server_returns_messages_with_the_cause(server):
+    del server
+    a, b = _pair(options_a={"s2s_queue_age": "1s", "s2s_retry_min": "100ms"})
+    juliet = Client.login(a.account("juliet"), "balcony", presence=True)
+    b.stop()
+    juliet.message(f"romeo@{B}", "anyone?")
+    error = juliet.expect_error("remote-server-timeout", name="message")
+    check("refused" in error.find("error").child_text("text"), f"no cause: {error}")
+    code, said = a.ctl("why", B, ok=False)
+    equal(code, 1)
+    check("refused" in said.splitlines()[-1], said)
+
+
+@dedicated(start=False)
+def why_tells_each_step_of_a_domain_that_can_be_reached(server):
+    del server
+    a, _ = _pair()
+    said = a.ctl("why", B)
+    for step in ("TLS", "certificate: valid", "EXTERNAL", "can be reached"):
+        check(step in said, f"{step} is missing in:\n{said}")
+
+
+@cases([("deny", {"s2s_deny": [B]}), ("allow", {"s2s_allow": ["c.test"]}), ("wildcard", {"s2s_deny": ["*.test"]})])
+@dedicated(start=False)
+def a_domain_that_is_not_allowed_is_neither_called_nor_let_in(server, how, options):
+    del server, how
+    a, b = _pair(options_a=options)
+    juliet, romeo = _users(a, b)
+    juliet.message(romeo.bare, "psst")
+    juliet.expect_error("not-allowed", name="message")
+    romeo.message(juliet.bare, "psst")
+    romeo.expect("message", type="error", from_=juliet.bare)
+
+
+@dedicated(start=False)
+def a_host_without_federation_stays_alone(server):
+    del server
+    a, b = Comity(hosts={A: "federation = no"}), Comity(domains=(B,))
+    b.text = _route(A, a.s2s)
+    a.start()
+    b.start()
+    juliet, romeo = _users(a, b)
+    juliet.message(romeo.bare, "psst")
+    juliet.expect_error("remote-server-not-found", name="message")
+    romeo.message(juliet.bare, "psst")
+    romeo.expect("message", type="error", from_=juliet.bare)
+
+
+@dedicated(start=False)
+def contacts_of_a_server_that_is_lost_become_unavailable_and_come_back(server):
+    del server
+    options = {"s2s_retry_min": "100ms", "s2s_retry_max": "200ms", "s2s_queue_age": "1s"}
+    a, b, wire = _wired_pair(options)
+    juliet, romeo = _users(a, b)
+    juliet.presence("subscribe", to=romeo.bare)
+    romeo.expect("presence", type="subscribe", from_=juliet.bare)
+    romeo.presence("subscribed", to=juliet.bare)
+    juliet.expect("presence", type=None, from_=romeo.jid)
+    wire.listening(False)
+    juliet.expect("presence", type="unavailable", from_=romeo.jid, timeout=15)
+    wire.listening(True)
+    juliet.message(romeo.bare, "are you there?")
+    juliet.expect("presence", type=None, from_=romeo.jid, timeout=15)
