@@ -108,6 +108,12 @@ def accepting_pauses_without_descriptors_and_recovers(server):
     client.ping()
 
 
+def the_process_is_confined(server):
+    with open(f"/proc/{server.process.pid}/status") as status:
+        fields = dict(line.split(":", 1) for line in status)
+    equal((fields["NoNewPrivs"].strip(), fields["Seccomp"].strip()), ("1", "2"), "no new privileges, filter")
+
+
 @dedicated()
 def full_disk_is_told_and_survived(server):
     client, absent = Client.login(server.account("juliet"), presence=True), server.account("romeo")
