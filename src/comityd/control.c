@@ -14,8 +14,10 @@
 #include "comityd/daemon.h"
 
 #define REQUEST_MAX 65536
-/* A client that does not finish its request must not hold up the others. */
-#define REQUEST_MS 5000
+/* The main thread serves one client after the other, and signals after that: one that does not finish its
+ * request or does not read must not hold them up. */
+#define REQUEST_MS 1000
+#define ANSWER_MS 3000
 
 static int make_address(const char *path, struct sockaddr_un *a, struct err_text *et)
 {
@@ -74,14 +76,24 @@ void control_close(struct daemon *d)
 	free(d->control_path);
 }
 
-/* Reads up to a newline; false when the client does not come to it. */
-static bool read_request(int fd, struct buf *in)
+/* False when that did not happen before the deadline. */
+static bool await(struct daemon *d, int fd, short events, uint64_t deadline)
 {
+	struct pollfd p = { .fd = fd, .events = events };
+	uint64_t now = d->env.mono_ms(&d->env);
+
+	return now < deadline && poll(&p, 1, (int)(deadline - now)) > 0;
+}
+
+/* Reads up to a newline; false when the client does not come to it. */
+static bool read_request(struct daemon *d, int fd, struct buf *in)
+{
+	uint64_t deadline = d->env.mono_ms(&d->env) + REQUEST_MS;
+
 	while (buf_size(in) < REQUEST_MAX) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
 		ssize_t n;
 
-		if (poll(&p, 1, REQUEST_MS) <= 0)
+		if (!await(d, fd, POLLIN, deadline))
 			return false;
 		n = recv(fd, buf_reserve(in, 4096), 4096, 0);
 		if (n <= 0)
@@ -93,13 +105,14 @@ static bool read_request(int fd, struct buf *in)
 	return false;
 }
 
-static void send_all(int fd, const char *text, size_t len)
+static void send_all(struct daemon *d, int fd, const char *text, size_t len)
 {
+	uint64_t deadline = d->env.mono_ms(&d->env) + ANSWER_MS;
+
 	while (len != 0) {
-		struct pollfd p = { .fd = fd, .events = POLLOUT };
 		ssize_t n;
 
-		if (poll(&p, 1, REQUEST_MS) <= 0)
+		if (!await(d, fd, POLLOUT, deadline))
 			return;
 		n = send(fd, text, len, MSG_NOSIGNAL);
 		if (n <= 0)
@@ -115,13 +128,13 @@ static void serve(struct daemon *d, int fd)
 	struct buf in = { 0 };
 	char *text;
 
-	if (read_request(fd, &in)) {
+	if (read_request(d, fd, &in)) {
 		request = json_loadb(buf_bytes(&in), buf_size(&in), JSON_DISABLE_EOF_CHECK, NULL);
 		answer = command_run(d, request);
 		text = json_dumps(answer, JSON_COMPACT);
 		if (text != NULL) {
-			send_all(fd, text, strlen(text));
-			send_all(fd, "\n", 1);
+			send_all(d, fd, text, strlen(text));
+			send_all(d, fd, "\n", 1);
 		}
 		free(text);
 		json_decref(answer);
