@@ -343,3 +343,25 @@ def server_knows_every_command(server):
             control.sendall(json.dumps({"args": words + ["x"] * (5 - len(words))}).encode() + b"\n")
             answer = json.loads(control.makefile().readline())
         equal((answer["ok"], answer["error"]), (False, "wrong number of arguments"), " ".join(words))
+
+
+def slow_request_holds_up_nobody(server):
+    """The server answers others though a client on its socket sends a byte now and then."""
+    stop = threading.Event()
+
+    def trickle():
+        with socket.socket(socket.AF_UNIX) as slow, contextlib.suppress(OSError):
+            slow.connect(server.control)
+            while not stop.wait(0.2):
+                slow.sendall(b" ")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    time.sleep(0.3)
+    try:
+        started = time.monotonic()
+        server.ctl("stats")
+        check(time.monotonic() - started < 4, "a slow client holds up others")
+    finally:
+        stop.set()
+        thread.join()
