@@ -284,6 +284,7 @@ static void step_handshake(struct conn *c)
 /* Decrypts while the owner takes data; the rest waits as cipher text. */
 static void read_records(struct conn *c)
 {
+	struct err_text et = { "" };
 	char plain[READ_SIZE];
 	int n;
 
@@ -294,13 +295,15 @@ static void read_records(struct conn *c)
 				break;
 			continue;
 		}
-		n = tls_session_read(c->tls, plain, sizeof(plain), &c->wire);
+		n = tls_session_read(c->tls, plain, sizeof(plain), &c->wire, &et);
 		if (buf_size(&c->wire) != 0)
 			mark_dirty(c);
 		if (n == 0)
 			break;
 		if (n < 0) {
-			end_of_input(c, n == -ERR_CLOSED ? "closed by peer" : "broken TLS record");
+			if (n != -ERR_CLOSED)
+				err_text_prefix(&et, "TLS");
+			end_of_input(c, n == -ERR_CLOSED ? "closed by peer" : et.text);
 			break;
 		}
 		deliver(c, plain, (size_t)n);

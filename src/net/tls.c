@@ -134,8 +134,9 @@ struct tls_session *tls_session_new(const struct tls_chooser *chooser)
 	gnutls_transport_set_pull_timeout_function(s->gnutls, pull_timeout);
 	gnutls_transport_set_vec_push_function(s->gnutls, push_vec);
 	gnutls_handshake_set_timeout(s->gnutls, GNUTLS_INDEFINITE_TIMEOUT);
-	/* Before the hello is read: a ticket may be in it. */
-	tls_shared_apply(chooser->shared, s->gnutls, chooser->server_name == NULL);
+	/* Before the hello is read: a ticket may be in it. None where we ask for a certificate, which the ticket
+	 * would hold: jabberd2 ends a stream whose first TLS record does not fit into 1024 bytes. */
+	tls_shared_apply(chooser->shared, s->gnutls, chooser->server_name == NULL && !chooser->asks_certificate);
 	if (chooser->server_name != NULL)
 		set_client(s);
 	else
@@ -210,7 +211,7 @@ enum tls_state tls_session_run(struct tls_session *s, struct buf *out, struct er
 	return rc == GNUTLS_E_AGAIN ? TLS_HANDSHAKE : TLS_FAILED;
 }
 
-int tls_session_read(struct tls_session *s, char *bytes, size_t room, struct buf *out)
+int tls_session_read(struct tls_session *s, char *bytes, size_t room, struct buf *out, struct err_text *et)
 {
 	ssize_t n;
 
@@ -225,7 +226,10 @@ int tls_session_read(struct tls_session *s, char *bytes, size_t room, struct buf
 	if (n == GNUTLS_E_AGAIN)
 		return 0;
 	/* A client that asks for renegotiation is told no by GnuTLS's alert rules: end it. */
-	return n == 0 || n == GNUTLS_E_PREMATURE_TERMINATION ? -ERR_CLOSED : -ERR_INVALID;
+	if (n == 0 || n == GNUTLS_E_PREMATURE_TERMINATION)
+		return -ERR_CLOSED;
+	explain_failure(s, (int)n, et);
+	return -ERR_INVALID;
 }
 
 int tls_session_write(struct tls_session *s, const char *bytes, size_t len, struct buf *out)

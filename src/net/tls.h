@@ -60,8 +60,9 @@ void tls_session_keep(struct tls_session *s);
 bool tls_session_has_input(const struct tls_session *s);
 /* Steps the handshake; what is to be sent is appended to out. et gets the cause of a failure. */
 enum tls_state tls_session_run(struct tls_session *s, struct buf *out, struct err_text *et);
-/* Decrypts: bytes read, 0 for none now, -ERR_CLOSED at the end, -ERR_INVALID for a broken record. */
-int tls_session_read(struct tls_session *s, char *bytes, size_t room, struct buf *out);
+/* Decrypts: bytes read, 0 for none now, -ERR_CLOSED at the end, -ERR_INVALID for a broken record or when the
+ * peer complains, with the cause in et. */
+int tls_session_read(struct tls_session *s, char *bytes, size_t room, struct buf *out, struct err_text *et);
 /* Encrypts all into out as few records as possible. */
 int tls_session_write(struct tls_session *s, const char *bytes, size_t len, struct buf *out);
 /* Appends close_notify. */

@@ -226,7 +226,7 @@ COMP_LINE=$1 COMP_POINT=${#1}; _comityctl; printf '%s\\n' "${COMPREPLY[@]}\""""
     return done.stdout.split()
 
 
-@cases([("us", ["user"]), ("", "user session host module modules stats reload backup log help".split()),
+@cases([("us", ["user"]), ("", "user session host module modules stats reload backup log s2s why help".split()),
         ("session ", ["list", "kick"]), ("log level w", ["warning"]), ("help user s", ["show"]), ("stats ", []),
         ("--js", ["--json"]), ("--json module l", ["list"]), ("--completion f", ["fish"])], lambda row: row[0] or "all")
 def completion_offers(server, typed, wanted):
