@@ -205,6 +205,10 @@ enum tls_state tls_session_run(struct tls_session *s, struct buf *out, struct er
 		gnutls_alert_send_appropriate(s->gnutls, rc);
 		explain_failure(s, rc, et);
 	}
+	/* A record that OpenSSL takes as part of the handshake clears its queue of errors. jabberd2, which leaves
+	 * errors there when it looks at certificates, would call the next incomplete record broken. */
+	if (rc == 0 && s->chooser->asks_certificate && gnutls_protocol_get_version(s->gnutls) == GNUTLS_TLS1_3)
+		gnutls_session_key_update(s->gnutls, 0);
 	s->out = NULL;
 	if (rc == 0)
 		return TLS_READY;
