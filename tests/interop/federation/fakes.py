@@ -88,7 +88,8 @@ class Receiver:
     def act_good_external(self):
         self.secure()
         features(self.wire, EXTERNAL)
-        self.wire.element()
+        if self.wire.element().name != "auth":
+            raise Ended("no EXTERNAL")
         self.wire.send(f"<success xmlns='{SASL}'/>")
         self.wire.restart()
         self.greet()
@@ -109,7 +110,7 @@ class Receiver:
         time.sleep(2)
 
     def act_closes_at_once(self):
-        pass
+        self.wire.sock.close()
 
     def act_plain(self):
         self.greet()
@@ -146,9 +147,12 @@ class Receiver:
     def act_refuses_external(self):
         self.secure()
         features(self.wire, EXTERNAL)
-        self.wire.element()
-        self.wire.send(f"<failure xmlns='{SASL}'><not-authorized/><text>Bad certificate</text></failure>")
-        self.wire.element(10)
+        while True:
+            asked = self.wire.element(10)
+            if asked.ns == DIALBACK:
+                self.result(asked, "error", f"<error type='cancel'><not-allowed xmlns='{STANZA_ERRORS}'/></error>")
+            else:
+                self.wire.send(f"<failure xmlns='{SASL}'><not-authorized/><text>Bad certificate</text></failure>")
 
     def act_offers_nothing(self):
         self.secure()

@@ -7,6 +7,7 @@ from .names import records
 from .network import ABSENT, NOWHERE, v4, v6
 
 NOT_FOUND, TIMEOUT = "remote-server-not-found", "remote-server-timeout"
+REFUSED = "service-unavailable"     # it is there, but one side does not believe or understand the other
 
 
 def usual(domain, number):
@@ -59,42 +60,42 @@ TROUBLES = [
     Trouble("no dns", NOT_FOUND, r"no such domain|does not exist|not exist in DNS|no address", records=nothing),
     Trouble("no service", NOT_FOUND, r"no (XMPP )?serv(ice|er)|does not offer|SRV .*\"?\.\"?", records=no_service),
     Trouble("srv to nowhere", NOT_FOUND, r"no address|does not exist|no such", records=without_address),
-    Trouble("dns servfail", NOT_FOUND, r"(name|DNS) server.*(fail|answer|problem|error)|SERVFAIL", fault="servfail"),
-    Trouble("dns refused", NOT_FOUND, r"(name|DNS) server.*(refuse|answer|error)|REFUSED", fault="refused"),
-    Trouble("dns never", NOT_FOUND, r"(name|DNS).*(time|no answer|not answer)", fault="never"),
-    Trouble("dns garbage", NOT_FOUND, r"(name|DNS).*(time|answer|malformed|garbage|understood)", fault="garbage"),
+    Trouble("dns servfail", TIMEOUT, r"(name|DNS) server.*(fail|answer|problem|error|could not)|SERVFAIL", fault="servfail"),
+    Trouble("dns refused", TIMEOUT, r"(name|DNS) server.*(refuse|answer|error|could not)|REFUSED", fault="refused"),
+    Trouble("dns never", TIMEOUT, r"(name|DNS) .*(time|no answer|not answer)", fault="never"),
+    Trouble("dns garbage", TIMEOUT, r"(name|DNS).*(time|answer|malformed|garbage|understood)", fault="garbage"),
     # Network
     Trouble("refused port", TIMEOUT, r"refused"),
     Trouble("packets dropped", TIMEOUT, r"(time|no answer|not answer|within)", records=at(NOWHERE)),
     Trouble("host unreachable", TIMEOUT, r"(unreachable|no route|time|no answer|within)", records=at(ABSENT)),
     Trouble("silent port", TIMEOUT, r"(time|no answer|not answer|silent|says nothing|within)", act="silent"),
-    Trouble("not xmpp", TIMEOUT, r"not (speak )?(XMPP|XML|well)|malformed|unexpected|no XMPP", act="not_xmpp"),
-    Trouble("closes at once", TIMEOUT, r"closed", act="closes_at_once"),
-    Trouble("host unknown", rf"{NOT_FOUND}|{TIMEOUT}", r"host-unknown|does not (know|serve)", act="host_unknown"),
+    Trouble("not xmpp", REFUSED, r"not.(speak )?(XMPP|XML|well)|malformed|unexpected|no XMPP", act="not_xmpp"),
+    Trouble("closes at once", TIMEOUT, r"closed|lost|reset", act="closes_at_once"),
+    Trouble("host unknown", rf"{NOT_FOUND}|{REFUSED}", r"host-unknown|does not (know|serve)", act="host_unknown"),
     # TLS
-    Trouble("expired certificate", TIMEOUT, r"expired", act="good", cert="expired"),
-    Trouble("certificate of the future", TIMEOUT, r"not (yet )?valid|not yet|future", act="good", cert="not yet"),
-    Trouble("wrong name", TIMEOUT, r"(not|other|wrong|different).*(name|domain|valid for)|name.*(not|match|other)",
+    Trouble("expired certificate", REFUSED, r"expired", act="good", cert="expired"),
+    Trouble("certificate of the future", REFUSED, r"not (yet )?valid|not yet|future", act="good", cert="not yet"),
+    Trouble("wrong name", REFUSED, r"(not|other|wrong|different).*(name|domain|valid for)|name.*(not|match|other)",
             act="good", cert="wrong name"),
-    Trouble("self signed", TIMEOUT, r"self-signed|not trusted|unknown authority|authority", act="good",
+    Trouble("self signed", REFUSED, r"self-signed|not trusted|unknown authority|authority", act="good",
             cert="self-signed"),
-    Trouble("unknown authority", TIMEOUT, r"authority|issuer|not trusted|unknown", act="good", cert="other authority"),
-    Trouble("tls too old", TIMEOUT, r"TLS.*(version|1\.1|old|1\.2)|version|protocol", act="good", tls="1.1"),
-    Trouble("broken tls", TIMEOUT, r"TLS", act="broken_tls"),
-    Trouble("direct tls without tls", TIMEOUT, r"TLS", act="plain", records=direct_only, port=5270),
-    Trouble("plain text only", TIMEOUT, r"(no|not|without) .*(TLS|encrypt)|TLS.*(not|no )", act="plain"),
-    Trouble("starttls refused", TIMEOUT, r"TLS", act="no_starttls"),
+    Trouble("unknown authority", REFUSED, r"authority|issuer|not trusted|unknown", act="good", cert="other authority"),
+    Trouble("tls too old", REFUSED, r"TLS.*(version|1\.1|old|1\.2)|version|protocol", act="good", tls="1.1"),
+    Trouble("broken tls", REFUSED, r"TLS", act="broken_tls"),
+    Trouble("direct tls without tls", REFUSED, r"TLS", act="plain", records=direct_only, port=5270),
+    Trouble("plain text only", REFUSED, r"(no|not|without) .*(TLS|encrypt)|TLS.*(not|no )", act="plain"),
+    Trouble("starttls refused", REFUSED, r"TLS", act="no_starttls"),
     # Authentication
-    Trouble("dialback refused", TIMEOUT, r"dialback|key", act="dialback_invalid"),
-    Trouble("dialback error", TIMEOUT, r"dialback|Cannot reach you|remote-connection-failed", act="dialback_error"),
+    Trouble("dialback refused", REFUSED, r"dialback|key", act="dialback_invalid"),
+    Trouble("dialback error", REFUSED, r"dialback|Cannot reach you|remote-connection-failed", act="dialback_error"),
     Trouble("dialback unanswered", TIMEOUT, r"dialback.*(time|answer|within)|(time|answer|within).*dialback",
             act="dialback_unanswered"),
-    Trouble("external refused", TIMEOUT, r"EXTERNAL|certificate|not-authorized|Bad certificate",
+    Trouble("external refused", REFUSED, r"EXTERNAL|certificate|not-authorized|Bad certificate|dialback",
             act="refuses_external"),
-    Trouble("offers nothing", TIMEOUT, r"neither|no (way|method|mechanism)|offer|authenticat", act="offers_nothing"),
+    Trouble("offers nothing", TIMEOUT, r"neither|no (way|method|mechanism)|offer|authenticat|closed|answer", act="offers_nothing"),
     Trouble("no features", TIMEOUT, r"features|time|answer|within", act="no_features"),
     Trouble("closes after features", TIMEOUT, r"closed", act="closes_after_features"),
-    Trouble("stream error", TIMEOUT, r"policy-violation|do not like you", act="stream_error"),
+    Trouble("stream error", REFUSED, r"policy-violation|do not like you", act="stream_error"),
 ]
 
 # What looks like trouble and is none: the message must arrive.

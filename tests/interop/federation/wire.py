@@ -19,6 +19,9 @@ def tls_context(order, server_side):
     """The TLS of a fake: order has cert and key, and perhaps tls="1.1" for that version only."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if order.get("ca"):     # asks for a certificate, without which a caller cannot use EXTERNAL
+        context.load_verify_locations(order["ca"])
+        context.verify_mode = ssl.CERT_OPTIONAL
     if order.get("cert"):
         context.load_cert_chain(order["cert"], order["key"])
     if order.get("tls") == "1.1":
