@@ -212,7 +212,7 @@ static void on_timer(struct worker *w, struct timer *t)
 /* Trying again soon may help: the domain is right, and nothing was refused for good. */
 static bool is_passing(enum s2s_cause cause)
 {
-	return cause == S2S_UNREACHABLE || cause == S2S_TIMEOUT || cause == S2S_LOST || cause == S2S_CLOSED_BY_US;
+	return cause == S2S_DNS || cause == S2S_UNREACHABLE || cause == S2S_TIMEOUT || cause == S2S_LOST || cause == S2S_CLOSED_BY_US;
 }
 
 static uint64_t add_jitter(struct fed_link *l, uint64_t ms)
@@ -302,6 +302,8 @@ static enum s2s_cause cause_of(enum dial_failure failure)
 	case DIAL_NO_ADDRESS:
 		return S2S_NOT_FOUND;
 	case DIAL_DNS_TIMEOUT:
+	case DIAL_DNS_FAILED:
+		return S2S_DNS;
 	case DIAL_TIMEOUT:
 		return S2S_TIMEOUT;
 	default:

@@ -15,19 +15,22 @@
 
 #define NOTE_MAX 512
 
+/* RFC 6120 8.3.3.16, 17: what cannot be resolved is not found; all that goes wrong afterwards, be it TLS,
+ * SASL or dialback, is a time-out. */
 static const struct {
 	const char *name;
 	enum comity_cond cond;
 } causes[] = {
 	[S2S_CAUSE_NONE] = { "none", COMITY_REMOTE_SERVER_TIMEOUT },
 	[S2S_NOT_FOUND] = { "not-found", COMITY_REMOTE_SERVER_NOT_FOUND },
+	[S2S_DNS] = { "dns", COMITY_REMOTE_SERVER_NOT_FOUND },
 	[S2S_UNREACHABLE] = { "unreachable", COMITY_REMOTE_SERVER_TIMEOUT },
 	[S2S_TIMEOUT] = { "timeout", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_NO_TLS] = { "no-tls", COMITY_SERVICE_UNAVAILABLE },
-	[S2S_CERTIFICATE] = { "certificate", COMITY_SERVICE_UNAVAILABLE },
-	[S2S_AUTH] = { "authentication", COMITY_SERVICE_UNAVAILABLE },
-	[S2S_PROTOCOL] = { "protocol", COMITY_SERVICE_UNAVAILABLE },
-	[S2S_STREAM_ERROR] = { "stream-error", COMITY_SERVICE_UNAVAILABLE },
+	[S2S_NO_TLS] = { "no-tls", COMITY_REMOTE_SERVER_TIMEOUT },
+	[S2S_CERTIFICATE] = { "certificate", COMITY_REMOTE_SERVER_TIMEOUT },
+	[S2S_AUTH] = { "authentication", COMITY_REMOTE_SERVER_TIMEOUT },
+	[S2S_PROTOCOL] = { "protocol", COMITY_REMOTE_SERVER_TIMEOUT },
+	[S2S_STREAM_ERROR] = { "stream-error", COMITY_REMOTE_SERVER_TIMEOUT },
 	[S2S_POLICY] = { "policy", COMITY_NOT_ALLOWED },
 	[S2S_LOST] = { "lost", COMITY_REMOTE_SERVER_TIMEOUT },
 	[S2S_CLOSED_BY_US] = { "closed", COMITY_REMOTE_SERVER_TIMEOUT },
@@ -200,8 +203,10 @@ void s2s_fail(struct s2s *s, enum stream_cond cond, const char *text)
 	s->has_failed = true;
 	metrics_add(&s->conn->worker->metrics, METRIC_STREAM_ERRORS, 1);
 	if (s->cause == S2S_CAUSE_NONE) {
-		s->cause = S2S_PROTOCOL;
-		snprintf(s->why, sizeof(s->why), "this server ended the stream with %s%s%s", stream_cond_name(cond),
+		s->cause = cond == STREAM_SYSTEM_SHUTDOWN ? S2S_CLOSED_BY_US : S2S_PROTOCOL;
+		snprintf(s->why, sizeof(s->why), s->is_outgoing && s->cause == S2S_PROTOCOL ?
+		         "%s (%s) does not speak XMPP as it should: %s%s%s" : "the stream with %s (%s) was ended with %s%s%s",
+		         s->remote != NULL ? s->remote : "the peer", s->conn->address, stream_cond_name(cond),
 		         text != NULL ? ": " : "", text != NULL ? text : "");
 	}
 	conn_close(s->conn);

@@ -23,6 +23,7 @@ struct s2s;
 enum s2s_cause {
 	S2S_CAUSE_NONE,
 	S2S_NOT_FOUND,      /* no such domain, or no XMPP service there */
+	S2S_DNS,            /* the name servers do not answer */
 	S2S_UNREACHABLE,    /* nothing answers, or it refuses connections */
 	S2S_TIMEOUT,
 	S2S_NO_TLS,         /* encryption cannot be agreed on */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The initiating side of a stream between servers. */
 #include <gnutls/gnutls.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "stream/s2s.h"
 #include "xml/elem.h"
+#include "xml/parser.h"
 #include "xmpp/ns.h"
 
 /* ---- proof ---- */
@@ -26,9 +28,10 @@ static void begin_external(struct s2s *s)
 	s2s_note(s, "logging in by certificate (SASL EXTERNAL)");
 }
 
+/* Servers of before XEP-0220 only declare the namespace; who offers a login offers no dialback by that. */
 static bool can_dial_back(const struct s2s *s)
 {
-	return s->has_dialback || s->has_ns_dialback;
+	return s->has_dialback || (s->has_ns_dialback && !s->has_external);
 }
 
 /* XEP-0288 2.2: asked before anything is proved. */
@@ -56,8 +59,8 @@ void s2s_prove(struct s2s *s)
 		begin_external(s);
 	else if (can_dial_back(s))
 		dialback_begin(s);
-	else if (s->no_external)
-		s2s_give_up(s, S2S_AUTH, "%s refused this server's certificate and offers no dialback", s->remote);
+	else if (s->has_external)
+		begin_external(s);   /* it was refused before, but there is nothing else */
 	else
 		s2s_give_up(s, S2S_AUTH, "%s offers no way to authenticate that this server can use (neither SASL EXTERNAL"
 		            " nor dialback)", s->remote);
@@ -93,7 +96,7 @@ void s2s_out_on_open(struct s2s *s, const struct comity_elem *root)
 
 	free(s->id);
 	s->id = id != NULL ? mem_strdup(id) : NULL;
-	s->has_ns_dialback = true;
+	s->has_ns_dialback = xml_parser_declares(s->in.parser, NS_DIALBACK);
 	s->step = S2S_FEATURES;
 	if (s->is_version_1)
 		return;
@@ -144,14 +147,18 @@ static void on_login_failure(struct s2s *s, const struct comity_elem *e)
 {
 	const struct comity_elem *text = comity_elem_find(e, NS_SASL, "text");
 	const struct comity_elem *cond = comity_elem_first(e);
+	char said[320];
 
-	log_info(&s->log, "SASL EXTERNAL was refused (%.60s%s%.200s), trying dialback", cond != NULL ? cond->name : "failure",
-	         text != NULL ? ": " : "", text != NULL ? comity_elem_text(text) : "");
-	s2s_note(s, "login by certificate refused: %.60s%s%.200s", cond != NULL ? cond->name : "failure",
-	         text != NULL ? ": " : "", text != NULL ? comity_elem_text(text) : "");
+	snprintf(said, sizeof(said), "%.60s%s%.200s", cond != NULL ? cond->name : "failure", text != NULL ? ": " : "",
+	         text != NULL ? comity_elem_text(text) : "");
+	log_info(&s->log, "SASL EXTERNAL was refused (%s)", said);
+	s2s_note(s, "login by certificate refused: %s", said);
 	s->no_external = true;
 	s->step = S2S_USABLE;
-	s2s_prove(s);
+	if (can_dial_back(s))
+		s2s_prove(s);
+	else
+		s2s_give_up(s, S2S_AUTH, "%s refused this server's certificate (%s) and offers no dialback", s->remote, said);
 }
 
 static void on_proceed(struct s2s *s)

@@ -559,6 +559,17 @@ void xml_parser_keep(struct xml_parser *p)
 	p->chunk = p->kept_chunk;
 }
 
+bool xml_parser_declares(const struct xml_parser *p, const char *uri)
+{
+	size_t len = strlen(uri);
+
+	/* Every declaration in the kept header is xmlns...='uri'. */
+	for (const char *at = p->header; at != NULL && (at = strstr(at, uri)) != NULL; at += len)
+		if (at[-1] == '\'' && at[len] == '\'')
+			return true;
+	return false;
+}
+
 const char *xml_parser_default_ns(const struct xml_parser *p)
 {
 	return p->default_ns != NULL ? p->default_ns : "";

@@ -52,6 +52,8 @@ const char *xml_parser_rest_bytes(const struct xml_parser *p);
 void xml_parser_keep(struct xml_parser *p);
 /* The default namespace of the header; "" when it declares none. */
 const char *xml_parser_default_ns(const struct xml_parser *p);
+/* True when the header declares this namespace for some prefix. */
+bool xml_parser_declares(const struct xml_parser *p, const char *uri);
 /* Which limit was reached, in words for a person. */
 const char *xml_parser_limit(const struct xml_parser *p);
 

@@ -17,7 +17,7 @@ from harness import cases, check, dedicated, equal
 TIMES = {"s2s_connect_timeout": "2s", "s2s_reach_timeout": "6s", "s2s_negotiate_timeout": "5s",
          "s2s_verify_timeout": "4s", "dns_timeout": "1s", "s2s_queue_age": "10s"}
 TIMEOUT = "remote-server-timeout"
-UNTRUSTED = "service-unavailable"
+UNTRUSTED = "remote-server-timeout"
 REFUSED = "policy-violation|not-allowed|forbidden|not-acceptable|service-unavailable|remote-server-not-found"
 
 # name, act of the fake, its certificate, its port, text of the route, None or (condition, sentence)

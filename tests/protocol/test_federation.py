@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Two servers of our own, found by routes: proof, traffic both ways, failures and what is said about them."""
 import contextlib
+import re
 import selectors
 import socket
 import threading
@@ -279,4 +280,25 @@ def contacts_of_a_server_that_is_lost_become_unavailable_and_come_back(server):
     juliet.expect("presence", type="unavailable", from_=romeo.jid, timeout=15)
     wire.listening(True)
     juliet.message(romeo.bare, "are you there?")
+    juliet.expect("presence", type=None, from_=romeo.jid, timeout=15)
+
+
+@dedicated(start=False)
+def presence_is_exchanged_anew_with_a_server_that_was_killed(server):
+    del server
+    a, b = _pair(options_a={"s2s_retry_min": "100ms", "s2s_retry_max": "200ms", "s2s_queue_age": "1s"})
+    juliet, romeo = _users(a, b)
+    for one, other in ((juliet, romeo), (romeo, juliet)):
+        one.presence("subscribe", to=other.bare)
+        other.expect("presence", type="subscribe", from_=one.bare)
+        other.presence("subscribed", to=one.bare)
+        one.expect("presence", type=None, from_=other.jid)
+    b.wait_for(lambda: re.search(r"^store_waiting +0 ", b.ctl("stats"), re.M), "a store that has written all")
+    b.kill()
+    juliet.message(romeo.bare, "are you there?")
+    juliet.expect("message", type="error", timeout=15)
+    juliet.expect("presence", type="unavailable", from_=romeo.jid, timeout=15)
+    b.start()
+    romeo = Client.login(romeo.account, "again", presence=True)
+    romeo.expect("presence", type=None, from_=juliet.jid, timeout=15)
     juliet.expect("presence", type=None, from_=romeo.jid, timeout=15)

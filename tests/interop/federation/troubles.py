@@ -6,8 +6,9 @@ from .authority import EXPIRED, NOT_YET
 from .names import records
 from .network import ABSENT, NOWHERE, v4, v6
 
-NOT_FOUND, TIMEOUT = "remote-server-not-found", "remote-server-timeout"
-REFUSED = "service-unavailable"     # it is there, but one side does not believe or understand the other
+# RFC 6120 8.3.3.16, 17: what cannot be resolved is not found; whatever goes wrong later is a time-out.
+NOT_FOUND = "remote-server-not-found"
+TIMEOUT = REFUSED = "remote-server-timeout"
 
 
 def usual(domain, number):
@@ -60,10 +61,10 @@ TROUBLES = [
     Trouble("no dns", NOT_FOUND, r"no such domain|does not exist|not exist in DNS|no address", records=nothing),
     Trouble("no service", NOT_FOUND, r"no (XMPP )?serv(ice|er)|does not offer|SRV .*\"?\.\"?", records=no_service),
     Trouble("srv to nowhere", NOT_FOUND, r"no address|does not exist|no such", records=without_address),
-    Trouble("dns servfail", TIMEOUT, r"(name|DNS) server.*(fail|answer|problem|error|could not)|SERVFAIL", fault="servfail"),
-    Trouble("dns refused", TIMEOUT, r"(name|DNS) server.*(refuse|answer|error|could not)|REFUSED", fault="refused"),
-    Trouble("dns never", TIMEOUT, r"(name|DNS) .*(time|no answer|not answer)", fault="never"),
-    Trouble("dns garbage", TIMEOUT, r"(name|DNS).*(time|answer|malformed|garbage|understood)", fault="garbage"),
+    Trouble("dns servfail", NOT_FOUND, r"(name|DNS) server.*(fail|answer|problem|error|could not)|SERVFAIL", fault="servfail"),
+    Trouble("dns refused", NOT_FOUND, r"(name|DNS) server.*(refuse|answer|error|could not)|REFUSED", fault="refused"),
+    Trouble("dns never", NOT_FOUND, r"(name|DNS) .*(time|no answer|not answer)", fault="never"),
+    Trouble("dns garbage", NOT_FOUND, r"(name|DNS).*(time|answer|malformed|garbage|understood)", fault="garbage"),
     # Network
     Trouble("refused port", TIMEOUT, r"refused"),
     Trouble("packets dropped", TIMEOUT, r"(time|no answer|not answer|within)", records=at(NOWHERE)),
