@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/dns.h"
 #include "net/tls.h"
 
 /* A longer chain is nobody's. */
@@ -213,9 +214,13 @@ static void judge_status(struct cert_judgement *j, unsigned status, gnutls_x509_
 
 static void judge_name(struct cert_judgement *j, gnutls_x509_crt_t own, const char *domain)
 {
-	char shown[160];
+	char shown[160], *ascii = dns_to_ascii(domain);
+	/* An XmppAddr is written as people write it. */
+	bool fits = names_domain(own, ascii != NULL ? ascii : domain, shown, sizeof(shown)) ||
+	            (ascii != NULL && strcmp(ascii, domain) != 0 && names_domain(own, domain, shown, sizeof(shown)));
 
-	if (names_domain(own, domain, shown, sizeof(shown)))
+	free(ascii);
+	if (fits)
 		return;
 	j->fault = CERT_WRONG_NAME;
 	if (*shown != '\0')

@@ -33,8 +33,8 @@ int trust_new(const char *ca_file, struct trust **trust, struct err_text *et);
 struct trust *trust_ref(struct trust *t);
 void trust_unref(struct trust *t);
 
-/* Judges what the peer of a session showed as the certificate of an XMPP server for domain (an A-label
- * name or an address). Certificates for servers are good in both directions. */
+/* Judges what the peer of a session showed as the certificate of an XMPP server for domain (a name, perhaps
+ * internationalised, or an address). Certificates for servers are good in both directions. */
 void trust_judge(const struct trust *t, const struct tls_session *s, const char *domain, struct cert_judgement *j);
 /* True when the peer's own certificate has this fingerprint: SHA-256 in hex, colons allowed. */
 bool trust_is_pinned(const struct tls_session *s, const char *sha256);
