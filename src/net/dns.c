@@ -2,9 +2,7 @@
 /* Questions to name servers: shared while they are under way, kept for their time to live. */
 #include "net/dns.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
-#include <idn2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +19,7 @@ struct dns_entry {
 	struct timer deliver;          /* runs when an answer is there for those who wait */
 	uint64_t until;
 	bool is_asked, is_answered, is_delivering;
+	bool is_doomed;                /* dns_flush is about to drop it */
 	enum dns_kind kind;
 	enum dns_result result;
 	size_t count;
@@ -59,26 +58,6 @@ const char *dns_result_text(enum dns_result result)
 	return texts[result];
 }
 
-char *dns_to_ascii(const char *name)
-{
-	size_t len = strlen(name);
-	unsigned char bin[sizeof(struct in6_addr)];
-	char *ascii = NULL, *copy;
-
-	if (len > 2 && name[0] == '[' && name[len - 1] == ']') {
-		copy = mem_strdup(name + 1);
-		copy[len - 2] = '\0';
-		return copy;
-	}
-	if (inet_pton(AF_INET, name, bin) == 1 || inet_pton(AF_INET6, name, bin) == 1)
-		return mem_strdup(name);
-	if (idn2_to_ascii_8z(name, &ascii, IDN2_NONTRANSITIONAL) != IDN2_OK)
-		return NULL;
-	copy = mem_strdup(ascii);
-	idn2_free(ascii);
-	return copy;
-}
-
 /* ---- life ---- */
 
 struct dns *dns_new_with(struct worker *w, const struct dns_settings *settings, struct dns_source *source)
@@ -88,6 +67,8 @@ struct dns *dns_new_with(struct worker *w, const struct dns_settings *settings, 
 	d->worker = w;
 	d->settings = *settings;
 	d->settings.servers = NULL;
+	if (d->settings.max_records == 0)
+		d->settings.max_records = 1;
 	d->source = source;
 	list_init(&d->kept);
 	return d;
@@ -106,13 +87,18 @@ int dns_new(struct worker *w, const struct dns_settings *settings, struct dns **
 	return 0;
 }
 
+/* Those who ask from now on get another one. */
+static void unlink_entry(struct dns_entry *e)
+{
+	if (map_find(&e->dns->entries, e->key, e->key_len) == e)
+		map_remove(&e->dns->entries, e->key, e->key_len);
+	list_remove(&e->kept);
+}
+
 static void entry_free(struct dns_entry *e)
 {
-	struct dns *d = e->dns;
-
-	map_remove(&d->entries, e->key, e->key_len);
-	list_remove(&e->kept);
-	worker_timer_stop(d->worker, &e->deliver);
+	unlink_entry(e);
+	worker_timer_stop(e->dns->worker, &e->deliver);
 	for (struct list *l; (l = list_shift(&e->waiting)) != NULL;)
 		free(LIST_ENTRY(l, struct dns_query, link));
 	free(e->records);
@@ -142,7 +128,13 @@ static bool is_fresh(const struct dns_entry *e)
 	return !e->is_answered || e->until > worker_now(e->dns->worker);
 }
 
-/* Entries that nobody waits for go when there are too many. */
+/* Nobody waits for it, and the source does not know it any more. */
+static bool is_idle(const struct dns_entry *e)
+{
+	return list_empty(&e->waiting) && !e->is_delivering && (e->is_answered || !e->is_asked);
+}
+
+/* Entries without use go when there are too many, the longest unused first. */
 static void make_room(struct dns *d)
 {
 	LIST_EACH(l, next, &d->kept) {
@@ -150,7 +142,7 @@ static void make_room(struct dns *d)
 
 		if (d->entries.count <= d->settings.cache_entries)
 			return;
-		if (list_empty(&e->waiting))
+		if (is_idle(e))
 			entry_free(e);
 	}
 }
@@ -158,18 +150,27 @@ static void make_room(struct dns *d)
 static void on_deliver(struct worker *w, struct timer *t)
 {
 	struct dns_entry *e = LIST_ENTRY(t, struct dns_entry, deliver);
+	const struct dns_answer answer = { e->result, e->count, e->records };
 	struct dns *d = e->dns;
+	struct list now;
+	bool is_kept = is_fresh(e);
 
 	(void)w;
+	/* Who asks again out of a callback asks anew. */
+	if (!is_kept)
+		unlink_entry(e);
+	list_init(&now);
+	list_splice(&now, &e->waiting);
 	e->is_delivering = true;
-	for (struct list *l; (l = list_shift(&e->waiting)) != NULL;) {
+	for (struct list *l; (l = list_shift(&now)) != NULL;) {
 		struct dns_query *q = LIST_ENTRY(l, struct dns_query, link);
-		const struct dns_answer answer = { e->result, e->count, e->records };
 
 		q->cb(q->arg, &answer);
 		free(q);
 	}
 	e->is_delivering = false;
+	if (!is_kept)
+		entry_free(e);
 	make_room(d);
 }
 
@@ -195,19 +196,15 @@ static size_t make_key(char *key, size_t room, enum dns_kind kind, const char *n
 
 	for (char *c = key; *c != '\0'; c++)
 		*c = (char)tolower((unsigned char)*c);
-	return len < 0 || (size_t)len >= room ? 0 : (size_t)len;
+	return (size_t)len < room ? (size_t)len : room - 1;
 }
 
-struct dns_query *dns_ask(struct dns *d, enum dns_kind kind, const char *name, dns_cb *cb, void *arg)
+/* The entry for a key, a new one when there is none or its time is over. */
+static struct dns_entry *get_entry(struct dns *d, enum dns_kind kind, const char *key, size_t len)
 {
-	char key[DNS_NAME_MAX + 64];
-	size_t len = make_key(key, sizeof(key), kind, name);
-	struct dns_entry *e = len != 0 ? map_find(&d->entries, key, len) : NULL;
-	struct dns_query *q = mem_new(sizeof(*q));
+	struct dns_entry *e = map_find(&d->entries, key, len);
 
-	if (len == 0)
-		len = make_key(key, sizeof(key), kind, "");
-	if (e != NULL && !is_fresh(e) && list_empty(&e->waiting) && !e->is_delivering) {
+	if (e != NULL && !is_fresh(e) && is_idle(e)) {
 		entry_free(e);
 		e = NULL;
 	}
@@ -215,6 +212,27 @@ struct dns_query *dns_ask(struct dns *d, enum dns_kind kind, const char *name, d
 		e = entry_new(d, kind, key, len);
 	list_remove(&e->kept);
 	list_append(&d->kept, &e->kept);
+	return e;
+}
+
+static void ask_source(struct dns_entry *e)
+{
+	struct dns *d = e->dns;
+
+	e->is_asked = true;
+	if (strlen(e->name) >= DNS_NAME_MAX)
+		dns_source_answer(d, e, DNS_NO_NAME, NULL, 0);
+	else
+		d->source->ask(d->source, e->kind, e->name, e);
+}
+
+struct dns_query *dns_ask(struct dns *d, enum dns_kind kind, const char *name, dns_cb *cb, void *arg)
+{
+	char key[DNS_NAME_MAX + 64];
+	size_t len = make_key(key, sizeof(key), kind, name);
+	struct dns_entry *e = get_entry(d, kind, key, len);
+	struct dns_query *q = mem_new(sizeof(*q));
+
 	q->entry = e;
 	q->cb = cb;
 	q->arg = arg;
@@ -222,10 +240,8 @@ struct dns_query *dns_ask(struct dns *d, enum dns_kind kind, const char *name, d
 	list_append(&e->waiting, &q->link);
 	if (e->is_answered)
 		worker_timer_start(d->worker, &e->deliver, 0);
-	else if (!e->is_asked) {
-		e->is_asked = true;
-		d->source->ask(d->source, kind, e->name, e);
-	}
+	else if (!e->is_asked)
+		ask_source(e);
 	return q;
 }
 
@@ -237,50 +253,91 @@ void dns_cancel(struct dns_query *q)
 	free(q);
 }
 
-static void read_message(struct dns_entry *e, const unsigned char *message, size_t len, uint64_t *ttl_ms)
+/* Milliseconds for which an answer holds. Failures are not kept: the next who asks may have more luck. */
+static uint64_t hold_ms(const struct dns_settings *s, enum dns_result result, uint32_t ttl)
 {
-	const struct dns_settings *s = &e->dns->settings;
-	uint32_t ttl = 0;
+	uint64_t ms = (uint64_t)ttl * 1000, max = s->max_ttl_ms;
 
-	e->records = mem_array(s->max_records, sizeof(*e->records));
-	e->result = dns_message_read(message, len, e->kind, e->records, s->max_records, &e->count, &ttl);
-	if (e->result != DNS_FOUND)
-		return;
-	e->records = mem_resize(e->records, e->count * sizeof(*e->records));
-	*ttl_ms = ttl > s->max_ttl_ms / 1000 ? s->max_ttl_ms : (uint64_t)ttl * 1000;
+	if (result == DNS_TIMEOUT || result == DNS_FAILED)
+		return 0;
+	if (result != DNS_FOUND)
+		max = s->negative_ttl_ms;
+	return ms < max ? ms : max;
+}
+
+static enum dns_result read_message(struct dns_entry *e, const unsigned char *message, size_t len, uint32_t *ttl)
+{
+	size_t room = e->dns->settings.max_records;
+	struct dns_record *records = mem_array(room, sizeof(*records));
+	enum dns_result result = dns_message_read(message, len, e->kind, records, room, &e->count, ttl);
+
+	if (result != DNS_FOUND) {
+		e->count = 0;
+		free(records);
+		return result;
+	}
+	e->records = mem_resize(records, e->count * sizeof(*records));
+	return result;
 }
 
 void dns_source_answer(struct dns *d, void *token, enum dns_result result, const unsigned char *message, size_t len)
 {
 	struct dns_entry *e = token;
-	/* Failures are not kept: the next who asks may have more luck. */
-	uint64_t ttl_ms = result == DNS_NO_NAME || result == DNS_NO_DATA ? d->settings.negative_ttl_ms : 0;
+	uint32_t ttl = UINT32_MAX;
 
-	if (d->is_ending)
+	if (d->is_ending || e->is_answered)
 		return;
 	e->is_answered = true;
+	if (message != NULL)
+		result = read_message(e, message, len, &ttl);
 	e->result = result;
-	if (message != NULL) {
-		read_message(e, message, len, &ttl_ms);
-		if (e->result == DNS_NO_NAME || e->result == DNS_NO_DATA)
-			ttl_ms = d->settings.negative_ttl_ms;
-	}
-	e->until = worker_now(d->worker) + ttl_ms;
+	e->until = worker_now(d->worker) + hold_ms(&d->settings, result, ttl);
 	worker_timer_start(d->worker, &e->deliver, 0);
+}
+
+/* ---- flushing ---- */
+
+static bool is_under(const char *name, const char *domain)
+{
+	size_t have = strlen(name), len = strlen(domain);
+
+	if (len == 0)
+		return true;
+	return have >= len && strcasecmp(name + have - len, domain) == 0 && (have == len || name[have - len - 1] == '.');
+}
+
+static void doom_host(struct dns *d, const char *host)
+{
+	static const enum dns_kind kinds[] = { DNS_A, DNS_AAAA };
+	char key[DNS_NAME_MAX + 64];
+
+	for (int i = 0; i < 2; i++) {
+		struct dns_entry *e = map_find(&d->entries, key, make_key(key, sizeof(key), kinds[i], host));
+
+		if (e != NULL)
+			e->is_doomed = true;
+	}
 }
 
 void dns_flush(struct dns *d, const char *name)
 {
-	size_t len = strlen(name);
-
 	if (d == NULL)
 		return;
 	LIST_EACH(l, next, &d->kept) {
 		struct dns_entry *e = LIST_ENTRY(l, struct dns_entry, kept);
-		size_t have = strlen(e->name);
 
-		if (e->is_answered && list_empty(&e->waiting) && !e->is_delivering && have >= len &&
-		    strcasecmp(e->name + have - len, name) == 0)
+		if (!is_under(e->name, name))
+			continue;
+		e->is_doomed = true;
+		for (size_t i = 0; e->kind == DNS_SRV && i < e->count; i++)
+			doom_host(d, e->records[i].target);
+	}
+	LIST_EACH(l, next, &d->kept) {
+		struct dns_entry *e = LIST_ENTRY(l, struct dns_entry, kept);
+
+		if (e->is_doomed && is_idle(e))
 			entry_free(e);
+		else
+			e->is_doomed = false;
 	}
 }

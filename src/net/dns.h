@@ -47,7 +47,7 @@ struct dns_settings {
 	uint64_t timeout_ms;           /* of one question to one server */
 	unsigned tries;
 	size_t cache_entries;
-	uint64_t max_ttl_ms, negative_ttl_ms;
+	uint64_t max_ttl_ms, negative_ttl_ms;   /* the longest that a record, or its absence, is believed */
 	unsigned max_records;          /* of one answer; the rest is not looked at */
 };
 
@@ -75,17 +75,19 @@ void dns_free(struct dns *d);
 struct dns_query *dns_ask(struct dns *d, enum dns_kind kind, const char *name, dns_cb *cb, void *arg);
 /* Not after the callback came. */
 void dns_cancel(struct dns_query *q);
-/* Forgets what is kept of a name and of the services under it. */
+/* Forgets what is kept of a name, of the services under it and of the hosts that serve them; "" is all. */
 void dns_flush(struct dns *d, const char *name);
 /* For people. */
 const char *dns_result_text(enum dns_result result);
 
-/* The name in A-labels (IDNA2008); the caller frees it. NULL when there is none. Addresses stay as they are,
- * without brackets. */
+/* The name in A-labels (IDNA2008) and small letters, without a last dot; the caller frees it. NULL when there
+ * is none, as no host can have the name. Addresses stay as they are, without brackets (dns_name.c). */
 char *dns_to_ascii(const char *name);
+/* True for an IPv4 or IPv6 address without brackets. */
+bool dns_is_literal(const char *name);
 
 /* Reads a message of RFC 1035 (dns_message.c): at most room records of a kind, and the least time to live in
- * seconds. */
+ * seconds; for a name or kind that is not there, that of this absence (RFC 2308 5). UINT32_MAX: not said. */
 enum dns_result dns_message_read(const unsigned char *message, size_t len, enum dns_kind kind,
                                  struct dns_record *records, size_t room, size_t *count, uint32_t *ttl);
 

@@ -101,6 +101,7 @@ static enum dns_result result_of(int status)
 {
 	switch (status) {
 	case ARES_ENOTFOUND:
+	case ARES_EBADNAME:
 		return DNS_NO_NAME;
 	case ARES_ENODATA:
 		return DNS_NO_DATA;
@@ -119,7 +120,8 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *messag
 	(void)timeouts;
 	c->under_way--;
 	if (!c->is_ending) {
-		if (status == ARES_SUCCESS)
+		/* Of what is not there, the message says for how long. */
+		if (message != NULL && (status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA))
 			dns_source_answer(c->dns, q->token, DNS_FOUND, message, (size_t)len);
 		else
 			dns_source_answer(c->dns, q->token, result_of(status), NULL, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Answers of name servers, read with suspicion (RFC 1035 4, RFC 2782, RFC 3596). */
+/* Answers of name servers, read with suspicion (RFC 1035 4, RFC 2308 5, RFC 2782, RFC 3596). */
 #include <ares.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #define HEADER_SIZE 12
 #define RCODE_NAME_ERROR 3
 #define CLASS_IN 1
+#define TYPE_SOA 6
 
 static unsigned type_of(enum dns_kind kind)
 {
@@ -62,48 +63,100 @@ static void read_name(struct reader *r, char out[DNS_NAME_MAX])
 	ares_free_string(name);
 }
 
-static bool read_record(struct reader *r, enum dns_kind kind, size_t size, struct dns_record *record)
+static bool read_srv(struct reader *r, size_t size, struct dns_record *record)
 {
-	size_t wanted = kind == DNS_A ? 4 : 16;
+	const unsigned char *end = r->at + size;
 
-	if (kind == DNS_SRV) {
-		record->priority = read_16(r);
-		record->weight = read_16(r);
-		record->port = read_16(r);
-		read_name(r, record->target);
-		return !r->is_bad;
-	}
-	if (size != wanted)
-		return false;
-	memcpy(record->address, r->at, wanted);
-	return true;
+	record->priority = read_16(r);
+	record->weight = read_16(r);
+	record->port = read_16(r);
+	read_name(r, record->target);
+	return !r->is_bad && r->at == end;
+}
+
+/* What all records have in front of their data. */
+struct record_head {
+	uint16_t type, class, size;
+	uint32_t ttl;
+};
+
+/* Afterwards the data lie within the message. */
+static bool read_head(struct reader *r, struct record_head *head)
+{
+	read_name(r, NULL);
+	head->type = read_16(r);
+	head->class = read_16(r);
+	head->ttl = read_32(r);
+	head->size = read_16(r);
+	/* RFC 2181 section 8 */
+	if (head->ttl > INT32_MAX)
+		head->ttl = 0;
+	return !r->is_bad && r->end - r->at >= head->size;
 }
 
 /* One record of the answer section; false when the message is broken. */
 static bool read_answer(struct reader *r, enum dns_kind kind, struct dns_record *record, bool *fits, uint32_t *ttl)
 {
+	struct record_head head;
 	struct reader data;
-	uint16_t type, class, size;
 
-	read_name(r, NULL);
-	type = read_16(r);
-	class = read_16(r);
-	*ttl = read_32(r);
-	size = read_16(r);
-	if (r->is_bad || r->end - r->at < size)
+	if (!read_head(r, &head))
 		return false;
 	data = *r;
-	r->at += size;
-	*fits = type == type_of(kind) && class == CLASS_IN;
+	r->at += head.size;
+	if (head.ttl < *ttl)
+		*ttl = head.ttl;
+	*fits = head.type == type_of(kind) && head.class == CLASS_IN;
 	*record = (struct dns_record){ 0 };
-	return !*fits || read_record(&data, kind, size, record);
+	if (!*fits)
+		return true;
+	if (kind == DNS_SRV)
+		return read_srv(&data, head.size, record);
+	if (head.size != (kind == DNS_A ? 4 : 16))
+		return false;
+	memcpy(record->address, data.at, head.size);
+	return true;
+}
+
+/* How long the absence holds: the SOA record of the zone says it. */
+static void read_absence(struct reader *r, unsigned records, uint32_t *ttl)
+{
+	struct record_head head;
+
+	*ttl = UINT32_MAX;
+	for (; records != 0 && read_head(r, &head); records--) {
+		struct reader data = *r;
+		uint32_t minimum;
+
+		r->at += head.size;
+		if (head.type != TYPE_SOA || head.class != CLASS_IN || head.size < 4)
+			continue;
+		data.at = r->at - 4;
+		minimum = read_32(&data);
+		*ttl = minimum < head.ttl ? minimum : head.ttl;
+		return;
+	}
+}
+
+static enum dns_result read_answers(struct reader *r, enum dns_kind kind, unsigned answers, struct dns_record *records,
+                                    size_t room, size_t *count, uint32_t *ttl)
+{
+	for (; answers != 0 && *count < room; answers--) {
+		bool fits;
+
+		if (!read_answer(r, kind, &records[*count], &fits, ttl))
+			return DNS_FAILED;
+		*count += fits;
+	}
+	return *count != 0 ? DNS_FOUND : DNS_NO_DATA;
 }
 
 enum dns_result dns_message_read(const unsigned char *message, size_t len, enum dns_kind kind,
                                  struct dns_record *records, size_t room, size_t *count, uint32_t *ttl)
 {
 	struct reader r = { message, message, message + len, false };
-	unsigned flags, questions, answers;
+	unsigned flags, questions, answers, authorities;
+	enum dns_result result;
 
 	*count = 0;
 	*ttl = UINT32_MAX;
@@ -113,28 +166,21 @@ enum dns_result dns_message_read(const unsigned char *message, size_t len, enum 
 	flags = read_16(&r);
 	questions = read_16(&r);
 	answers = read_16(&r);
-	r.at += 4;
-	if ((flags & 15) == RCODE_NAME_ERROR)
-		return DNS_NO_NAME;
-	if ((flags & 15) != 0)
+	authorities = read_16(&r);
+	r.at += 2;
+	if ((flags & 15) != 0 && (flags & 15) != RCODE_NAME_ERROR)
 		return DNS_FAILED;
-	while (questions-- != 0 && !r.is_bad) {
+	for (; questions != 0 && !r.is_bad; questions--) {
 		read_name(&r, NULL);
 		read_32(&r);
 	}
-	while (answers-- != 0 && !r.is_bad && *count < room) {
-		struct dns_record record;
-		uint32_t record_ttl;
-		bool fits;
-
-		if (!read_answer(&r, kind, &record, &fits, &record_ttl))
-			return DNS_FAILED;
-		if (record_ttl < *ttl)
-			*ttl = record_ttl;
-		if (fits)
-			records[(*count)++] = record;
-	}
 	if (r.is_bad)
 		return DNS_FAILED;
-	return *count != 0 ? DNS_FOUND : DNS_NO_DATA;
+	result = read_answers(&r, kind, answers, records, room, count, ttl);
+	/* The name that does not exist may be one that an alias leads to. */
+	if (result != DNS_FAILED && (flags & 15) == RCODE_NAME_ERROR)
+		result = DNS_NO_NAME;
+	if (result == DNS_NO_NAME || result == DNS_NO_DATA)
+		read_absence(&r, authorities, ttl);
+	return result;
 }

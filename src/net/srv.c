@@ -5,23 +5,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where another target goes: behind the others or, when there is no room, in place of one that is worse. */
+static struct srv_target *find_place(struct srv_target *targets, size_t *count, size_t room, uint16_t priority)
+{
+	struct srv_target *worst = targets;
+
+	if (*count < room)
+		return &targets[(*count)++];
+	for (size_t i = 1; i < *count; i++)
+		if (targets[i].priority > worst->priority)
+			worst = &targets[i];
+	return room != 0 && worst->priority > priority ? worst : NULL;
+}
+
 size_t srv_add(struct srv_target *targets, size_t count, size_t room, const struct dns_answer *answer,
                bool is_direct_tls, bool *is_refused)
 {
-	for (size_t i = 0; i < answer->count && count < room; i++) {
+	for (size_t i = 0; i < answer->count; i++) {
 		const struct dns_record *r = &answer->records[i];
-		struct srv_target *t = &targets[count];
+		struct srv_target *t;
 
 		if (r->target[0] == '\0' || strcmp(r->target, ".") == 0) {
 			*is_refused = true;
 			continue;
 		}
+		t = r->port != 0 ? find_place(targets, &count, room, r->priority) : NULL;
+		if (t == NULL)
+			continue;
 		memcpy(t->host, r->target, sizeof(t->host));
 		t->port = r->port;
 		t->priority = r->priority;
 		t->weight = r->weight;
 		t->is_direct_tls = is_direct_tls;
-		count++;
 	}
 	return count;
 }

@@ -17,7 +17,8 @@ struct srv_target {
 };
 
 /* Appends the records of an answer to targets, which has room for that many in all; returns the new count.
- * A target of "." is left out, and sets *is_refused. */
+ * Of more than that, those with the lowest priority value stay. A target of "." is left out, and sets
+ * *is_refused. */
 size_t srv_add(struct srv_target *targets, size_t count, size_t room, const struct dns_answer *answer,
                bool is_direct_tls, bool *is_refused);
 /* Sorts by priority, and within one by chance and weight. */
