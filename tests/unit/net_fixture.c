@@ -340,38 +340,73 @@ static bool read_question(const unsigned char *in, size_t len, char *name, enum 
 	return true;
 }
 
-static void answer_one(const struct zone_server *z)
+/* Bytes to send for a question, none when it is not to be answered. */
+static size_t make_answer(const struct zone_server *z, const unsigned char *in, size_t len, unsigned char *out)
 {
-	unsigned char in[512], *out = mem_new(ZONE_MESSAGE_MAX);
-	struct sockaddr_in from;
-	socklen_t from_len = sizeof(from);
-	ssize_t len = recvfrom(z->fd, in, sizeof(in), 0, (struct sockaddr *)&from, &from_len);
 	char name[DNS_NAME_MAX];
 	const struct zone_row *row;
 	enum dns_kind kind;
 	size_t size;
 
-	if (len > 12 && read_question(in, (size_t)len, name, &kind)) {
-		row = find_row(z->rows, kind, name);
-		size = zone_message(row, kind, name, (uint16_t)(in[0] << 8 | in[1]), out);
-		if (row != NULL && row->is_garbage) {
-			out[7] = 1;
-			memset(out + size, 0xff, 40);
-			size += 40;
-		}
-		if (row == NULL || row->result != DNS_TIMEOUT)
-			sendto(z->fd, out, size, 0, (struct sockaddr *)&from, from_len);
+	if (len <= 12 || !read_question(in, len, name, &kind))
+		return 0;
+	row = find_row(z->rows, kind, name);
+	if (row != NULL && row->result == DNS_TIMEOUT)
+		return 0;
+	size = zone_message(row, kind, name, (uint16_t)(in[0] << 8 | in[1]), out);
+	if (row != NULL && row->is_garbage) {
+		out[7] = 1;
+		memset(out + size, 0xff, 40);
+		size += 40;
 	}
+	return size;
+}
+
+static void answer_datagram(const struct zone_server *z)
+{
+	unsigned char in[512], *out = mem_new(ZONE_MESSAGE_MAX);
+	struct sockaddr_in from;
+	socklen_t from_len = sizeof(from);
+	ssize_t len = recvfrom(z->fd, in, sizeof(in), 0, (struct sockaddr *)&from, &from_len);
+	size_t size = len > 0 ? make_answer(z, in, (size_t)len, out) : 0;
+
+	/* What is too long is cut behind the question and marked, so that it is asked for over TCP. */
+	if (size > 512) {
+		out[2] |= 2;
+		out[6] = out[7] = 0;
+		size = (size_t)len;
+	}
+	if (size != 0)
+		sendto(z->fd, out, size, 0, (struct sockaddr *)&from, from_len);
+	free(out);
+}
+
+static void answer_stream(const struct zone_server *z)
+{
+	unsigned char in[514], *out = mem_new(ZONE_MESSAGE_MAX + 2);
+	int fd = accept(z->listener, NULL, NULL);
+	ssize_t len = recv(fd, in, sizeof(in), 0);
+	size_t size = len > 2 ? make_answer(z, in + 2, (size_t)len - 2, out + 2) : 0;
+
+	out[0] = (unsigned char)(size >> 8);
+	out[1] = (unsigned char)size;
+	if (size != 0)
+		send(fd, out, size + 2, MSG_NOSIGNAL);
+	close(fd);
 	free(out);
 }
 
 static void *serve(void *arg)
 {
 	const struct zone_server *z = arg;
-	struct pollfd fds[] = { { z->fd, POLLIN, 0 }, { z->stop[0], POLLIN, 0 } };
+	struct pollfd fds[] = { { z->fd, POLLIN, 0 }, { z->listener, POLLIN, 0 }, { z->stop[0], POLLIN, 0 } };
 
-	while (poll(fds, 2, -1) > 0 && (fds[1].revents & POLLIN) == 0)
-		answer_one(z);
+	while (poll(fds, 3, -1) > 0 && (fds[2].revents & POLLIN) == 0) {
+		if (fds[0].revents & POLLIN)
+			answer_datagram(z);
+		if (fds[1].revents & POLLIN)
+			answer_stream(z);
+	}
 	return NULL;
 }
 
@@ -385,6 +420,10 @@ void zone_server_start(struct zone_server *z, const struct zone_row *rows)
 	ck_assert_int_ge(z->fd, 0);
 	ck_assert_int_eq(bind(z->fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	ck_assert_int_eq(getsockname(z->fd, (struct sockaddr *)&at, &len), 0);
+	z->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(z->listener, 0);
+	ck_assert_int_eq(bind(z->listener, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(z->listener, 8), 0);
 	snprintf(z->address, sizeof(z->address), "127.0.0.1:%u", ntohs(at.sin_port));
 	ck_assert_int_eq(pipe(z->stop), 0);
 	ck_assert_int_eq(pthread_create(&z->thread, NULL, serve, z), 0);
@@ -395,6 +434,7 @@ void zone_server_stop(struct zone_server *z)
 	ck_assert_int_eq((int)write(z->stop[1], "x", 1), 1);
 	pthread_join(z->thread, NULL);
 	close(z->fd);
+	close(z->listener);
 	close(z->stop[0]);
 	close(z->stop[1]);
 }

@@ -72,7 +72,7 @@ struct zone_server {
 	const struct zone_row *rows;
 	char address[32];              /* as for dns_settings.servers */
 	pthread_t thread;
-	int fd, stop[2];
+	int fd, listener, stop[2];     /* fd: datagrams */
 };
 
 void zone_server_start(struct zone_server *z, const struct zone_row *rows);

@@ -593,6 +593,24 @@ START_TEST(asks_real_name_servers)
 }
 END_TEST
 
+START_TEST(asks_for_long_answers_over_tcp)
+{
+	struct zone_row long_rows[] = { { .kind = DNS_SRV, .name = "_x._tcp.example" }, { 0 } };
+	char *records = mem_new(8000), *at = records;
+	struct live_bed b;
+
+	for (int i = 0; i < 100; i++)
+		at += sprintf(at, "%s1 1 1 host%d.example", i != 0 ? ";" : "", i);
+	long_rows[0].records = records;
+	live_bed_init(&b, long_rows);
+	ck_assert_int_eq(ask_live(&b, DNS_SRV, "_x._tcp.example"), DNS_FOUND);
+	ck_assert_uint_eq(b.count, 3);
+	ck_assert_str_eq(b.record.target, "host0.example");
+	live_bed_deinit(&b);
+	free(records);
+}
+END_TEST
+
 START_TEST(frees_real_questions_under_way)
 {
 	struct live_bed b;
@@ -659,6 +677,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, flushes_a_domain);
 	tcase_add_test(tc, has_no_name_that_is_too_long);
 	tcase_add_test(tc, asks_real_name_servers);
+	tcase_add_test(tc, asks_for_long_answers_over_tcp);
 	tcase_add_test(tc, frees_real_questions_under_way);
 	tcase_add_test(tc, notices_a_dead_name_server);
 	tcase_add_test(tc, refuses_what_is_no_server);
