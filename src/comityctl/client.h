@@ -8,7 +8,7 @@
 #include "base/err.h"
 
 /* Seconds that an answer may take. */
-enum { CLIENT_WAIT = 30, CLIENT_BACKUP_WAIT = 620, CLIENT_COMPLETION_WAIT = 2 };
+enum { CLIENT_WAIT = 30, CLIENT_COMPLETION_WAIT = 2 };
 
 /* The request {"args": [...], "input": ...}; input may be NULL. NULL when a text is not UTF-8. */
 json_t *client_make_request(char *const *args, int count, const char *input);

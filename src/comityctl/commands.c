@@ -24,6 +24,9 @@ const struct ctl_command ctl_commands[] = {
 	{ "backup", "FILE", "Write a copy of the store to a new file.", 1, 1, false },
 	{ "log level", "[LEVEL]", "Show or set the level of logging: debug, info, warning or error.", 0, 1, false },
 	{ "s2s list", "[DOMAIN]", "List the links to other servers, or to one.", 0, 1, false },
+	{ "s2s show", "DOMAIN", "Show all that is known of the links to another server.", 1, 1, false },
+	{ "s2s retry", "DOMAIN", "Try at once to reach another server that is waited for.", 1, 1, false },
+	{ "s2s flush", "DOMAIN", "Return all that waits for another server to its senders.", 1, 1, false },
 	{ "s2s close", "DOMAIN", "Close all streams to and from another server.", 1, 1, false },
 	{ "why", "DOMAIN [HOST]", "Try to reach another server step by step and say what is wrong.", 1, 2, false },
 	{ NULL, NULL, NULL, 0, 0, false },
@@ -32,6 +35,7 @@ const struct ctl_command ctl_commands[] = {
 const struct ctl_option ctl_options[] = {
 	{ "socket", 's', "SOCKET", "Reach the server at this control socket." },
 	{ "json", CTL_OPTION_JSON, NULL, "Print JSON in place of text." },
+	{ "from", CTL_OPTION_FROM, "HOST", "For why: the domain of ours that wants to reach the other." },
 	{ "stdin", CTL_OPTION_STDIN, NULL, "Read the password from standard input, one line." },
 	{ "completion", CTL_OPTION_COMPLETION, "SHELL", "Print the completion script for bash, zsh or fish." },
 	{ "help", 'h', NULL, "Print the list of commands." },

@@ -26,7 +26,7 @@ struct ctl_option {
 	const char *help;
 };
 
-enum { CTL_OPTION_JSON = 256, CTL_OPTION_STDIN, CTL_OPTION_COMPLETION };
+enum { CTL_OPTION_JSON = 256, CTL_OPTION_STDIN, CTL_OPTION_FROM, CTL_OPTION_COMPLETION };
 
 /* Ends with a row whose name is NULL. */
 extern const struct ctl_option ctl_options[];

@@ -21,10 +21,11 @@
 enum { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHED = 3 };
 
 #define OPTIONS_MAX 16
+#define TASK_POLL_US 100000
 
 /* What the command line says. */
 struct call {
-	const char *socket;
+	const char *socket, *from;
 	bool json, from_stdin;
 	const struct ctl_command *command;
 	char **args;             /* the command's words and its arguments */
@@ -107,6 +108,19 @@ static void complete_paths(struct call *call)
 	}
 }
 
+/* --from HOST is another way to give the last argument of why. */
+static void add_from(struct call *call)
+{
+	char **args;
+
+	if (call->from == NULL)
+		return;
+	args = mem_array((size_t)call->count + 2, sizeof(char *)); /* lives as long as the process */
+	memcpy(args, call->args, (size_t)call->count * sizeof(char *));
+	args[call->count++] = mem_strdup(call->from);
+	call->args = args;
+}
+
 static void show(const struct call *call, const json_t *answer)
 {
 	const json_t *rows = json_object_get(answer, "rows"), *columns = json_object_get(answer, "columns");
@@ -123,6 +137,47 @@ static void show(const struct call *call, const json_t *answer)
 		if (text != NULL)
 			puts(text);
 	}
+}
+
+/* Lines of a task, as they come. */
+static void show_lines(const struct call *call, const json_t *answer, json_t *all)
+{
+	json_t *line;
+	size_t at;
+
+	json_array_foreach(json_object_get(answer, "lines"), at, line) {
+		json_array_append(all, line);
+		if (!call->json)
+			printf("%s\n", json_string_value(line));
+	}
+	fflush(stdout);
+}
+
+/* What takes long is asked for again and again, until the answer is there. */
+static int follow(const struct call *call, json_t **answer, struct err_text *et)
+{
+	json_t *all = json_array();
+	const char *id;
+	int rc = 0;
+
+	show_lines(call, *answer, all);
+	while (rc == 0 && (id = json_string_value(json_object_get(*answer, "task"))) != NULL) {
+		char *words[] = { "task", mem_strdup(id), NULL };
+		json_t *request = client_make_request(words, 2, NULL);
+
+		json_decref(*answer);
+		*answer = NULL;
+		usleep(TASK_POLL_US);
+		rc = client_ask(call->socket, request, CLIENT_WAIT, answer, et);
+		json_decref(request);
+		free(words[1]);
+		if (rc == 0)
+			show_lines(call, *answer, all);
+	}
+	if (rc == 0 && json_array_size(all) != 0)
+		json_object_set(*answer, "lines", all);
+	json_decref(all);
+	return rc;
 }
 
 static int judge(const struct call *call, const json_t *answer)
@@ -142,17 +197,19 @@ static int judge(const struct call *call, const json_t *answer)
 
 static int ask(struct call *call, const char *password)
 {
-	bool is_backup = strcmp(call->command->words, "backup") == 0;
 	struct err_text et = { "" };
 	json_t *request, *answer = NULL;
 	int rc;
 
 	complete_paths(call);
+	add_from(call);
 	request = client_make_request(call->args, call->count, password);
 	if (request == NULL)
 		return misuse("the %s is not UTF-8", password != NULL ? "password or an argument" : "argument");
-	rc = client_ask(call->socket, request, is_backup ? CLIENT_BACKUP_WAIT : CLIENT_WAIT, &answer, &et);
+	rc = client_ask(call->socket, request, CLIENT_WAIT, &answer, &et);
 	json_decref(request);
+	if (rc == 0)
+		rc = follow(call, &answer, &et);
 	if (rc != 0) {
 		fprintf(stderr, "comityctl: %s\n", et.text);
 		return EXIT_UNREACHED;
@@ -171,7 +228,9 @@ static int run(struct call *call)
 	call->command = ctl_command_find(call->args, call->count, &call->used);
 	if (call->command == NULL)
 		return complain_of_command(call->args, call->count);
-	given = call->count - call->used;
+	if (call->from != NULL && strcmp(call->command->words, "why") != 0)
+		return misuse("%s: --from is for why", call->command->words);
+	given = call->count - call->used + (call->from != NULL);
 	if (given < call->command->min_args || given > call->command->max_args) {
 		misuse("%s: too %s arguments", call->command->words, given < call->command->min_args ? "few" : "many");
 		ctl_command_print(call->command, stderr);
@@ -230,6 +289,8 @@ static int read_options(int argc, char **argv, struct call *call)
 			call->socket = optarg;
 		} else if (option == CTL_OPTION_JSON) {
 			call->json = true;
+		} else if (option == CTL_OPTION_FROM) {
+			call->from = optarg;
 		} else if (option == CTL_OPTION_STDIN) {
 			call->from_stdin = true;
 		} else if (option == CTL_OPTION_COMPLETION) {

@@ -7,11 +7,11 @@
 
 #include "base/mem.h"
 #include "comityd/commands.h"
+#include "comityd/task.h"
 #include "router/account.h"
 #include "router/credentials.h"
 #include "router/host.h"
 
-#define BACKUP_WAIT_S 600
 #define OWNERS_MAX 100000
 
 static struct worker *first_worker(const struct command *c)
@@ -428,36 +428,28 @@ static json_t *reload(struct command *c)
 }
 
 struct backup {
-	struct waiter *waiter;
+	struct mail mail;
+	struct task *task;
 	struct store *store;
 	char *path;
-	_Atomic int status, refs;
 };
-
-static void backup_unref(struct backup *b)
-{
-	if (atomic_fetch_sub(&b->refs, 1) != 1)
-		return;
-	free(b->path);
-	free(b);
-}
 
 static void on_backup(void *arg, int status)
 {
 	struct backup *b = arg;
 
-	struct waiter *waiter = b->waiter;
-
-	atomic_store(&b->status, status);
-	backup_unref(b);
-	waiter_done(waiter);
+	task_end(b->task, status == 0,
+	         status == 0           ? mem_printf("saved the store to %s", b->path) :
+	         status == -ERR_EXISTS ? mem_printf("%s exists already", b->path) :
+	                                 mem_printf("cannot write %s: %s", b->path, err_name(status)));
+	free(b->path);
+	free(b);
 }
 
-static void start_backup(struct worker *w, struct waiter *waiter)
+static void start_backup(struct worker *w, struct mail *mail)
 {
-	struct backup *b = waiter_arg(waiter);
+	struct backup *b = LIST_ENTRY(mail, struct backup, mail);
 
-	b->waiter = waiter;
 	store_backup(b->store, w, b->path, on_backup, b);
 }
 
@@ -465,24 +457,22 @@ static json_t *backup(struct command *c)
 {
 	struct backup *b;
 	json_t *answer;
-	int status;
 
 	if (c->args[0][0] != '/')
 		return command_fail("the backup needs a full path, because the server has another working folder");
 	b = mem_new(sizeof(*b));
+	b->mail.run = start_backup;
 	b->store = c->d->server.store;
 	b->path = mem_strdup(c->args[0]);
-	atomic_init(&b->refs, 2);
-	if (!crew_await(c->d, first_worker(c), start_backup, b, BACKUP_WAIT_S)) {
-		answer = command_fail("the backup takes longer than %d seconds and goes on", BACKUP_WAIT_S);
-	} else {
-		status = atomic_load(&b->status);
-		answer = status == 0           ? command_say("saved the store to %s", c->args[0]) :
-		         status == -ERR_EXISTS ? command_fail("%s exists already", c->args[0]) :
-		                                 command_fail("cannot write %s: %s", c->args[0], err_name(status));
-	}
-	backup_unref(b);
+	b->task = task_new(c->d);
+	answer = task_answer(b->task);
+	worker_post(first_worker(c), &b->mail);
 	return answer;
+}
+
+static json_t *poll_task(struct command *c)
+{
+	return task_poll(c->d, c->args[0]);
 }
 
 static json_t *log_level(struct command *c)
@@ -518,8 +508,12 @@ static const struct {
 	{ { "backup", NULL }, 1, 1, backup },
 	{ { "log", "level" }, 0, 1, log_level },
 	{ { "s2s", "list" }, 0, 1, command_s2s_list },
+	{ { "s2s", "show" }, 1, 1, command_s2s_show },
 	{ { "s2s", "close" }, 1, 1, command_s2s_close },
+	{ { "s2s", "retry" }, 1, 1, command_s2s_retry },
+	{ { "s2s", "flush" }, 1, 1, command_s2s_flush },
 	{ { "why", NULL }, 1, 2, command_why },
+	{ { "task", NULL }, 1, 1, poll_task },
 };
 
 json_t *command_run(struct daemon *d, json_t *request)

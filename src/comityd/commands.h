@@ -25,7 +25,10 @@ json_t *command_table(struct command *c, const char *columns);
 
 /* Federation (commands_fed.c). */
 json_t *command_s2s_list(struct command *c);
+json_t *command_s2s_show(struct command *c);
 json_t *command_s2s_close(struct command *c);
+json_t *command_s2s_retry(struct command *c);
+json_t *command_s2s_flush(struct command *c);
 json_t *command_why(struct command *c);
 
 #endif

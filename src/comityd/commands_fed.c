@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands about other servers: what links there are, and why one cannot be reached. */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
 #include "comityd/commands.h"
+#include "comityd/task.h"
 #include "xmpp/jid.h"
-
-/* A replay may go through every address of a domain. */
-#define WHY_WAIT_S 120
 
 /* ---- list and close ---- */
 
@@ -99,93 +94,217 @@ json_t *command_s2s_close(struct command *c)
 	                          command_fail("there is no stream to or from %s", c->args[0]);
 }
 
+/* ---- one domain ---- */
+
+static void add_row(json_t *rows, const char *name, json_t *value)
+{
+	json_array_append_new(rows, json_pack("[s, o]", name, value));
+}
+
+static void show_attempts(json_t *rows, const struct fed_link *l)
+{
+	char when[32];
+
+	for (int i = 0; i < FED_ATTEMPTS && l->attempts[i].at_us != 0; i++) {
+		char *text;
+
+		comity_format_time(l->attempts[i].at_us, when);
+		text = mem_printf("%s: %s", when, l->attempts[i].why);
+		add_row(rows, i == 0 ? "last attempt" : "before that", json_string(text));
+		free(text);
+	}
+}
+
+static void show_stream(json_t *rows, const char *name, const struct s2s *s)
+{
+	char *text = mem_printf("%s, %s%s%s%s", s->conn->address,
+	                        s->conn->is_secured ? tls_session_version(s->conn->tls) : "no TLS",
+	                        s->is_authenticated ? ", by certificate" : ", by dialback",
+	                        s->sm != NULL ? ", acknowledged" : "", s->is_bidi ? ", both directions" : "");
+
+	add_row(rows, name, json_string(text));
+	free(text);
+}
+
+static void run_show(struct worker *w, void *arg)
+{
+	struct link_list *list = arg;
+	size_t pos = 0;
+
+	for (struct fed_link *l; (l = map_next(&router_of(w)->fed->links, &pos)) != NULL;) {
+		if (strcmp(l->remote, list->only) != 0)
+			continue;
+		add_row(list->rows, "link", json_pack("s++", l->local, " to ", l->remote));
+		add_row(list->rows, "state", json_string(link_state_name(l)));
+		if (l->out != NULL)
+			show_stream(list->rows, "stream out", l->out);
+		if (l->bidi != NULL)
+			show_stream(list->rows, "stream shared", l->bidi);
+		add_row(list->rows, "stanzas that wait", json_integer((json_int_t)l->queue_count));
+		add_row(list->rows, "bytes that wait", json_integer((json_int_t)l->queue_bytes));
+		add_row(list->rows, "stanzas sent", json_integer((json_int_t)l->sent));
+		add_row(list->rows, "stanzas returned", json_integer((json_int_t)l->bounced));
+		show_attempts(list->rows, l);
+	}
+	LIST_EACH(p, next, &router_of(w)->fed->streams) {
+		const struct s2s *s = LIST_ENTRY(p, struct s2s, link);
+
+		if (!s->is_outgoing && s->remote != NULL && strcmp(s->remote, list->only) == 0)
+			show_stream(list->rows, "stream in", s);
+	}
+}
+
+static void run_retry(struct worker *w, void *arg)
+{
+	struct link_list *list = arg;
+	size_t pos = 0;
+
+	dns_flush(router_of(w)->fed->dns, list->only);
+	for (struct fed_link *l; (l = map_next(&router_of(w)->fed->links, &pos)) != NULL;) {
+		if (strcmp(l->remote, list->only) != 0)
+			continue;
+		link_retry(l);
+		list->closed++;
+	}
+}
+
+static void run_flush(struct worker *w, void *arg)
+{
+	struct link_list *list = arg;
+	size_t pos = 0;
+
+	for (struct fed_link *l; (l = map_next(&router_of(w)->fed->links, &pos)) != NULL;) {
+		if (strcmp(l->remote, list->only) != 0)
+			continue;
+		list->closed += (unsigned)l->queue_count;
+		link_return_all(l, "returned by the administrator");
+	}
+}
+
+/* Runs one of them everywhere for the domain that the command names; false when it is none. */
+static bool run_for_domain(struct command *c, void (*fn)(struct worker *w, void *arg), struct link_list *list)
+{
+	char *domain = prepare(c->args[0]);
+
+	if (domain == NULL)
+		return false;
+	list->rows = c->rows;
+	list->only = domain;
+	for (unsigned i = 0; i < c->d->server.worker_count; i++)
+		crew_call(c->d, c->d->server.workers[i], fn, list);
+	free(domain);
+	list->only = NULL;
+	return true;
+}
+
+json_t *command_s2s_show(struct command *c)
+{
+	struct link_list list = { 0 };
+
+	if (!run_for_domain(c, run_show, &list))
+		return command_fail("\"%s\" is not a domain", c->args[0]);
+	return json_array_size(c->rows) != 0 ? command_table(c, "fact value") :
+	                                       command_fail("nothing is known of %s", c->args[0]);
+}
+
+json_t *command_s2s_retry(struct command *c)
+{
+	struct link_list list = { 0 };
+
+	if (!run_for_domain(c, run_retry, &list))
+		return command_fail("\"%s\" is not a domain", c->args[0]);
+	return list.closed != 0 ? command_say("trying to reach %s", c->args[0]) :
+	                          command_fail("there is no link to %s; comityctl why tries one", c->args[0]);
+}
+
+json_t *command_s2s_flush(struct command *c)
+{
+	struct link_list list = { 0 };
+
+	if (!run_for_domain(c, run_flush, &list))
+		return command_fail("\"%s\" is not a domain", c->args[0]);
+	return command_say("returned %u stanzas to their senders", list.closed);
+}
+
 /* ---- why ---- */
 
-/* Lives until the replay has ended, which may be after the command gave up. */
+/* Lives until the replay has ended. */
 struct why {
-	struct waiter *waiter;
+	struct mail mail;
+	struct task *task;
 	char *local, *remote;
-	pthread_mutex_t lock;
-	struct buf lines;
-	bool is_reached;
-	_Atomic int refs;
 };
-
-static void why_unref(struct why *y)
-{
-	if (atomic_fetch_sub(&y->refs, 1) != 1)
-		return;
-	pthread_mutex_destroy(&y->lock);
-	buf_deinit(&y->lines);
-	free(y->local);
-	free(y->remote);
-	free(y);
-}
 
 static void on_why_note(void *arg, const char *line)
 {
-	struct why *y = arg;
-
-	pthread_mutex_lock(&y->lock);
-	buf_printf(&y->lines, "  %s\n", line);
-	pthread_mutex_unlock(&y->lock);
+	task_note(((struct why *)arg)->task, line);
 }
 
 static void on_why_done(void *arg, const struct fed_link *l)
 {
 	struct why *y = arg;
-	struct waiter *waiter = y->waiter;
+	bool is_reached = l != NULL && l->cause == S2S_CAUSE_NONE;
 
-	pthread_mutex_lock(&y->lock);
-	y->is_reached = l != NULL && l->cause == S2S_CAUSE_NONE;
 	if (l == NULL)
-		buf_printf(&y->lines, "The host %s does not federate.", y->local);
-	else if (y->is_reached)
-		buf_printf(&y->lines, "%s can be reached from %s.", y->remote, y->local);
+		task_end(y->task, false, mem_printf("the host %s is not served here or does not federate", y->local));
+	else if (is_reached)
+		task_end(y->task, true, mem_printf("%s can be reached from %s.", y->remote, y->local));
 	else
-		buf_printf(&y->lines, "%s cannot be reached from %s: %s.", y->remote, y->local, l->why);
-	pthread_mutex_unlock(&y->lock);
-	why_unref(y);
-	waiter_done(waiter);
+		task_end(y->task, false, mem_printf("%s cannot be reached from %s: %s. %s", y->remote, y->local, l->why,
+		                                    s2s_cause_advice(l->cause)));
+	free(y->local);
+	free(y->remote);
+	free(y);
 }
 
-static void start_why(struct worker *w, struct waiter *waiter)
+static void start_why(struct worker *w, struct mail *mail)
 {
-	struct why *y = waiter_arg(waiter);
+	struct why *y = LIST_ENTRY(mail, struct why, mail);
 
-	y->waiter = waiter;
 	fed_probe(router_of(w)->fed, y->local, y->remote, on_why_note, on_why_done, y);
 }
 
-static json_t *explain(struct why *y)
+/* The home of the domain knows how it went before. */
+static void note_history(struct command *c, struct why *y)
 {
-	json_t *answer;
+	struct link_list list = { .rows = json_array(), .only = y->remote };
+	json_t *row;
+	size_t at;
 
-	pthread_mutex_lock(&y->lock);
-	buf_add(&y->lines, "", 1);
-	answer = y->is_reached ? command_say("%s", buf_bytes(&y->lines)) : command_fail("%s", buf_bytes(&y->lines));
-	pthread_mutex_unlock(&y->lock);
-	return answer;
+	for (unsigned i = 0; i < c->d->server.worker_count; i++)
+		crew_call(c->d, c->d->server.workers[i], run_show, &list);
+	json_array_foreach(list.rows, at, row) {
+		const char *name = json_string_value(json_array_get(row, 0));
+		char *line;
+
+		if (strcmp(name, "last attempt") != 0 && strcmp(name, "before that") != 0)
+			continue;
+		line = mem_printf("%s, %s", name, json_string_value(json_array_get(row, 1)));
+		task_note(y->task, line);
+		free(line);
+	}
+	json_decref(list.rows);
 }
 
 json_t *command_why(struct command *c)
 {
-	struct why *y = mem_new(sizeof(*y));
+	char *remote = prepare(c->args[0]);
+	char *local = c->count > 1 ? prepare(c->args[1]) : mem_strdup(c->d->settings->hosts[0].stream->name);
+	struct why *y;
 	json_t *answer;
 
-	y->remote = prepare(c->args[0]);
-	y->local = c->count > 1 ? prepare(c->args[1]) : mem_strdup(c->d->settings->hosts[0].stream->name);
-	atomic_init(&y->refs, 2);
-	pthread_mutex_init(&y->lock, NULL);
-	if (y->remote == NULL || y->local == NULL) {
-		atomic_store(&y->refs, 1);
-		why_unref(y);
-		return command_fail("\"%s\" is not a domain", c->args[0]);
+	if (remote == NULL || local == NULL) {
+		free(remote);
+		free(local);
+		return command_fail("\"%s\" is not a domain", remote == NULL ? c->args[0] : c->args[1]);
 	}
-	if (crew_await(c->d, c->d->server.workers[0], start_why, y, WHY_WAIT_S))
-		answer = explain(y);
-	else
-		answer = command_fail("%s was not reached, nor was it clear why, within %d seconds", y->remote, WHY_WAIT_S);
-	why_unref(y);
+	y = mem_new(sizeof(*y));
+	y->mail.run = start_why;
+	y->local = local;
+	y->remote = remote;
+	y->task = task_new(c->d);
+	answer = task_answer(y->task);
+	note_history(c, y);
+	worker_post(c->d->server.workers[0], &y->mail);
 	return answer;
 }

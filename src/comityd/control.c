@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "comityd/daemon.h"
+#include "comityd/task.h"
 
 #define REQUEST_MAX 65536
 /* The main thread serves one client after the other, and signals after that: one that does not finish its
@@ -74,6 +74,7 @@ void control_close(struct daemon *d)
 		unlink(d->control_path);
 	}
 	free(d->control_path);
+	tasks_drop(d);
 }
 
 /* False when that did not happen before the deadline. */

@@ -356,6 +356,7 @@ static void init_process(struct daemon *d)
 	xml_intern_init();
 	d->assembly.env = &d->env;
 	d->control_fd = -1;
+	list_init(&d->tasks);
 }
 
 int main(int argc, char **argv)

@@ -269,6 +269,30 @@ void trust_judge(const struct trust *t, const struct tls_session *s, const char 
 		gnutls_x509_crt_deinit(chain[i]);
 }
 
+void trust_describe(const struct tls_session *s, char *out, size_t room)
+{
+	gnutls_x509_crt_t own[CHAIN_MAX];
+	unsigned sent = 0, count;
+	const gnutls_datum_t *der = tls_session_peer_chain(s, &sent);
+	char names[160], issuer[128] = "?", day[32] = "?";
+	size_t len = sizeof(issuer);
+	time_t end;
+	struct tm tm;
+
+	snprintf(out, room, "none");
+	if (der == NULL || sent == 0 || (count = import_chain(der, 1, own)) == 0)
+		return;
+	names_domain(own[0], "", names, sizeof(names));
+	if (gnutls_x509_crt_get_issuer_dn(own[0], issuer, &len) != 0)
+		snprintf(issuer, sizeof(issuer), "?");
+	end = gnutls_x509_crt_get_expiration_time(own[0]);
+	if (gmtime_r(&end, &tm) != NULL)
+		strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+	snprintf(out, room, "for %s, from %s, until %s, %u in the chain", *names != '\0' ? names : "no domain", issuer, day,
+	         sent);
+	gnutls_x509_crt_deinit(own[0]);
+}
+
 bool trust_fingerprint(const struct tls_session *s, char out[65])
 {
 	unsigned count = 0;

@@ -36,6 +36,8 @@ void trust_unref(struct trust *t);
 /* Judges what the peer of a session showed as the certificate of an XMPP server for domain (a name, perhaps
  * internationalised, or an address). Certificates for servers are good in both directions. */
 void trust_judge(const struct trust *t, const struct tls_session *s, const char *domain, struct cert_judgement *j);
+/* For people: names, issuer and end of the peer's certificate, "for a.example, from CN=..., until 2027-01-31". */
+void trust_describe(const struct tls_session *s, char *out, size_t room);
 /* True when the peer's own certificate has this fingerprint: SHA-256 in hex, colons allowed. */
 bool trust_is_pinned(const struct tls_session *s, const char *sha256);
 /* The fingerprint as hex without colons; false when the peer sent no certificate. */

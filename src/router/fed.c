@@ -328,6 +328,7 @@ struct federation *fed_new(struct router *r)
 	list_init(&f->unused);
 	list_init(&f->streams);
 	list_init(&f->suspended);
+	list_init(&f->probes);
 	f->sweep.fire = sweep;
 	f->shared = (struct s2s_shared){
 		.tls = r->server->tls,
@@ -367,6 +368,8 @@ int fed_configure(struct federation *f, struct err_text *et)
 void fed_stop(struct federation *f)
 {
 	f->is_stopping = true;
+	LIST_EACH(l, next, &f->probes)
+		link_end(LIST_ENTRY(l, struct fed_link, probe), S2S_CLOSED_BY_US, "this server is being stopped");
 	LIST_EACH(l, next, &f->streams)
 		s2s_fail(LIST_ENTRY(l, struct s2s, link), STREAM_SYSTEM_SHUTDOWN, NULL);
 }

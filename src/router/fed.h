@@ -59,6 +59,7 @@ struct federation {
 	struct dns *dns;
 	struct map links;              /* "local remote" to struct fed_link */
 	size_t link_count;
+	struct list probes;            /* links of comityctl why */
 	struct list unused;            /* links without stream, queue or anything to remember, the oldest first */
 	struct list streams;           /* struct s2s, both directions */
 	struct list suspended;         /* struct fed_suspended: streams of theirs that they may resume, the oldest first */
@@ -76,6 +77,15 @@ enum link_state {
 	LINK_READY,
 	LINK_WAITING       /* until it is tried again */
 };
+
+/* One try, for those who ask later. */
+struct fed_attempt {
+	int64_t at_us;                 /* since 1970; 0: none */
+	enum s2s_cause cause;          /* S2S_CAUSE_NONE: it succeeded */
+	char why[256];
+};
+
+#define FED_ATTEMPTS 4
 
 /* From one of our domains to one of theirs. */
 struct fed_link {
@@ -101,6 +111,8 @@ struct fed_link {
 	uint64_t sent, received, bounced;
 	enum s2s_cause cause;          /* of the last failure; S2S_CAUSE_NONE after success */
 	char why[384];
+	struct fed_attempt attempts[FED_ATTEMPTS];   /* the newest first */
+	struct list probe;             /* in fed->probes */
 	bool no_external;              /* the peer refuses our certificate */
 	bool is_probe;                 /* of comityctl why; not in the map */
 	void (*note)(void *arg, const char *line);
@@ -132,20 +144,40 @@ struct fed_link *link_get(struct federation *f, const char *local, const char *r
 struct fed_link *link_find(const struct federation *f, const char *local, const char *remote);
 /* Sends or queues; consumes it. */
 void link_send(struct fed_link *l, struct comity_rq *rq);
-/* Asks the server of remote about a dialback key that came on s. */
-void link_verify(struct fed_link *l, struct s2s *s, const char *key);
 /* The pair has been proved on a stream of theirs. */
 void link_on_incoming(struct fed_link *l, struct s2s *s);
+/* Tries at once, however long it was to wait. */
+void link_retry(struct fed_link *l);
+/* Returns to their senders all that waits. */
+void link_return_all(struct fed_link *l, const char *text);
 /* What happened on the stream of the link. */
 void link_on_usable(struct fed_link *l);
 void link_on_proved(struct fed_link *l);
 void link_on_managed(struct fed_link *l);
-void link_on_verify_answer(struct fed_link *l, const struct dialback_check *check, enum dialback_answer answer,
-                           const char *text);
 void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text);
 /* Closes it and returns what is queued to its senders. */
 void link_end(struct fed_link *l, enum s2s_cause cause, const char *text);
 void link_free(struct fed_link *l);
+struct worker *link_worker(const struct fed_link *l);
+const struct fed_settings *link_settings(const struct fed_link *l);
+/* Begins to reach the domain anew, whatever the link waits for. */
+void link_open(struct fed_link *l);
+/* Sets the timer for what is due next. */
+void link_schedule(struct fed_link *l);
+
+/* ---- dialback keys to verify (fed_check.c) ---- */
+
+/* Asks the server of remote about a dialback key that came on s. */
+void link_verify(struct fed_link *l, struct s2s *s, const char *key);
+/* The stream of the link can be asked on. */
+void link_ask_checks(struct fed_link *l);
+void link_on_verify_answer(struct fed_link *l, const struct dialback_check *check, enum dialback_answer answer,
+                           const char *text);
+/* Answers with an error those that have waited since before a moment. */
+void link_end_checks_before(struct fed_link *l, uint64_t moment, enum comity_cond cond, const char *text);
+/* Since when the oldest waits; UINT64_MAX for none. */
+uint64_t link_oldest_check(const struct fed_link *l);
+void link_drop_checks(struct fed_link *l);
 
 /* ---- what waits (fed_queue.c) ---- */
 

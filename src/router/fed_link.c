@@ -10,26 +10,17 @@
 #include "router/rq.h"
 #include "xmpp/jid.h"
 
-/* A dialback key that came on a stream and waits for its domain's server to know it. */
-struct fed_check {
-	struct list link;
-	struct s2s *stream;    /* with a reference */
-	char *id, *key;
-	uint64_t since;
-	bool is_asked;
-};
-
-static const struct fed_settings *settings_of(const struct fed_link *l)
+const struct fed_settings *link_settings(const struct fed_link *l)
 {
 	return &l->fed->router->settings->fed;
 }
 
-static struct worker *worker_of(const struct fed_link *l)
+struct worker *link_worker(const struct fed_link *l)
 {
 	return l->fed->router->worker;
 }
 
-static void dial(struct fed_link *l);
+
 
 /* ---- life ---- */
 
@@ -57,6 +48,7 @@ static struct fed_link *link_new(struct federation *f, struct stream_host *host,
 	list_init(&l->returned);
 	list_init(&l->checks);
 	list_init(&l->unused);
+	list_init(&l->probe);
 	return l;
 }
 
@@ -93,17 +85,11 @@ struct fed_link *link_get(struct federation *f, const char *local, const char *r
 
 void link_free(struct fed_link *l)
 {
-	worker_timer_stop(worker_of(l), &l->timer);
+	worker_timer_stop(link_worker(l), &l->timer);
 	dial_free(l->dial);
 	list_remove(&l->unused);
-	for (struct list *i; (i = list_shift(&l->checks)) != NULL;) {
-		struct fed_check *c = LIST_ENTRY(i, struct fed_check, link);
-
-		s2s_unref(c->stream);
-		free(c->id);
-		free(c->key);
-		free(c);
-	}
+	list_remove(&l->probe);
+	link_drop_checks(l);
 	if (l->out != NULL)
 		l->out->owner = NULL;
 	link_drop_queue(l);
@@ -133,7 +119,7 @@ static bool is_busy(const struct fed_link *l)
 
 static void note_use(struct fed_link *l)
 {
-	l->last_used = worker_now(worker_of(l));
+	l->last_used = worker_now(link_worker(l));
 	list_remove(&l->unused);
 	if (!is_busy(l))
 		list_append(&l->fed->unused, &l->unused);
@@ -152,59 +138,37 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static void schedule(struct fed_link *l)
+void link_schedule(struct fed_link *l)
 {
-	const struct fed_settings *s = settings_of(l);
-	uint64_t now = worker_now(worker_of(l)), due = UINT64_MAX;
+	const struct fed_settings *s = link_settings(l);
+	uint64_t now = worker_now(link_worker(l)), due = UINT64_MAX;
 
 	if (link_oldest(l) != UINT64_MAX)
 		due = link_oldest(l) + s->queue_age_ms;
-	if (!list_empty(&l->checks))
-		due = earlier(due, LIST_ENTRY(l->checks.next, struct fed_check, link)->since + s->limits.verify_ms);
+	if (link_oldest_check(l) != UINT64_MAX)
+		due = earlier(due, link_oldest_check(l) + s->limits.verify_ms);
 	if (l->state == LINK_WAITING && has_work(l))
 		due = earlier(due, l->retry_at);
 	if (due == UINT64_MAX)
-		worker_timer_stop(worker_of(l), &l->timer);
+		worker_timer_stop(link_worker(l), &l->timer);
 	else
-		worker_timer_start(worker_of(l), &l->timer, due > now ? due - now : 0);
+		worker_timer_start(link_worker(l), &l->timer, due > now ? due - now : 0);
 	note_use(l);
-}
-
-static void end_check(struct fed_link *l, struct fed_check *c, enum dialback_answer answer, enum comity_cond cond,
-                      const char *text)
-{
-	list_remove(&c->link);
-	s2s_verified(c->stream, l->local, l->remote, answer, cond, text);
-	s2s_unref(c->stream);
-	free(c->id);
-	free(c->key);
-	free(c);
-}
-
-static void end_checks_before(struct fed_link *l, uint64_t moment, enum comity_cond cond, const char *text)
-{
-	while (!list_empty(&l->checks)) {
-		struct fed_check *c = LIST_ENTRY(l->checks.next, struct fed_check, link);
-
-		if (c->since > moment)
-			return;
-		end_check(l, c, DIALBACK_ERROR, cond, text);
-	}
 }
 
 static void on_timer(struct worker *w, struct timer *t)
 {
 	struct fed_link *l = LIST_ENTRY(t, struct fed_link, timer);
-	const struct fed_settings *s = settings_of(l);
+	const struct fed_settings *s = link_settings(l);
 	uint64_t now = worker_now(w);
 
 	link_bounce_old(l);
 	if (now >= s->limits.verify_ms)
-		end_checks_before(l, now - s->limits.verify_ms, COMITY_REMOTE_SERVER_TIMEOUT,
+		link_end_checks_before(l, now - s->limits.verify_ms, COMITY_REMOTE_SERVER_TIMEOUT,
 		                  "the server of your domain did not answer the dialback verification");
 	if (l->state == LINK_WAITING && now >= l->retry_at && has_work(l))
-		dial(l);
-	schedule(l);
+		link_open(l);
+	link_schedule(l);
 }
 
 /* ---- failure ---- */
@@ -224,6 +188,16 @@ static uint64_t add_jitter(struct fed_link *l, uint64_t ms)
 	return ms - ms / 4 + random % (ms / 2 + 1);
 }
 
+static void remember_attempt(struct fed_link *l, enum s2s_cause cause, const char *why)
+{
+	struct comity_env *env = l->fed->router->server->env;
+
+	memmove(&l->attempts[1], &l->attempts[0], (FED_ATTEMPTS - 1) * sizeof(l->attempts[0]));
+	l->attempts[0].at_us = env->wall_us(env);
+	l->attempts[0].cause = cause;
+	snprintf(l->attempts[0].why, sizeof(l->attempts[0].why), "%s", why);
+}
+
 static void end_probe(struct fed_link *l)
 {
 	if (l->out != NULL) {
@@ -238,7 +212,7 @@ static void end_probe(struct fed_link *l)
 /* An attempt has failed. What may wait does, the rest goes back to its senders with the cause. */
 static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 {
-	const struct fed_settings *s = settings_of(l);
+	const struct fed_settings *s = link_settings(l);
 
 	l->cause = cause;
 	if (text != l->why)
@@ -250,28 +224,29 @@ static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 		end_probe(l);
 		return;
 	}
+	remember_attempt(l, cause, l->why);
 	log_warning(&l->fed->router->worker->log, "s2s local=%s remote=%s failed (%s): %s", l->local, l->remote,
 	            s2s_cause_name(cause), l->why);
 	l->backoff_ms = l->backoff_ms == 0 ? s->retry_min_ms : earlier(l->backoff_ms * 2, s->retry_max_ms);
-	l->retry_at = worker_now(worker_of(l)) + add_jitter(l, l->backoff_ms);
+	l->retry_at = worker_now(link_worker(l)) + add_jitter(l, l->backoff_ms);
 	l->state = l->bidi != NULL ? LINK_READY : LINK_WAITING;
 	if (l->failing_since == 0)
-		l->failing_since = worker_now(worker_of(l));
+		l->failing_since = worker_now(link_worker(l));
 	/* Whoever seemed to be there is not, as far as anybody here can tell. */
-	if (!is_passing(cause) || worker_now(worker_of(l)) - l->failing_since >= s->queue_age_ms) {
+	if (!is_passing(cause) || worker_now(link_worker(l)) - l->failing_since >= s->queue_age_ms) {
 		l->wants_back = false;
 		link_lose_presence(l);
 	}
 	/* Resumed or not, what was not acknowledged is bounced in its order when the time is over. */
 	if (!is_passing(cause))
 		link_requeue_suspended(l);
-	end_checks_before(l, UINT64_MAX, cause == S2S_NOT_FOUND ? COMITY_REMOTE_SERVER_NOT_FOUND : COMITY_REMOTE_SERVER_TIMEOUT,
+	link_end_checks_before(l, UINT64_MAX, cause == S2S_NOT_FOUND ? COMITY_REMOTE_SERVER_NOT_FOUND : COMITY_REMOTE_SERVER_TIMEOUT,
 	                  l->why);
 	if (l->state == LINK_READY)
 		link_flush(l);
 	else if (!is_passing(cause))
 		link_bounce_before(l, UINT64_MAX);
-	schedule(l);
+	link_schedule(l);
 }
 
 /* ---- reaching out ---- */
@@ -279,12 +254,12 @@ static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 static void on_reached(void *owner, const struct srv_target *target, int fd, const char *address)
 {
 	struct fed_link *l = owner;
-	const struct fed_settings *s = settings_of(l);
-	struct conn *conn = conn_new(worker_of(l), fd, &conn_socket_io, NULL, address, s->limits.out_bytes);
+	const struct fed_settings *s = link_settings(l);
+	struct conn *conn = conn_new(link_worker(l), fd, &conn_socket_io, NULL, address, s->limits.out_bytes);
 
 	conn_set_dead_after(conn, s->limits.dead_ms);
 	l->state = LINK_NEGOTIATING;
-	l->out = s2s_connect(worker_of(l), &l->fed->shared, conn, &(struct s2s_start){
+	l->out = s2s_connect(link_worker(l), &l->fed->shared, conn, &(struct s2s_start){
 		.host = l->host,
 		.remote = l->remote,
 		.is_direct_tls = target->is_direct_tls,
@@ -337,9 +312,9 @@ static const struct dial_events dial_events = {
 	.note = on_dial_note,
 };
 
-static void dial(struct fed_link *l)
+void link_open(struct fed_link *l)
 {
-	const struct fed_settings *s = settings_of(l);
+	const struct fed_settings *s = link_settings(l);
 	const struct fed_route *route = fed_find_route(s, l->remote);
 	struct dial_plan plan = { .domain = l->remote };
 
@@ -358,13 +333,13 @@ static void dial(struct fed_link *l)
 	}
 	l->state = LINK_DIALING;
 	dial_free(l->dial);
-	l->dial = dial_start(worker_of(l), l->fed->dns, &s->dial, &plan, &dial_events, l);
+	l->dial = dial_start(link_worker(l), l->fed->dns, &s->dial, &plan, &dial_events, l);
 }
 
-static void open_link(struct fed_link *l)
+static void open_if_idle(struct fed_link *l)
 {
 	if (l->state == LINK_IDLE)
-		dial(l);
+		link_open(l);
 }
 
 void link_send(struct fed_link *l, struct comity_rq *rq)
@@ -372,20 +347,20 @@ void link_send(struct fed_link *l, struct comity_rq *rq)
 	if (l->state == LINK_READY) {
 		if (link_write(l, rq))
 			return;
-	} else if (fed_find_policy(settings_of(l), l->remote)->is_refused) {
+	} else if (fed_find_policy(link_settings(l), l->remote)->is_refused) {
 		link_bounce(l, rq, COMITY_NOT_ALLOWED, "this server is configured not to talk to that domain");
 		return;
-	} else if (l->state == LINK_WAITING && worker_now(worker_of(l)) >= l->retry_at) {
+	} else if (l->state == LINK_WAITING && worker_now(link_worker(l)) >= l->retry_at) {
 		l->state = LINK_IDLE;
 	} else if (l->state == LINK_WAITING && !is_passing(l->cause)) {
 		link_bounce(l, rq, s2s_cause_cond(l->cause), l->why);
 		return;
 	}
 	link_enqueue(l, rq);
-	open_link(l);
+	open_if_idle(l);
 	if (l->state == LINK_NEGOTIATING && l->out != NULL)
 		s2s_prove(l->out);
-	schedule(l);
+	link_schedule(l);
 }
 
 /* ---- what the streams tell ---- */
@@ -394,31 +369,22 @@ static void become_ready(struct fed_link *l)
 {
 	list_splice(&l->returned, &l->queue);
 	list_splice(&l->queue, &l->returned);
+	if (l->state != LINK_READY)
+		remember_attempt(l, S2S_CAUSE_NONE, "reached");
 	l->state = LINK_READY;
 	l->cause = S2S_CAUSE_NONE;
 	l->backoff_ms = 0;
 	l->failing_since = 0;
 	l->wants_back = false;
-	l->ready_at = worker_now(worker_of(l));
+	l->ready_at = worker_now(link_worker(l));
 	link_flush(l);
 	link_regain_presence(l);
-	schedule(l);
-}
-
-static void ask_checks(struct fed_link *l)
-{
-	LIST_EACH(p, next, &l->checks) {
-		struct fed_check *c = LIST_ENTRY(p, struct fed_check, link);
-
-		if (!c->is_asked)
-			s2s_ask_verify(l->out, &(struct dialback_check){ l->local, l->remote, c->id, c->key });
-		c->is_asked = true;
-	}
+	link_schedule(l);
 }
 
 void link_on_usable(struct fed_link *l)
 {
-	ask_checks(l);
+	link_ask_checks(l);
 }
 
 void link_on_proved(struct fed_link *l)
@@ -456,9 +422,9 @@ void link_on_incoming(struct fed_link *l, struct s2s *s)
 	} else if (l->state == LINK_WAITING) {
 		l->state = LINK_IDLE;
 		if (has_work(l))
-			open_link(l);
+			open_if_idle(l);
 	}
-	schedule(l);
+	link_schedule(l);
 }
 
 void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text)
@@ -480,7 +446,7 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 			/* It was only there to verify keys, and has done that. */
 			if (list_empty(&l->queue) && list_empty(&l->checks) && !l->is_probe && s->last_step == S2S_USABLE) {
 				l->state = LINK_IDLE;
-				schedule(l);
+				link_schedule(l);
 				return;
 			}
 			snprintf(l->why, sizeof(l->why), "%s", text);
@@ -494,51 +460,36 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 		}
 		if (was_ready && l->bidi == NULL)
 			l->state = LINK_IDLE;
-		end_checks_before(l, UINT64_MAX, COMITY_REMOTE_SERVER_TIMEOUT, text);
+		link_end_checks_before(l, UINT64_MAX, COMITY_REMOTE_SERVER_TIMEOUT, text);
 	}
 	if (l->state == LINK_IDLE && has_work(l))
-		open_link(l);
-	schedule(l);
-}
-
-/* ---- dialback for those who connect to us ---- */
-
-void link_verify(struct fed_link *l, struct s2s *s, const char *key)
-{
-	struct fed_check *c = mem_new(sizeof(*c));
-
-	c->stream = s2s_ref(s);
-	c->id = mem_strdup(s->id);
-	c->key = mem_strdup(key);
-	c->since = worker_now(worker_of(l));
-	list_init(&c->link);
-	list_append(&l->checks, &c->link);
-	/* Whoever connects to us lives, so there is no waiting for the next try. */
-	if (l->state == LINK_WAITING)
-		l->state = LINK_IDLE;
-	if (l->out != NULL && l->out->step == S2S_USABLE)
-		ask_checks(l);
-	else if (l->out == NULL && l->state != LINK_DIALING)
-		dial(l);
-	schedule(l);
-}
-
-void link_on_verify_answer(struct fed_link *l, const struct dialback_check *check, enum dialback_answer answer,
-                           const char *text)
-{
-	LIST_EACH(p, next, &l->checks) {
-		struct fed_check *c = LIST_ENTRY(p, struct fed_check, link);
-
-		if (strcmp(c->id, check->id) != 0 || strcmp(l->local, check->local) != 0 ||
-		    strcmp(l->remote, check->remote) != 0)
-			continue;
-		end_check(l, c, answer, COMITY_REMOTE_SERVER_TIMEOUT, text);
-		break;
-	}
-	schedule(l);
+		open_if_idle(l);
+	link_schedule(l);
 }
 
 /* ---- ends ---- */
+
+void link_retry(struct fed_link *l)
+{
+	l->backoff_ms = 0;
+	if (l->state == LINK_WAITING)
+		l->state = LINK_IDLE;
+	if (l->state == LINK_IDLE)
+		l->wants_back = true;
+	open_if_idle(l);
+	link_schedule(l);
+}
+
+void link_return_all(struct fed_link *l, const char *text)
+{
+	if (l->cause == S2S_CAUSE_NONE) {
+		l->cause = S2S_CLOSED_BY_US;
+		snprintf(l->why, sizeof(l->why), "%s", text);
+	}
+	link_requeue_suspended(l);
+	link_bounce_before(l, UINT64_MAX);
+	link_schedule(l);
+}
 
 void link_end(struct fed_link *l, enum s2s_cause cause, const char *text)
 {
@@ -567,6 +518,7 @@ void fed_probe(struct federation *f, const char *local, const char *remote, void
 	l->note = note;
 	l->done = done;
 	l->arg = arg;
+	list_append(&f->probes, &l->probe);
 	dns_flush(f->dns, remote);
-	dial(l);
+	link_open(l);
 }

@@ -19,16 +19,6 @@ struct fed_item {
 /* What a queued stanza costs beside its bytes. */
 #define ITEM_COST 512
 
-static const struct fed_settings *settings_of(const struct fed_link *l)
-{
-	return &l->fed->router->settings->fed;
-}
-
-static struct worker *worker_of(const struct fed_link *l)
-{
-	return l->fed->router->worker;
-}
-
 static void free_item(struct fed_item *item)
 {
 	comity_rq_release(item->rq);
@@ -64,7 +54,7 @@ static void count_item(struct fed_link *l, const struct fed_item *item)
 void link_bounce(struct fed_link *l, struct comity_rq *rq, enum comity_cond cond, const char *text)
 {
 	l->bounced++;
-	metrics_add(&worker_of(l)->metrics, METRIC_S2S_BOUNCED, 1);
+	metrics_add(&link_worker(l)->metrics, METRIC_S2S_BOUNCED, 1);
 	rq_refuse(rq, cond, text);
 	comity_rq_release(rq);
 }
@@ -127,7 +117,7 @@ static void note_written(struct fed_link *l, struct fed_item *item)
 	}
 	count_item(l, item);
 	sm_note_sent(s, item);
-	if (l->queue_bytes > settings_of(l)->queue_bytes)
+	if (l->queue_bytes > link_settings(l)->queue_bytes)
 		s2s_give_up(s, S2S_LOST, "%s acknowledges nothing: %zu bytes wait", l->remote, l->queue_bytes);
 }
 
@@ -139,14 +129,14 @@ static struct fed_item *make_item(struct fed_link *l, struct comity_rq *rq)
 	rq_detach(rq);
 	item->rq = rq;
 	item->size = ITEM_COST + stanza_weight(rq->st);
-	item->since = worker_now(worker_of(l));
+	item->since = worker_now(link_worker(l));
 	list_init(&item->link);
 	return item;
 }
 
 void link_enqueue(struct fed_link *l, struct comity_rq *rq)
 {
-	const struct fed_settings *s = settings_of(l);
+	const struct fed_settings *s = link_settings(l);
 	struct fed_item *item;
 	size_t size = ITEM_COST + stanza_weight(rq->st);
 
@@ -192,7 +182,7 @@ uint64_t link_oldest(const struct fed_link *l)
 
 void link_bounce_old(struct fed_link *l)
 {
-	uint64_t now = worker_now(worker_of(l)), age = settings_of(l)->queue_age_ms;
+	uint64_t now = worker_now(link_worker(l)), age = link_settings(l)->queue_age_ms;
 
 	if (now < age)
 		return;
@@ -240,7 +230,7 @@ void link_keep_managed(struct fed_link *l, struct s2s *s)
 	l->suspended = s->sm;
 	s->sm = NULL;
 	LIST_EACH(p, next, &l->suspended->unacked)
-		((struct fed_item *)LIST_ENTRY(p, struct s2s_sm_item, link)->token)->since = worker_now(worker_of(l));
+		((struct fed_item *)LIST_ENTRY(p, struct s2s_sm_item, link)->token)->since = worker_now(link_worker(l));
 	if (l->suspended->id == NULL)
 		link_requeue_suspended(l);
 }

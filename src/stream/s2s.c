@@ -15,37 +15,6 @@
 
 #define NOTE_MAX 512
 
-/* RFC 6120 8.3.3.16, 17: what cannot be resolved is not found; all that goes wrong afterwards, be it TLS,
- * SASL or dialback, is a time-out. */
-static const struct {
-	const char *name;
-	enum comity_cond cond;
-} causes[] = {
-	[S2S_CAUSE_NONE] = { "none", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_NOT_FOUND] = { "not-found", COMITY_REMOTE_SERVER_NOT_FOUND },
-	[S2S_DNS] = { "dns", COMITY_REMOTE_SERVER_NOT_FOUND },
-	[S2S_UNREACHABLE] = { "unreachable", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_TIMEOUT] = { "timeout", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_NO_TLS] = { "no-tls", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_CERTIFICATE] = { "certificate", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_AUTH] = { "authentication", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_PROTOCOL] = { "protocol", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_STREAM_ERROR] = { "stream-error", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_POLICY] = { "policy", COMITY_NOT_ALLOWED },
-	[S2S_LOST] = { "lost", COMITY_REMOTE_SERVER_TIMEOUT },
-	[S2S_CLOSED_BY_US] = { "closed", COMITY_REMOTE_SERVER_TIMEOUT },
-};
-
-enum comity_cond s2s_cause_cond(enum s2s_cause cause)
-{
-	return causes[cause].cond;
-}
-
-const char *s2s_cause_name(enum s2s_cause cause)
-{
-	return causes[cause].name;
-}
-
 /* ---- life ---- */
 
 static void describe_s2s(const struct log_ctx *ctx, struct buf *out)

@@ -38,6 +38,8 @@ enum s2s_cause {
 
 /* The stanza error for senders (RFC 6120 8.3.3). */
 enum comity_cond s2s_cause_cond(enum s2s_cause cause);
+/* On whose side it is and what to do: a sentence for administrators. */
+const char *s2s_cause_advice(enum s2s_cause cause);
 /* A word for logs and tables. */
 const char *s2s_cause_name(enum s2s_cause cause);
 

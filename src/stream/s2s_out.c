@@ -70,11 +70,14 @@ void s2s_prove(struct s2s *s)
 static void become_usable(struct s2s *s)
 {
 	const struct s2s_policy *policy = s->shared->policy(s->conn->worker, s->remote);
+	char shown[400];
 
 	if (s->conn->is_secured && !s->is_judged) {
 		bool ok = s2s_is_certified(s, policy, s->remote);
 
 		s->is_judged = true;
+		trust_describe(s->conn->tls, shown, sizeof(shown));
+		s2s_note(s, "certificate %s", shown);
 		s2s_note(s, "certificate: %s", ok ? "valid" : s->cert.text);
 		if (!ok && policy->security == S2S_VERIFY) {
 			s2s_give_up(s, S2S_CERTIFICATE, "%s (%s) cannot be trusted: %s", s->remote, s->conn->address,

@@ -228,7 +228,27 @@ def an_unreachable_server_returns_messages_with_the_cause(server):
     check("refused" in error.find("error").child_text("text"), f"no cause: {error}")
     code, said = a.ctl("why", B, ok=False)
     equal(code, 1)
-    check("refused" in said.splitlines()[-1], said)
+    check("refused" in said.splitlines()[-1] and "firewall" in said, said)
+    check("last attempt" in said, said)
+    shown = a.ctl("s2s", "show", B)
+    check("refused" in shown and "waiting" in shown, shown)
+    b.start()
+    juliet.message(f"romeo@{B}", "and now?")
+    a.ctl("s2s", "retry", B)
+    juliet.expect_error("service-unavailable", name="message")
+    check("by certificate" in a.ctl("s2s", "show", B), "no stream is shown")
+
+
+@dedicated(start=False)
+def what_waits_is_returned_when_the_administrator_says_so(server):
+    del server
+    a, b = _pair(options_a={"s2s_retry_min": "10s"})
+    juliet = Client.login(a.account("juliet"), "balcony", presence=True)
+    b.stop()
+    juliet.message(f"romeo@{B}", "anyone?")
+    a.wait_for(lambda: "waiting" in a.ctl("s2s", "list"), "a link that waits")
+    check("returned 1 " in a.ctl("s2s", "flush", B), "nothing was returned")
+    juliet.expect_error("remote-server-timeout", name="message")
 
 
 @dedicated(start=False)
@@ -236,7 +256,7 @@ def why_tells_each_step_of_a_domain_that_can_be_reached(server):
     del server
     a, _ = _pair()
     said = a.ctl("why", B)
-    for step in ("TLS", "certificate: valid", "EXTERNAL", "can be reached"):
+    for step in ("connecting to 127.0.0.1", "TLS", f"certificate for {B}", "certificate: valid", "EXTERNAL", "can be reached"):
         check(step in said, f"{step} is missing in:\n{said}")
 
 
@@ -302,3 +322,18 @@ def presence_is_exchanged_anew_with_a_server_that_was_killed(server):
     romeo = Client.login(romeo.account, "again", presence=True)
     romeo.expect("presence", type=None, from_=juliet.jid, timeout=15)
     juliet.expect("presence", type=None, from_=romeo.jid, timeout=15)
+
+
+@dedicated(start=False)
+def the_server_stops_at_once_while_why_is_at_work(server):
+    del server
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        a = Comity(domains=(A,))
+        a.text = _route(B, mute.getsockname()[1])
+        a.start()
+        asking = threading.Thread(target=lambda: a.ctl("why", B, ok=False))
+        asking.start()
+        mute.accept()
+        equal(a.ctl("log", "level").strip(), "debug")   # the control socket is free meanwhile
+        a.stop()
+        asking.join()
