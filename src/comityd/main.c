@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "comityd/check_fed.h"
 #include "comityd/daemon.h"
 #include "stream/sasl_engine.h"
 #include "xml/intern.h"
@@ -30,9 +31,10 @@ enum { EXIT_OK = 0, EXIT_START = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
 static void print_usage(FILE *to)
 {
-	fputs("usage: comityd [-c FILE] [--check] [--help] [--version]\n"
+	fputs("usage: comityd [-c FILE] [--check [--federation]] [--help] [--version]\n"
 	      "  -c, --config FILE   read FILE instead of " COMITY_CONF_DIR "/comity.conf\n"
 	      "      --check         check the configuration, certificates and modules, and end\n"
+	      "      --federation    with --check: see whether other servers can reach the own hosts\n"
 	      "See comityd(8).\n", to);
 }
 
@@ -49,8 +51,9 @@ static int read_config(struct daemon *d)
 	return rc;
 }
 
-static int check_config(struct daemon *d)
+static int check_config(struct daemon *d, bool federation)
 {
+	bool is_reachable = true;
 	struct settings *settings = NULL;
 	struct err_text et = { "" };
 	int rc = read_config(d);
@@ -63,10 +66,12 @@ static int check_config(struct daemon *d)
 	if (rc == 0)
 		printf("%s is sound: %zu host%s\n", d->config_path, settings->host_count,
 		       settings->host_count == 1 ? "" : "s");
+	if (rc == 0 && federation)
+		is_reachable = check_federation(d, settings);
 	settings_unref(settings);
 	conf_unref(d->conf);
 	loader_free(d->assembly.loader);
-	return rc == 0 ? EXIT_OK : EXIT_CONFIG;
+	return rc != 0 ? EXIT_CONFIG : is_reachable ? EXIT_OK : EXIT_START;
 }
 
 /* ---- start ---- */
@@ -363,11 +368,12 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'k' },
+		{ "federation", no_argument, NULL, 'f' },
 		{ "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct daemon d = { .config_path = COMITY_CONF_DIR "/comity.conf" };
-	bool only_check = false;
+	bool only_check = false, federation = false;
 	int option, rc;
 
 	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
@@ -375,6 +381,8 @@ int main(int argc, char **argv)
 			d.config_path = optarg;
 		} else if (option == 'k') {
 			only_check = true;
+		} else if (option == 'f') {
+			federation = true;
 		} else if (option == 'V') {
 			printf("comityd %s\n", PACKAGE_VERSION);
 			return EXIT_OK;
@@ -383,12 +391,12 @@ int main(int argc, char **argv)
 			return option == 'h' ? EXIT_OK : EXIT_USAGE;
 		}
 	}
-	if (optind != argc) {
+	if (optind != argc || (federation && !only_check)) {
 		print_usage(stderr);
 		return EXIT_USAGE;
 	}
 	init_process(&d);
-	rc = only_check ? check_config(&d) : serve(&d);
+	rc = only_check ? check_config(&d, federation) : serve(&d);
 	gnutls_global_deinit();
 	return rc;
 }

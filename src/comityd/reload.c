@@ -21,10 +21,14 @@ static void tell_fixed(struct daemon *d, const struct server_conf *old, const st
 	if (strcmp(old->data_dir, new->data_dir) != 0)
 		log_warning(&d->log, "data_dir has changed: that takes a restart");
 	if (lists_differ(&old->listen, &new->listen) || old->c2s_port != new->c2s_port ||
-	    old->c2s_tls_port != new->c2s_tls_port)
+	    old->c2s_tls_port != new->c2s_tls_port || old->s2s_port != new->s2s_port ||
+	    old->s2s_tls_port != new->s2s_tls_port)
 		log_warning(&d->log, "the addresses or ports have changed: that takes a restart");
 	if (strcmp(old->workers, new->workers) != 0)
 		log_warning(&d->log, "workers has changed: that takes a restart");
+	if (strcmp(old->dns_servers != NULL ? old->dns_servers : "", new->dns_servers != NULL ? new->dns_servers : "") != 0 ||
+	    old->dns_timeout != new->dns_timeout || old->dns_cache != new->dns_cache)
+		log_warning(&d->log, "the options of DNS have changed: that takes a restart");
 	if (strcmp(old->log_to, new->log_to) != 0)
 		log_warning(&d->log, "log_to has changed: that takes a restart");
 }
