@@ -17,9 +17,10 @@ static inline size_t buf_size(const struct buf *b)
 	return b->len - b->head;
 }
 
+/* NULL when nothing was ever in it. */
 static inline const char *buf_bytes(const struct buf *b)
 {
-	return b->data + b->head;
+	return b->data != NULL ? b->data + b->head : NULL;
 }
 
 /* Room for at least n more bytes; returns where they go. */

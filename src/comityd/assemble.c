@@ -221,6 +221,18 @@ static int make_host(struct assembly *a, struct conf *conf, const struct conf_no
 	return load_tls(sc, hc, h->name, &h->tls, et);
 }
 
+/* Titles are compared as they are written; addresses are not. */
+static int check_unique(const struct settings *s, size_t index, struct err_text *et)
+{
+	for (size_t i = 0; i < index; i++) {
+		if (strcmp(s->hosts[i].stream->name, s->hosts[index].stream->name) != 0)
+			continue;
+		err_text_set(et, "host \"%s\" is configured twice, in different spellings", s->hosts[i].stream->name);
+		return -ERR_INVALID;
+	}
+	return 0;
+}
+
 static size_t count_hosts(const struct conf *conf)
 {
 	size_t n = 0;
@@ -276,6 +288,8 @@ int assemble_settings(struct assembly *a, struct conf *conf, struct settings **o
 
 		s->host_count = i + 1;
 		rc = make_host(a, conf, node, &s->hosts[i], et);
+		if (rc == 0)
+			rc = check_unique(s, i, et);
 		if (rc == 0)
 			rc = choose_modules(a, conf, node, &s->hosts[i], et);
 		if (rc == 0)

@@ -67,6 +67,14 @@ def configuration_errors_say_file_and_line(server, _what, text, expected):
         check(re.search(r"wrong\.conf:\d", output) and expected in output, output)
 
 
+@dedicated(start=False, hosts={"localhost": "", "LocalHost": ""})
+def a_host_in_two_spellings_is_refused(server):
+    server.write_config()
+    code, output = server.run_daemon("--check", "-c", server.config)
+    equal(code, CONFIG_WRONG, output)
+    check("twice" in output, output)
+
+
 def check_accepts_what_runs(server):
     code, output = server.run_daemon("--check", "-c", server.config)
     equal(code, 0, output)
