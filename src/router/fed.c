@@ -355,11 +355,23 @@ struct federation *fed_new(struct router *r)
 	return f;
 }
 
+/* Domains that may no longer be talked to, by a reloaded list, are hung up on. */
+static void end_refused(struct federation *f)
+{
+	LIST_EACH(l, next, &f->streams) {
+		struct s2s *s = LIST_ENTRY(l, struct s2s, link);
+
+		if (s->remote != NULL && find_policy(f->router->worker, s->remote)->is_refused)
+			s2s_fail(s, STREAM_POLICY_VIOLATION, "this server does not federate with your domain any longer");
+	}
+}
+
 int fed_configure(struct federation *f, struct err_text *et)
 {
 	const struct fed_settings *s = &f->router->settings->fed;
 
 	f->shared.limits = &s->limits;
+	end_refused(f);
 	if (f->dns != NULL)
 		return 0;
 	return dns_new(f->router->worker, &s->dns, &f->dns, et);

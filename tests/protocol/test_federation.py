@@ -337,3 +337,24 @@ def the_server_stops_at_once_while_why_is_at_work(server):
         equal(a.ctl("log", "level").strip(), "debug")   # the control socket is free meanwhile
         a.stop()
         asking.join()
+
+
+@dedicated(start=False)
+def a_domain_that_is_denied_by_a_reload_is_hung_up_on(server):
+    del server
+    a, b = _pair()
+    juliet, romeo = _users(a, b)
+    _chat(juliet, romeo)
+    a.options["s2s_deny"] = [B]
+    a.write_config()
+    a.reload()
+    a.wait_for(lambda: "policy-violation" in a.log(), "the end of the streams")
+    juliet.message(romeo.bare, "still there?")
+    juliet.expect_error("not-allowed", name="message")
+    romeo.message(juliet.bare, "still there?")
+    romeo.expect("message", type="error", from_=juliet.bare)
+    a.options["s2s_deny"] = []
+    a.write_config()
+    a.reload()
+    juliet.message(romeo.bare, "again")
+    romeo.expect("message", from_=juliet.jid, timeout=15)
