@@ -34,13 +34,16 @@ static struct worker *find_home(struct worker *w, const char *remote)
 	return home_of_remote(router_of(w)->server, remote);
 }
 
+/* SNI gives names in A-labels; hosts are kept as addresses are. */
 static struct stream_host *find_stream_host(struct worker *w, const char *name)
 {
-	const struct router *r = router_of(w);
-	const struct settings *s = r->settings;
+	const struct settings *s = router_of(w)->settings;
+	char prepared[JID_PART_MAX + 1];
 
+	if (name != NULL && jid_prepare_domain(name, strlen(name), prepared) <= 0)
+		return NULL;
 	for (size_t i = 0; i < s->host_count; i++)
-		if (s->hosts[i].federates && (name == NULL || strcasecmp(s->hosts[i].stream->name, name) == 0))
+		if (s->hosts[i].federates && (name == NULL || strcmp(s->hosts[i].stream->name, prepared) == 0))
 			return stream_host_ref(s->hosts[i].stream);
 	return NULL;
 }

@@ -358,3 +358,16 @@ def a_domain_that_is_denied_by_a_reload_is_hung_up_on(server):
     a.reload()
     juliet.message(romeo.bare, "again")
     romeo.expect("message", from_=juliet.jid, timeout=15)
+
+
+@dedicated(start=False)
+def an_internationalised_domain_is_proved_by_its_certificate(server):
+    del server
+    a, b = Comity(domains=(A,)), Comity(hosts={"bücher.test": ""})
+    a.text, b.text = _route('"bücher.test"', b.s2s), _route(A, a.s2s)
+    b.hosts = {'"bücher.test"': ""}
+    a.start()
+    b.start()
+    juliet, romeo = _users(a, b)
+    _chat(juliet, romeo)
+    check("by certificate" in a.log(), "not proved by certificate")
