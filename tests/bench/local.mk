@@ -1,2 +1,2 @@
 # Files of tests/bench.
-EXTRA_DIST += tests/bench/compare.py
+EXTRA_DIST += tests/bench/compare.py tests/bench/federation.py

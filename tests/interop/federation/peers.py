@@ -59,6 +59,7 @@ class Prosody(Peer):
     MODULES = ("roster saslauth tls dialback disco private blocklist vcard_legacy vcard4 pep version time ping "
                "offline smacks carbons presence message iq c2s s2s s2s_auth_certs posix").split()
     modules = ()        # further ones
+    level = "debug"     # of the log
     text = ""           # further configuration
 
     def start(self):
@@ -84,7 +85,7 @@ s2s_ports = {{ {S2S} }}
 s2s_direct_tls_ports = {{ {S2S_TLS} }}
 s2s_direct_tls_ssl = {ssl}
 ssl = {ssl}
-log = {{ {{ levels = {{ min = "debug" }}, to = "console" }} }}
+log = {{ {{ levels = {{ min = "{self.level}" }}, to = "console" }} }}
 {self.text}
 VirtualHost "{self.domain}"
 	ssl = {ssl}
