@@ -93,7 +93,9 @@ int assemble_fed(struct conf *conf, struct fed_settings *f, struct err_text *et)
 	f->retry_min_ms = c->s2s_retry_min;
 	f->retry_max_ms = c->s2s_retry_max;
 	f->links = (size_t)c->s2s_links;
-	f->dial = (struct dial_settings){ .connect_ms = c->s2s_connect_timeout, .total_ms = c->s2s_reach_timeout };
+	f->dial = (struct dial_settings){
+		.connect_ms = c->s2s_connect_timeout, .total_ms = c->s2s_reach_timeout, .dane = c->dane,
+	};
 	f->dns = (struct dns_settings){
 		.servers = c->dns_servers,
 		.timeout_ms = c->dns_timeout,
@@ -102,6 +104,7 @@ int assemble_fed(struct conf *conf, struct fed_settings *f, struct err_text *et)
 		.max_ttl_ms = TTL_MAX_MS,
 		.negative_ttl_ms = NEGATIVE_TTL_MS,
 		.max_records = DNS_RECORDS_MAX,
+		.is_trusted = c->dane,
 	};
 	rc = trust_new(c->s2s_ca_file, &f->policy.trust, et);
 	while (conf_child(conf_root(conf), "route", count) != NULL)

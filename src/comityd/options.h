@@ -22,6 +22,7 @@ struct server_conf {
 	uint64_t store_commit_delay;
 	int s2s_security;
 	bool s2s_bidi;
+	bool dane;
 	char *s2s_ca_file, *dns_servers;
 	struct comity_list s2s_allow, s2s_deny;
 	int64_t dns_cache, s2s_stanzas_per_second, s2s_pairs_per_stream, s2s_queue_stanzas, s2s_links;

@@ -75,6 +75,7 @@ static void stop_all(struct dial *d)
 		dns_cancel(d->ask[i]);
 		d->srv[i] = d->ask[i] = NULL;
 	}
+	dial_tlsa_stop(d);
 	dial_drop_attempts(d);
 	worker_timer_stop(d->worker, &d->step);
 }
@@ -85,6 +86,7 @@ void dial_free(struct dial *d)
 		return;
 	stop_all(d);
 	worker_timer_stop(d->worker, &d->total);
+	free(d->tlsa);
 	free(d->domain);
 	free(d->ascii);
 	free(d);
@@ -118,6 +120,7 @@ static void use_domain_itself(struct dial *d)
 	snprintf(t->host, sizeof(t->host), "%s", d->ascii);
 	t->port = DEFAULT_PORT;
 	t->is_direct_tls = false;
+	t->is_authentic = d->is_srv_authentic;
 	d->target_count = 1;
 }
 
@@ -162,6 +165,8 @@ static void take_services(struct dial *d, int kind, const struct dns_answer *ans
 
 	d->srv[kind] = NULL;
 	d->srv_result[kind] = answer->result;
+	if (kind == 0)
+		d->is_srv_authentic = answer->is_authentic;
 	d->target_count = srv_add(d->targets, d->target_count, TARGETS_MAX, answer, kind == 1, &d->is_absent[kind]);
 	dial_note_answer(d, names[kind], d->ascii, answer);
 	if (d->srv[0] == NULL && d->srv[1] == NULL) {
@@ -302,6 +307,7 @@ struct dial *dial_start(struct worker *w, struct dns *dns, const struct dial_set
 	d->step.fire = on_begin;
 	d->total.fire = on_total;
 	list_init(&d->attempts);
+	dial_tlsa_init(d);
 	if (plan->host != NULL)
 		take_host(d, plan);
 	worker_timer_start(w, &d->total, settings->total_ms);

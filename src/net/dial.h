@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Reaching another server: its names, its addresses, the first that accepts a connection (RFC 6120 3.2,
- * XEP-0368, RFC 8305). */
+ * XEP-0368, RFC 8305), what DNS says of its certificate (RFC 7673). */
 #ifndef NET_DIAL_H
 #define NET_DIAL_H
 
@@ -35,6 +35,7 @@ struct dial_settings {
 	uint64_t total_ms;             /* for all together; what has been reached may be used for longer */
 	uint64_t stagger_ms;           /* between the starts of two attempts; 0: 250, as RFC 8305 has it */
 	const struct dial_io *io;      /* NULL: sockets */
+	bool dane;                     /* look for TLSA records, where DNSSEC proves the way to them */
 };
 
 /* Where to: a domain, found by DNS, or a host that is given. */
@@ -73,6 +74,9 @@ struct dial *dial_start(struct worker *w, struct dns *dns, const struct dial_set
                         const struct dial_plan *plan, const struct dial_events *events, void *owner);
 /* After on_connected: goes on with the addresses that were not reached yet. */
 void dial_next(struct dial *d);
+/* From on_connected until dial_next: what DNS says of the certificate of the target that was reached; none when
+ * any answer on the way there was not authentic, or it was late. */
+const struct dns_record *dial_tlsa(const struct dial *d, size_t *count);
 /* True when some address accepted a connection. */
 bool dial_reached_any(const struct dial *d);
 void dial_free(struct dial *d);

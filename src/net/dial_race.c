@@ -52,6 +52,7 @@ static void connected(struct attempt *a, int fd)
 
 	dial_note(d, "connected to %s port %u after %llu ms", a->text, target_of(d)->port, dial_ms_since(d, a->since));
 	memcpy(text, a->text, sizeof(text));
+	d->is_reached_authentic = d->is_authentic[a->address.sock.any.sa_family == AF_INET ? 1 : 0];
 	drop_attempt(a);
 	while (!list_empty(&d->attempts)) {
 		struct attempt *other = LIST_ENTRY(d->attempts.prev, struct attempt, link);
@@ -62,7 +63,7 @@ static void connected(struct attempt *a, int fd)
 	worker_timer_stop(d->worker, &d->step);
 	d->reached_any = true;
 	d->is_resting = true;
-	d->events->on_connected(d->owner, target_of(d), fd, text);
+	dial_tlsa_connected(d, fd, text);
 }
 
 static void remember_timeout(struct dial *d, const struct attempt *a)
@@ -193,6 +194,7 @@ static void take_addresses(struct dial *d, int family, const struct dns_answer *
 {
 	d->ask[family] = NULL;
 	d->ask_result[family] = answer->result;
+	d->is_authentic[family] = answer->is_authentic;
 	for (size_t i = 0; i < answer->count; i++)
 		add_address(d, family, answer->records[i].address);
 	dial_note_answer(d, family == 0 ? "AAAA" : "A", target_of(d)->host, answer);
@@ -229,8 +231,10 @@ void dial_begin_target(struct dial *d)
 	for (int i = 0; i < 2; i++) {
 		d->found_count[i] = d->used[i] = 0;
 		d->ask_result[i] = DNS_FAILED;
+		d->is_authentic[i] = false;
 	}
 	d->v4_next = false;
+	dial_tlsa_begin(d);
 	if (inet_pton(AF_INET, t->host, bytes) == 1) {
 		add_address(d, 1, bytes);
 	} else if (inet_pton(AF_INET6, t->host, bytes) == 1) {

@@ -45,12 +45,22 @@ struct dial {
 	struct dns_query *srv[2];      /* with STARTTLS, with direct TLS */
 	enum dns_result srv_result[2];
 	bool is_absent[2];             /* "." was among the answers */
+	bool is_srv_authentic;         /* that, or that there is nothing, with STARTTLS */
 	struct dns_query *ask[2];      /* AAAA, A */
 	enum dns_result ask_result[2];
 	uint64_t asked_at;
 	struct address found[2][ADDRESSES_MAX];
 	size_t found_count[2], used[2];
 	bool v4_next;
+	bool is_authentic[2];          /* the addresses */
+	struct dns_query *tlsa_query;  /* of the target */
+	uint64_t tlsa_asked_at;
+	struct dns_record *tlsa;       /* authentic ones of the target; NULL: none */
+	size_t tlsa_count;
+	bool is_reached_authentic;     /* what was reached last has an authentic address */
+	int held;                      /* reached, but TLSA records are awaited; -1: none */
+	char held_address[INET6_ADDRSTRLEN];
+	struct timer tlsa_timer;       /* while held */
 	struct list attempts;          /* the newest last */
 	unsigned attempt_count;
 	struct timer step;             /* what comes next without anybody else */
@@ -80,5 +90,15 @@ void dial_go_on(struct dial *d);
 void dial_drop_attempts(struct dial *d);
 /* Remembers what it is that the target did not do in time; false when there is nothing. */
 bool dial_remember_late(struct dial *d);
+
+/* In dial_tlsa.c. */
+void dial_tlsa_init(struct dial *d);
+/* Forgets the records of the last target, and asks for those of this one if that makes sense. */
+void dial_tlsa_begin(struct dial *d);
+/* Ends the question, and closes what is held. */
+void dial_tlsa_stop(struct dial *d);
+/* A connection is there: tells the owner, at once or when the records are known. The dial may be gone
+ * afterwards. */
+void dial_tlsa_connected(struct dial *d, int fd, const char *address);
 
 #endif

@@ -20,6 +20,7 @@ struct dns_entry {
 	uint64_t until;
 	bool is_asked, is_answered, is_delivering;
 	bool is_doomed;                /* dns_flush is about to drop it */
+	bool is_authentic;
 	enum dns_kind kind;
 	enum dns_result result;
 	size_t count;
@@ -150,7 +151,7 @@ static void make_room(struct dns *d)
 static void on_deliver(struct worker *w, struct timer *t)
 {
 	struct dns_entry *e = LIST_ENTRY(t, struct dns_entry, deliver);
-	const struct dns_answer answer = { e->result, e->count, e->records };
+	const struct dns_answer answer = { e->result, e->count, e->records, e->is_authentic };
 	struct dns *d = e->dns;
 	struct list now;
 	bool is_kept = is_fresh(e);
@@ -288,8 +289,10 @@ void dns_source_answer(struct dns *d, void *token, enum dns_result result, const
 	if (d->is_ending || e->is_answered)
 		return;
 	e->is_answered = true;
-	if (message != NULL)
+	if (message != NULL) {
 		result = read_message(e, message, len, &ttl);
+		e->is_authentic = d->settings.is_trusted && dns_message_is_authentic(message, len);
+	}
 	e->result = result;
 	e->until = worker_now(d->worker) + hold_ms(&d->settings, result, ttl);
 	worker_timer_start(d->worker, &e->deliver, 0);
@@ -306,17 +309,23 @@ static bool is_under(const char *name, const char *domain)
 	return have >= len && strcasecmp(name + have - len, domain) == 0 && (have == len || name[have - len - 1] == '.');
 }
 
-static void doom_host(struct dns *d, const char *host)
+static void doom(struct dns *d, enum dns_kind kind, const char *name)
 {
-	static const enum dns_kind kinds[] = { DNS_A, DNS_AAAA };
-	char key[DNS_NAME_MAX + 64];
+	char key[2 * DNS_NAME_MAX];
+	struct dns_entry *e = map_find(&d->entries, key, make_key(key, sizeof(key), kind, name));
 
-	for (int i = 0; i < 2; i++) {
-		struct dns_entry *e = map_find(&d->entries, key, make_key(key, sizeof(key), kinds[i], host));
+	if (e != NULL)
+		e->is_doomed = true;
+}
 
-		if (e != NULL)
-			e->is_doomed = true;
-	}
+static void doom_host(struct dns *d, const char *host, unsigned port)
+{
+	char tlsa[DNS_NAME_MAX + 32];
+
+	doom(d, DNS_A, host);
+	doom(d, DNS_AAAA, host);
+	snprintf(tlsa, sizeof(tlsa), "_%u._tcp.%s", port, host);
+	doom(d, DNS_TLSA, tlsa);
 }
 
 void dns_flush(struct dns *d, const char *name)
@@ -330,7 +339,7 @@ void dns_flush(struct dns *d, const char *name)
 			continue;
 		e->is_doomed = true;
 		for (size_t i = 0; e->kind == DNS_SRV && i < e->count; i++)
-			doom_host(d, e->records[i].target);
+			doom_host(d, e->records[i].target, e->records[i].port);
 	}
 	LIST_EACH(l, next, &d->kept) {
 		struct dns_entry *e = LIST_ENTRY(l, struct dns_entry, kept);

@@ -13,7 +13,7 @@
 struct dns;
 struct dns_query;
 
-enum dns_kind { DNS_SRV, DNS_A, DNS_AAAA };
+enum dns_kind { DNS_SRV, DNS_A, DNS_AAAA, DNS_TLSA };
 
 enum dns_result {
 	DNS_FOUND,
@@ -24,13 +24,20 @@ enum dns_result {
 };
 
 #define DNS_NAME_MAX 256
+/* Bytes of a TLSA record's data; longer ones are as if they were not there. */
+#define DNS_TLSA_MAX 512
 
 struct dns_record {
 	/* DNS_SRV */
 	uint16_t priority, weight, port;
-	char target[DNS_NAME_MAX];     /* "" for the root, "." in RFC 2782: no service */
-	/* DNS_A, DNS_AAAA: 4 or 16 bytes */
-	unsigned char address[16];
+	/* DNS_TLSA, RFC 6698 2.1 */
+	uint8_t usage, selector, matching;
+	uint16_t size;                 /* of data */
+	union {
+		char target[DNS_NAME_MAX];     /* DNS_SRV; "" for the root, "." in RFC 2782: no service */
+		unsigned char address[16];     /* DNS_A, DNS_AAAA: 4 or 16 bytes */
+		unsigned char data[DNS_TLSA_MAX];
+	};
 };
 
 /* Borrowed for the time of the callback. */
@@ -38,6 +45,7 @@ struct dns_answer {
 	enum dns_result result;
 	size_t count;
 	const struct dns_record *records;
+	bool is_authentic;             /* a trusted server says that it, or the absence, is proved by DNSSEC */
 };
 
 typedef void dns_cb(void *arg, const struct dns_answer *answer);
@@ -49,6 +57,8 @@ struct dns_settings {
 	size_t cache_entries;
 	uint64_t max_ttl_ms, negative_ttl_ms;   /* the longest that a record, or its absence, is believed */
 	unsigned max_records;          /* of one answer; the rest is not looked at */
+	bool is_trusted;               /* servers check DNSSEC, and the way to them is safe: the AD bit is asked for
+	                                * and believed (RFC 6840 5.7) */
 };
 
 /* Where answers come from: the network, or a simulation. */
@@ -90,5 +100,7 @@ bool dns_is_literal(const char *name);
  * seconds; for a name or kind that is not there, that of this absence (RFC 2308 5). UINT32_MAX: not said. */
 enum dns_result dns_message_read(const unsigned char *message, size_t len, enum dns_kind kind,
                                  struct dns_record *records, size_t room, size_t *count, uint32_t *ttl);
+/* The AD bit of a message. */
+bool dns_message_is_authentic(const unsigned char *message, size_t len);
 
 #endif

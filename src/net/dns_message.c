@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Answers of name servers, read with suspicion (RFC 1035 4, RFC 2308 5, RFC 2782, RFC 3596). */
+/* Answers of name servers, read with suspicion (RFC 1035 4, RFC 2308 5, RFC 2782, RFC 3596, RFC 6698 2.1). */
 #include <ares.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -14,7 +14,9 @@
 
 static unsigned type_of(enum dns_kind kind)
 {
-	return kind == DNS_SRV ? 33 : kind == DNS_A ? 1 : 28;
+	static const unsigned types[] = { [DNS_SRV] = 33, [DNS_A] = 1, [DNS_AAAA] = 28, [DNS_TLSA] = 52 };
+
+	return types[kind];
 }
 
 struct reader {
@@ -74,6 +76,22 @@ static bool read_srv(struct reader *r, size_t size, struct dns_record *record)
 	return !r->is_bad && r->at == end;
 }
 
+/* What is too long is left out. */
+static bool read_tlsa(const struct reader *r, size_t size, struct dns_record *record, bool *fits)
+{
+	if (size < 3)
+		return false;
+	*fits = size - 3 <= DNS_TLSA_MAX;
+	if (!*fits)
+		return true;
+	record->usage = r->at[0];
+	record->selector = r->at[1];
+	record->matching = r->at[2];
+	record->size = (uint16_t)(size - 3);
+	memcpy(record->data, r->at + 3, size - 3);
+	return true;
+}
+
 /* What all records have in front of their data. */
 struct record_head {
 	uint16_t type, class, size;
@@ -112,6 +130,8 @@ static bool read_answer(struct reader *r, enum dns_kind kind, struct dns_record 
 		return true;
 	if (kind == DNS_SRV)
 		return read_srv(&data, head.size, record);
+	if (kind == DNS_TLSA)
+		return read_tlsa(&data, head.size, record, fits);
 	if (head.size != (kind == DNS_A ? 4 : 16))
 		return false;
 	memcpy(record->address, data.at, head.size);
@@ -183,4 +203,9 @@ enum dns_result dns_message_read(const unsigned char *message, size_t len, enum 
 	if (result == DNS_NO_NAME || result == DNS_NO_DATA)
 		read_absence(&r, authorities, ttl);
 	return result;
+}
+
+bool dns_message_is_authentic(const unsigned char *message, size_t len)
+{
+	return len >= HEADER_SIZE && (message[3] & 0x20) != 0;
 }

@@ -37,6 +37,7 @@ size_t srv_add(struct srv_target *targets, size_t count, size_t room, const stru
 		t->priority = r->priority;
 		t->weight = r->weight;
 		t->is_direct_tls = is_direct_tls;
+		t->is_authentic = answer->is_authentic;
 	}
 	return count;
 }

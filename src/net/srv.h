@@ -14,6 +14,7 @@ struct srv_target {
 	char host[DNS_NAME_MAX];
 	uint16_t port, priority, weight;
 	bool is_direct_tls;
+	bool is_authentic;             /* DNSSEC proves that it is a target */
 };
 
 /* Appends the records of an answer to targets, which has room for that many in all; returns the new count.

@@ -56,6 +56,43 @@ int trust_new(const char *ca_file, struct trust **trust, struct err_text *et)
 	return 0;
 }
 
+struct trust *trust_new_anchor(const void *der)
+{
+	struct trust *t;
+	gnutls_x509_crt_t crt;
+
+	if (gnutls_x509_crt_init(&crt) != 0)
+		abort();
+	if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) != 0) {
+		gnutls_x509_crt_deinit(crt);
+		return NULL;
+	}
+	t = mem_new(sizeof(*t));
+	atomic_init(&t->refs, 1);
+	if (gnutls_x509_trust_list_init(&t->list, 0) != 0)
+		abort();
+	/* The list owns it from now on. */
+	if (gnutls_x509_trust_list_add_cas(t->list, &crt, 1, 0) != 1)
+		abort();
+	return t;
+}
+
+bool trust_find_issuer(const struct trust *t, const void *der, void *issuer)
+{
+	gnutls_x509_crt_t crt, by = NULL;
+	bool found = false;
+
+	if (gnutls_x509_crt_init(&crt) != 0)
+		abort();
+	if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) == 0 &&
+	    gnutls_x509_trust_list_get_issuer(t->list, crt, &by, GNUTLS_TL_GET_COPY) == 0)
+		found = gnutls_x509_crt_export2(by, GNUTLS_X509_FMT_DER, issuer) == 0;
+	if (by != NULL)
+		gnutls_x509_crt_deinit(by);
+	gnutls_x509_crt_deinit(crt);
+	return found;
+}
+
 struct trust *trust_ref(struct trust *t)
 {
 	if (t != NULL)
@@ -247,9 +284,17 @@ static unsigned import_chain(const gnutls_datum_t *der, unsigned count, gnutls_x
 
 void trust_judge(const struct trust *t, const struct tls_session *s, const char *domain, struct cert_judgement *j)
 {
+	unsigned count = 0;
+	const void *chain = tls_session_peer_chain(s, &count);
+
+	trust_judge_chain(t, chain, count, domain, j);
+}
+
+void trust_judge_chain(const struct trust *t, const void *der, unsigned sent, const char *domain,
+                       struct cert_judgement *j)
+{
 	gnutls_x509_crt_t chain[CHAIN_MAX];
-	unsigned count = 0, status = 0, sent = 0;
-	const gnutls_datum_t *der = tls_session_peer_chain(s, &sent);
+	unsigned count = 0, status = 0;
 
 	*j = (struct cert_judgement){ .fault = CERT_FINE };
 	if (der == NULL || sent == 0) {

@@ -36,6 +36,14 @@ void trust_unref(struct trust *t);
 /* Judges what the peer of a session showed as the certificate of an XMPP server for domain (a name, perhaps
  * internationalised, or an address). Certificates for servers are good in both directions. */
 void trust_judge(const struct trust *t, const struct tls_session *s, const char *domain, struct cert_judgement *j);
+/* The same of a chain of count gnutls_datum_t, as tls_session_peer_chain() gives it. */
+void trust_judge_chain(const struct trust *t, const void *chain, unsigned count, const char *domain,
+                       struct cert_judgement *j);
+/* One that trusts a single certificate, root or not (gnutls_datum_t of DER); NULL when it cannot be read. */
+struct trust *trust_new_anchor(const void *der);
+/* The authority among those trusted that has signed a certificate: both gnutls_datum_t of DER, issuer->data to be
+ * freed by gnutls_free(). False when there is none. */
+bool trust_find_issuer(const struct trust *t, const void *der, void *issuer);
 /* For people: names, issuer and end of the peer's certificate, "for a.example, from CN=..., until 2027-01-31". */
 void trust_describe(const struct tls_session *s, char *out, size_t room);
 /* True when the peer's own certificate has this fingerprint: SHA-256 in hex, colons allowed. */

@@ -256,6 +256,8 @@ static void on_reached(void *owner, const struct srv_target *target, int fd, con
 	struct fed_link *l = owner;
 	const struct fed_settings *s = link_settings(l);
 	struct conn *conn = conn_new(link_worker(l), fd, &conn_socket_io, NULL, address, s->limits.out_bytes);
+	size_t tlsa_count;
+	const struct dns_record *tlsa = dial_tlsa(l->dial, &tlsa_count);
 
 	conn_set_dead_after(conn, s->limits.dead_ms);
 	l->state = LINK_NEGOTIATING;
@@ -265,6 +267,9 @@ static void on_reached(void *owner, const struct srv_target *target, int fd, con
 		.is_direct_tls = target->is_direct_tls,
 		.no_external = l->no_external,
 		.wants_proof = l->is_probe || has_work(l),
+		.tlsa = tlsa,
+		.tlsa_count = tlsa_count,
+		.tlsa_host = target->host,
 		.owner = l,
 	});
 }

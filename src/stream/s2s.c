@@ -41,6 +41,8 @@ void s2s_unref(struct s2s *s)
 	if (s == NULL || --s->refs != 0)
 		return;
 	stream_host_unref(s->host);
+	free(s->tlsa);
+	free(s->tlsa_host);
 	free(s->remote);
 	free(s->lang);
 	free(s->id);
@@ -545,6 +547,12 @@ struct s2s *s2s_connect(struct worker *w, const struct s2s_shared *shared, struc
 	s->owner = start->owner;
 	s->host = stream_host_ref(start->host);
 	s->remote = mem_strdup(start->remote);
+	if (start->tlsa_count != 0) {
+		s->tlsa = mem_array(start->tlsa_count, sizeof(*s->tlsa));
+		memcpy(s->tlsa, start->tlsa, start->tlsa_count * sizeof(*s->tlsa));
+		s->tlsa_count = start->tlsa_count;
+		s->tlsa_host = mem_strdup(start->tlsa_host);
+	}
 	s->chooser.server_name = s->remote;
 	s->chooser.alpn = start->is_direct_tls ? "xmpp-server" : NULL;
 	s2s_restart(s, false);

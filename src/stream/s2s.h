@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "comity/stanza.h"
 #include "net/conn.h"
+#include "net/dns.h"
 #include "net/trust.h"
 #include "stream/c2s.h"
 #include "stream/input.h"
@@ -158,6 +159,9 @@ struct s2s {
 	enum s2s_cause cause;          /* of the end */
 	char why[384];
 	struct cert_judgement cert;
+	struct dns_record *tlsa;       /* outgoing: until cert is judged; NULL: none */
+	size_t tlsa_count;
+	char *tlsa_host;
 	struct s2s_sm *sm;             /* NULL: not managed */
 	bool is_managing;              /* an answer about stream management is awaited */
 	bool has_sm;                   /* the peer offers it */
@@ -179,6 +183,9 @@ struct s2s_start {
 	struct stream_host *host;
 	const char *remote;
 	bool is_direct_tls, no_external, wants_proof;
+	const struct dns_record *tlsa;  /* what DNS says of its certificate; copied */
+	size_t tlsa_count;
+	const char *tlsa_host;         /* the server that they are about */
 	void *owner;
 };
 struct s2s *s2s_connect(struct worker *w, const struct s2s_shared *shared, struct conn *conn,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "net/dane.h"
 #include "stream/s2s.h"
 #include "xml/elem.h"
 #include "xml/parser.h"
@@ -66,25 +67,64 @@ void s2s_prove(struct s2s *s)
 		            " nor dialback)", s->remote);
 }
 
+/* A certificate that is pinned here counts more than DNS. */
+static struct dane_claim dane_claim(const struct s2s *s, const struct s2s_policy *policy)
+{
+	return (struct dane_claim){
+		.records = s->tlsa,
+		.count = policy->pin == NULL ? s->tlsa_count : 0,
+		.names = { s->remote, s->tlsa_host },
+		.trust = policy->trust,
+	};
+}
+
+/* Servers whose certificate is in DNS have TLS (RFC 7673 section 4). */
+static bool needs_tls(const struct s2s *s)
+{
+	const struct s2s_policy *policy = s->shared->policy(s->conn->worker, s->remote);
+	const struct dane_claim claim = dane_claim(s, policy);
+
+	return s2s_needs_tls(policy) || dane_is_usable(&claim);
+}
+
+/* False when the peer is not to be talked to. */
+static bool judge_certificate(struct s2s *s, const struct s2s_policy *policy)
+{
+	const struct dane_claim claim = dane_claim(s, policy);
+	enum dane_verdict verdict = dane_judge(s->conn->tls, &claim, &s->cert);
+	bool ok = verdict == DANE_FITS || (verdict == DANE_NONE && s2s_is_certified(s, policy, s->remote));
+
+	if (verdict == DANE_FITS)
+		s2s_note(s, "certificate: as DNS names it (DANE)");
+	else
+		s2s_note(s, "certificate: %s", ok ? "valid" : s->cert.text);
+	return ok || (verdict == DANE_NONE && policy->security != S2S_VERIFY);
+}
+
+static bool check_certificate(struct s2s *s, const struct s2s_policy *policy)
+{
+	char shown[400];
+	bool ok;
+
+	trust_describe(s->conn->tls, shown, sizeof(shown));
+	s2s_note(s, "certificate %s", shown);
+	ok = judge_certificate(s, policy);
+	s->is_judged = true;
+	free(s->tlsa);
+	s->tlsa = NULL;
+	s->tlsa_count = 0;
+	if (!ok)
+		s2s_give_up(s, S2S_CERTIFICATE, "%s (%s) cannot be trusted: %s", s->remote, s->conn->address, s->cert.text);
+	return ok;
+}
+
 /* TLS is as it must be: is the peer who it should be? */
 static void become_usable(struct s2s *s)
 {
 	const struct s2s_policy *policy = s->shared->policy(s->conn->worker, s->remote);
-	char shown[400];
 
-	if (s->conn->is_secured && !s->is_judged) {
-		bool ok = s2s_is_certified(s, policy, s->remote);
-
-		s->is_judged = true;
-		trust_describe(s->conn->tls, shown, sizeof(shown));
-		s2s_note(s, "certificate %s", shown);
-		s2s_note(s, "certificate: %s", ok ? "valid" : s->cert.text);
-		if (!ok && policy->security == S2S_VERIFY) {
-			s2s_give_up(s, S2S_CERTIFICATE, "%s (%s) cannot be trusted: %s", s->remote, s->conn->address,
-			            s->cert.text);
-			return;
-		}
-	}
+	if (s->conn->is_secured && !s->is_judged && !check_certificate(s, policy))
+		return;
 	s->step = S2S_USABLE;
 	s->shared->usable(s);
 	if (s->wants_proof)
@@ -104,7 +144,7 @@ void s2s_out_on_open(struct s2s *s, const struct comity_elem *root)
 	if (s->is_version_1)
 		return;
 	s2s_note(s, "the server speaks XMPP of before 1.0");
-	if (!s->conn->is_secured && s2s_needs_tls(s->shared->policy(s->conn->worker, s->remote)))
+	if (!s->conn->is_secured && needs_tls(s))
 		s2s_give_up(s, S2S_NO_TLS, "%s (%s) offers no encryption", s->remote, s->conn->address);
 	else
 		become_usable(s);
@@ -137,7 +177,7 @@ static void on_features(struct s2s *s, const struct comity_elem *e)
 	} else if (has_tls && s->host->tls != NULL) {
 		s->step = S2S_PROCEED;
 		s2s_send_text(s, "<starttls xmlns='" NS_TLS "'/>");
-	} else if (s2s_needs_tls(s->shared->policy(s->conn->worker, s->remote))) {
+	} else if (needs_tls(s)) {
 		s2s_give_up(s, S2S_NO_TLS, "%s (%s) offers no encryption", s->remote, s->conn->address);
 	} else {
 		become_usable(s);

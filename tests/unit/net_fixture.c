@@ -120,6 +120,22 @@ static void put_head(struct writer *w, unsigned type, uint32_t ttl)
 	put_32(w, ttl);
 }
 
+static void put_tlsa(struct writer *w, const char *text)
+{
+	unsigned usage, selector, matching, byte;
+	char hex[2048] = "";
+	size_t size;
+
+	ck_assert_int_ge(sscanf(text, "%u %u %u %2047[0-9a-f]", &usage, &selector, &matching, hex), 3);
+	size = strlen(hex) / 2;
+	put_16(w, (unsigned)(3 + size));
+	put(w, (unsigned char[]){ (unsigned char)usage, (unsigned char)selector, (unsigned char)matching }, 3);
+	for (size_t i = 0; i < size; i++) {
+		ck_assert_int_eq(sscanf(hex + 2 * i, "%2x", &byte), 1);
+		put(w, &(unsigned char){ (unsigned char)byte }, 1);
+	}
+}
+
 static void put_data(struct writer *w, enum dns_kind kind, const char *text)
 {
 	unsigned priority, weight, port;
@@ -133,6 +149,10 @@ static void put_data(struct writer *w, enum dns_kind kind, const char *text)
 		put_16(w, weight);
 		put_16(w, port);
 		put_name(w, target);
+		return;
+	}
+	if (kind == DNS_TLSA) {
+		put_tlsa(w, text);
 		return;
 	}
 	ck_assert_int_eq(inet_pton(kind == DNS_A ? AF_INET : AF_INET6, text, bytes), 1);
@@ -153,7 +173,7 @@ static void put_soa(struct writer *w, uint32_t ttl)
 
 static unsigned type_of(enum dns_kind kind)
 {
-	return kind == DNS_SRV ? 33 : kind == DNS_A ? 1 : 28;
+	return kind == DNS_SRV ? 33 : kind == DNS_A ? 1 : kind == DNS_TLSA ? 52 : 28;
 }
 
 static unsigned put_records(struct writer *w, const struct zone_row *row, uint32_t ttl)
@@ -179,7 +199,7 @@ size_t zone_message(const struct zone_row *row, enum dns_kind kind, const char *
 	unsigned count = 0;
 
 	put_16(&w, id);
-	put_16(&w, 0x8180 | (result < sizeof(codes) / sizeof(codes[0]) ? codes[result] : 0));
+	put_16(&w, 0x8180 | (row != NULL && row->is_authentic ? 0x20 : 0) | (result < sizeof(codes) / sizeof(codes[0]) ? codes[result] : 0));
 	put_16(&w, 1);
 	put_32(&w, 0);
 	put_16(&w, 0);
@@ -336,7 +356,7 @@ static bool read_question(const unsigned char *in, size_t len, char *name, enum 
 	name[out] = '\0';
 	if (at + 3 > len)
 		return false;
-	*kind = in[at + 2] == 33 ? DNS_SRV : in[at + 2] == 1 ? DNS_A : DNS_AAAA;
+	*kind = in[at + 2] == 33 ? DNS_SRV : in[at + 2] == 1 ? DNS_A : in[at + 2] == 52 ? DNS_TLSA : DNS_AAAA;
 	return true;
 }
 
@@ -354,6 +374,8 @@ static size_t make_answer(const struct zone_server *z, const unsigned char *in, 
 	if (row != NULL && row->result == DNS_TIMEOUT)
 		return 0;
 	size = zone_message(row, kind, name, (uint16_t)(in[0] << 8 | in[1]), out);
+	/* Who does not ask is not told. */
+	out[3] &= (unsigned char)(in[3] | ~0x20);
 	if (row != NULL && row->is_garbage) {
 		out[7] = 1;
 		memset(out + size, 0xff, 40);

@@ -25,7 +25,8 @@ void net_sim_deinit(struct net_sim *s);
 
 /* ---- answers ---- */
 
-/* What name servers know. records are "priority weight port target" or addresses, with semicolons between.
+/* What name servers know. records are "priority weight port target", addresses, or "usage selector matching hex",
+ * with semicolons between.
  * The last row has no name. */
 struct zone_row {
 	enum dns_kind kind;
@@ -34,6 +35,7 @@ struct zone_row {
 	uint64_t delay_ms;
 	uint32_t ttl;                  /* 0: 60; of an absence it is the SOA's */
 	bool is_garbage;
+	bool is_authentic;             /* the AD bit is set, if it was asked for */
 };
 
 #define ZONE_MESSAGE_MAX 65536

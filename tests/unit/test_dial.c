@@ -44,6 +44,7 @@ struct bed {
 	char address[64];
 	enum dial_failure failure;
 	char text[512];
+	size_t tlsa_count;
 	char trace[8192];
 };
 
@@ -117,6 +118,7 @@ static void on_connected(void *owner, const struct srv_target *target, int fd, c
 	b->connected++;
 	b->at = b->sim.now - b->start;
 	b->target = *target;
+	dial_tlsa(b->dial, &b->tlsa_count);
 	snprintf(b->address, sizeof(b->address), "%s", address);
 	if (b->free_in_callback) {
 		dial_free(b->dial);
@@ -152,6 +154,7 @@ static void bed_init(struct bed *b, const struct zone_row *rows, const struct pl
 {
 	const struct dns_settings settings = {
 		.cache_entries = 100, .max_ttl_ms = 3600000, .negative_ttl_ms = 60000, .max_records = 64,
+		.is_trusted = true,
 	};
 
 	memset(b, 0, sizeof(*b));
@@ -220,6 +223,124 @@ static const struct place places[] = {
 	{ "::1", .delay_ms = 1 },
 	{ 0 },
 };
+
+/* ---- what DNS says of certificates ---- */
+
+static const struct zone_row signed_rows[] = {
+	{ DNS_SRV, PLAIN "good.example", .records = "0 0 5269 a.example", .is_authentic = true },
+	{ DNS_SRV, PLAIN "late.example", .records = "0 0 5270 a.example", .is_authentic = true },
+	{ DNS_SRV, PLAIN "slow.example", .records = "0 0 5271 a.example", .is_authentic = true },
+	{ DNS_SRV, PLAIN "none.example", .records = "0 0 5272 a.example", .is_authentic = true },
+	{ DNS_SRV, PLAIN "doubtful.example", .records = "0 0 5273 a.example", .is_authentic = true },
+	{ DNS_SRV, PLAIN "unsigned.example", .records = "0 0 5269 a.example" },
+	{ DNS_SRV, PLAIN "outside.example", .records = "0 0 5269 b.example", .is_authentic = true },
+	{ DNS_SRV, PLAIN "self.example", .result = DNS_NO_DATA, .is_authentic = true },
+	{ DNS_SRV, PLAIN "next.example", .records = "0 0 5269 c.example;1 0 5272 a.example", .is_authentic = true },
+	{ DNS_A, "a.example", .records = "192.0.2.1", .is_authentic = true },
+	{ DNS_A, "b.example", .records = "192.0.2.1" },
+	{ DNS_A, "c.example", .records = "192.0.2.1", .is_authentic = true },
+	{ DNS_A, "self.example", .records = "192.0.2.1", .is_authentic = true },
+	{ DNS_TLSA, "_5269._tcp.a.example", .records = "3 1 1 00;3 1 1 01", .delay_ms = 40, .is_authentic = true },
+	{ DNS_TLSA, "_5270._tcp.a.example", .records = "3 1 1 00", .delay_ms = 250, .is_authentic = true },
+	{ DNS_TLSA, "_5271._tcp.a.example", .records = "3 1 1 00", .delay_ms = 900, .ttl = 3600, .is_authentic = true },
+	{ DNS_TLSA, "_5272._tcp.a.example", .result = DNS_NO_DATA, .is_authentic = true },
+	{ DNS_TLSA, "_5273._tcp.a.example", .records = "3 1 1 00" },
+	{ DNS_TLSA, "_5269._tcp.b.example", .records = "3 1 1 00", .delay_ms = 900, .is_authentic = true },
+	{ DNS_TLSA, "_5269._tcp.c.example", .records = "3 1 1 00", .is_authentic = true },
+	{ DNS_TLSA, "_5269._tcp.self.example", .records = "3 1 1 00", .is_authentic = true },
+	{ 0 },
+};
+
+static void expect_tlsa(struct bed *b, const char *domain, size_t count, uint64_t at)
+{
+	dial_domain(b, domain);
+	ck_assert_msg(b->connected == 1, "%s", b->text);
+	ck_assert_msg(b->tlsa_count == count, "%s: %zu\n%s", domain, b->tlsa_count, b->trace);
+	ck_assert_msg(b->at <= at, "%s: %llu\n%s", domain, (unsigned long long)b->at, b->trace);
+}
+
+START_TEST(tells_what_dns_says_of_certificates)
+{
+	struct bed b;
+
+	bed_init(&b, signed_rows, places);
+	b.settings.dane = true;
+	expect_tlsa(&b, "good.example", 2, 90);
+	ck_assert_ptr_nonnull(strstr(b.trace, "looked up TLSA _5269._tcp of a.example: 2 found"));
+	expect_tlsa(&b, "late.example", 1, 300);
+	expect_tlsa(&b, "none.example", 0, 90);
+	expect_tlsa(&b, "self.example", 1, 90);
+	/* What DNSSEC does not prove is nothing, and not waited for. */
+	expect_tlsa(&b, "unsigned.example", 0, 90);
+	ck_assert_ptr_null(strstr(b.trace, "TLSA"));
+	expect_tlsa(&b, "outside.example", 0, 90);
+	expect_tlsa(&b, "doubtful.example", 0, 90);
+	ck_assert_ptr_nonnull(strstr(b.trace, "not checked by DNSSEC"));
+	bed_deinit(&b);
+}
+END_TEST
+
+START_TEST(does_not_wait_long_for_certificates)
+{
+	struct bed b;
+
+	bed_init(&b, signed_rows, places);
+	b.settings.dane = true;
+	expect_tlsa(&b, "slow.example", 0, 400);
+	ck_assert_uint_ge(b.at, 300);
+	ck_assert_ptr_nonnull(strstr(b.trace, "goes on without"));
+	/* It came in the meantime, and is kept. */
+	expect_tlsa(&b, "slow.example", 1, 90);
+	bed_deinit(&b);
+}
+END_TEST
+
+START_TEST(asks_nothing_of_certificates_unless_told)
+{
+	struct bed b;
+	size_t count;
+
+	bed_init(&b, signed_rows, places);
+	expect_tlsa(&b, "good.example", 0, 90);
+	ck_assert_ptr_null(strstr(b.trace, "TLSA"));
+	b.settings.dane = true;
+	begin(&b, &(struct dial_plan){ .domain = "good.example", .host = "a.example", .port = 5269 });
+	net_sim_run(&b.sim, 1000);
+	ck_assert_uint_eq(b.connected, 1);
+	ck_assert_uint_eq(b.tlsa_count, 0);
+	/* Those of one server are not those of the next. */
+	begin(&b, &(struct dial_plan){ .domain = "next.example" });
+	net_sim_run(&b.sim, 1000);
+	ck_assert_uint_eq(b.tlsa_count, 1);
+	dial_next(b.dial);
+	ck_assert_ptr_null(dial_tlsa(b.dial, &count));
+	net_sim_run(&b.sim, 1000);
+	ck_assert_uint_eq(b.connected, 2);
+	ck_assert_uint_eq(b.target.port, 5272);
+	ck_assert_uint_eq(b.tlsa_count, 0);
+	bed_deinit(&b);
+}
+END_TEST
+
+START_TEST(closes_what_waits_for_certificates)
+{
+	struct bed b;
+
+	bed_init(&b, signed_rows, places);
+	b.settings.dane = true;
+	for (uint64_t ms = 0; ms < 400; ms += 10) {
+		dns_flush(b.dns, "");
+		begin(&b, &(struct dial_plan){ .domain = "slow.example" });
+		net_sim_run(&b.sim, ms);
+	}
+	b.free_in_callback = true;
+	dns_flush(b.dns, "");
+	dial_domain(&b, "late.example");
+	dns_flush(b.dns, "");
+	dial_domain(&b, "slow.example");
+	bed_deinit(&b);
+}
+END_TEST
 
 /* ---- where to ---- */
 
@@ -852,6 +973,10 @@ END_TEST
 
 static void add_tests(TCase *tc)
 {
+	tcase_add_test(tc, tells_what_dns_says_of_certificates);
+	tcase_add_test(tc, does_not_wait_long_for_certificates);
+	tcase_add_test(tc, asks_nothing_of_certificates_unless_told);
+	tcase_add_test(tc, closes_what_waits_for_certificates);
 	tcase_add_test(tc, follows_services);
 	tcase_add_test(tc, falls_back_to_the_domain);
 	tcase_add_test(tc, needs_no_dns_for_an_address);

@@ -61,6 +61,35 @@ START_TEST(reads_addresses)
 }
 END_TEST
 
+START_TEST(reads_what_is_said_of_certificates)
+{
+	const struct zone_row row = { DNS_TLSA, "_5269._tcp.a.example", .records = "3 1 1 00ff7f;2 0 0 ;255 1 2 aa" };
+	static char text[2 * DNS_TLSA_MAX + 32];
+	const struct zone_row mixed = { DNS_TLSA, "_5269._tcp.a.example", .records = text };
+	struct dns_record r[ROOM];
+	size_t count;
+	uint32_t ttl;
+
+	ck_assert_int_eq(read_row(&row, r, &count, &ttl), DNS_FOUND);
+	ck_assert_uint_eq(count, 3);
+	ck_assert_uint_eq(r[0].usage, 3);
+	ck_assert_uint_eq(r[0].selector, 1);
+	ck_assert_uint_eq(r[0].matching, 1);
+	ck_assert_uint_eq(r[0].size, 3);
+	ck_assert_mem_eq(r[0].data, "\0\xff\x7f", 3);
+	ck_assert_uint_eq(r[1].size, 0);
+	ck_assert_uint_eq(r[2].usage, 255);
+	/* One that is too long is left out. */
+	snprintf(text, sizeof(text), "2 0 0 %0*d;3 0 1 77", 2 * (DNS_TLSA_MAX + 1), 0);
+	ck_assert_int_eq(read_row(&mixed, r, &count, &ttl), DNS_FOUND);
+	ck_assert_uint_eq(count, 1);
+	ck_assert_mem_eq(r[0].data, "\x77", 1);
+	snprintf(text, sizeof(text), "2 0 0 %0*d", 2 * DNS_TLSA_MAX, 0);
+	ck_assert_int_eq(read_row(&mixed, r, &count, &ttl), DNS_FOUND);
+	ck_assert_uint_eq(r[0].size, DNS_TLSA_MAX);
+}
+END_TEST
+
 START_TEST(reads_how_long_nothing_is_there)
 {
 	const struct zone_row no_name = { DNS_A, "a.example", .result = DNS_NO_NAME, .ttl = 17 };
@@ -231,6 +260,9 @@ static const struct zone_row rows[] = {
 	{ DNS_A, "garbage.example", .is_garbage = true },
 	{ DNS_A, "many.example", .records = "192.0.2.1;192.0.2.2;192.0.2.3;192.0.2.4;192.0.2.5" },
 	{ DNS_SRV, "_xmpp-server._tcp.d.example", .records = "0 0 5269 a.example" },
+	{ DNS_TLSA, "_5269._tcp.a.example", .records = "3 1 1 00" },
+	{ DNS_TLSA, "_5269._tcp.b.example", .records = "3 1 1 00", .is_authentic = true },
+	{ DNS_TLSA, "_5269._tcp.none.example", .result = DNS_NO_DATA, .is_authentic = true },
 	{ 0 },
 };
 
@@ -243,6 +275,7 @@ struct bed {
 struct answer {
 	enum dns_result result;
 	size_t count;
+	bool is_authentic;
 	unsigned calls;
 	struct bed *bed;               /* asks again, or flushes, out of the callback */
 	unsigned again;
@@ -275,6 +308,7 @@ static void on_answer(void *arg, const struct dns_answer *answer)
 	a->calls++;
 	a->result = answer->result;
 	a->count = answer->count;
+	a->is_authentic = answer->is_authentic;
 	dns_cancel(a->cancel);
 	a->cancel = NULL;
 	if (a->again != 0) {
@@ -335,6 +369,40 @@ START_TEST(keeps_answers_for_their_time)
 	net_sim_run(&b.sim, 3601000);
 	ask(&b, "b.example");
 	ck_assert_uint_eq(b.zone.asked, 4);
+	bed_deinit(&b);
+}
+END_TEST
+
+/* Twice, as what is kept is told in the same way. */
+static void expect_authentic(struct bed *b, const char *name, bool is_authentic)
+{
+	for (int i = 0; i < 2; i++) {
+		struct answer a = { 0 };
+
+		dns_ask(b->dns, DNS_TLSA, name, on_answer, &a);
+		net_sim_run(&b->sim, 10);
+		ck_assert_uint_eq(a.calls, 1);
+		ck_assert_int_eq(a.is_authentic, is_authentic);
+	}
+}
+
+START_TEST(believes_trusted_servers_only)
+{
+	const struct dns_settings trusting = {
+		.cache_entries = 100, .max_ttl_ms = 3600000, .negative_ttl_ms = 60000, .max_records = 3, .is_trusted = true,
+	};
+	struct bed b;
+
+	bed_init(&b, 100);
+	expect_authentic(&b, "_5269._tcp.a.example", false);
+	expect_authentic(&b, "_5269._tcp.b.example", false);
+	dns_free(b.dns);
+	zone_source_init(&b.zone, &b.sim, rows);
+	b.zone.dns = b.dns = dns_new_with(&b.sim.worker, &trusting, &b.zone.source);
+	expect_authentic(&b, "_5269._tcp.a.example", false);
+	expect_authentic(&b, "_5269._tcp.b.example", true);
+	expect_authentic(&b, "_5269._tcp.none.example", true);
+	ck_assert_uint_eq(b.zone.asked, 3);
 	bed_deinit(&b);
 }
 END_TEST
@@ -659,6 +727,7 @@ static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, reads_services);
 	tcase_add_test(tc, reads_addresses);
+	tcase_add_test(tc, reads_what_is_said_of_certificates);
 	tcase_add_test(tc, reads_how_long_nothing_is_there);
 	tcase_add_test(tc, takes_a_huge_time_to_live_for_none);
 	tcase_add_test(tc, follows_an_alias);
@@ -668,6 +737,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, makes_names_ascii);
 	tcase_add_test(tc, shares_a_question);
 	tcase_add_test(tc, keeps_answers_for_their_time);
+	tcase_add_test(tc, believes_trusted_servers_only);
 	tcase_add_test(tc, keeps_absence_for_its_time);
 	tcase_add_test(tc, does_not_keep_failures);
 	tcase_add_test(tc, bounds_what_it_keeps);

@@ -18,7 +18,7 @@ static struct dns_record make(unsigned priority, unsigned weight, unsigned port,
 static size_t add(struct srv_target *targets, size_t count, size_t room, const struct dns_record *records, size_t n,
                   bool is_direct_tls, bool *is_refused)
 {
-	const struct dns_answer answer = { DNS_FOUND, n, records };
+	const struct dns_answer answer = { .result = DNS_FOUND, .count = n, .records = records };
 
 	return srv_add(targets, count, room, &answer, is_direct_tls, is_refused);
 }

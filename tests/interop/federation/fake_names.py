@@ -26,7 +26,7 @@ def answer(packet, code):
 class Names:
     """order: address, upstream, and faults {domain: fault}, which holds for all names under the domain.
     Faults: servfail, refused, never, slow (seconds as a number), garbage, wrong_id, wrong_name, once (the
-    first question of each name is not answered)."""
+    first question of each name is not answered), signed (no fault: answers are marked as checked by DNSSEC)."""
 
     def __init__(self, order):
         self.upstream, self.faults = order["upstream"], order["faults"]
@@ -54,6 +54,8 @@ class Names:
         if isinstance(fault, (int, float)):
             time.sleep(fault)
         good = self.forward(packet)
+        if fault == "signed" and packet[3] & 0x20:
+            return good[:3] + bytes([good[3] | 0x20]) + good[4:]
         if fault == "wrong_id":
             return bytes([good[0] ^ 0x55]) + good[1:]
         if fault == "wrong_name":
