@@ -43,6 +43,9 @@ bool comity_jid_equal(const struct comity_jid *a, const struct comity_jid *b);
 /* Equal when the resources are ignored. */
 bool comity_jid_equal_bare(const struct comity_jid *a, const struct comity_jid *b);
 
+/* True when a pattern of a configuration (a domain, *.domain for all below it, or * for all) covers a domain. */
+bool comity_domain_matches(const char *pattern, const char *domain);
+
 #pragma GCC visibility pop
 
 #endif

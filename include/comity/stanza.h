@@ -155,6 +155,13 @@ void comity_send(struct comity_mod *m, struct comity_stanza **st, struct comity_
 void comity_send_many(struct comity_mod *m, const struct comity_stanza *st, struct comity_jid *from,
                       struct comity_jid *const *to, size_t count);
 
+/* Asks: sends an iq get or set from the host under an id that nobody can guess, and consumes it. false when too
+ * much is asked already: nothing was sent. Otherwise cb comes once, later: answer is the result or error, borrowed;
+ * NULL when none came in time. Only an answer from the address that was asked counts. */
+typedef void comity_answer_cb(struct comity_mod *m, void *arg, const struct comity_rq *answer);
+bool comity_ask(struct comity_mod *m, struct comity_stanza **st, struct comity_jid *to, uint64_t timeout_ms,
+                comity_answer_cb *cb, void *arg);
+
 #pragma GCC visibility pop
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The settings of federation out of a configuration. */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "comityd/assemble.h"
+#include "xmpp/jid.h"
 
 /* Answers of name servers are believed this long at most, and refusals this long. */
 #define TTL_MAX_MS (24ull * 3600 * 1000)
@@ -75,6 +77,41 @@ static int make_route(const struct conf_node *node, struct fed_settings *f, stru
 	return 0;
 }
 
+/* Names in the form in which they are compared. */
+static int check_directories(const struct comity_list *names, struct err_text *et)
+{
+	char name[JID_PART_MAX + 1];
+
+	for (size_t i = 0; i < names->count; i++) {
+		if (jid_prepare_domain(names->items[i], strlen(names->items[i]), name) > 0 && strcmp(name, names->items[i]) == 0)
+			continue;
+		err_text_set(et, "directories: \"%s\" is not a domain in small letters", names->items[i]);
+		return -ERR_INVALID;
+	}
+	return 0;
+}
+
+static int fill_directories(struct fed_settings *f, const struct server_conf *c, struct err_text *et)
+{
+	int64_t port = c->directory_port != 0 ? c->directory_port : c->directory_direct_tls ? c->s2s_tls_port : c->s2s_port;
+
+	f->uses_dns = c->s2s_dns;
+	f->directories = &c->directories;
+	f->directory_ms = c->directory_timeout;
+	f->trusts_directories = c->directory_trusted;
+	f->registers = c->directory_register;
+	f->place.port = (unsigned)port;
+	f->place.is_direct_tls = c->directory_direct_tls;
+	f->place.expires_s = c->directory_expiry / 1000;
+	if (c->directory_register && (c->directory_host == NULL || strlen(c->directory_host) >= sizeof(f->place.host) || port == 0)) {
+		err_text_set(et, "directory_register: directory_host and a port that is open must be given");
+		return -ERR_INVALID;
+	}
+	if (c->directory_host != NULL)
+		snprintf(f->place.host, sizeof(f->place.host), "%s", c->directory_host);
+	return check_directories(&c->directories, et);
+}
+
 int assemble_fed(struct conf *conf, struct fed_settings *f, struct err_text *et)
 {
 	const struct server_conf *c = assemble_server_conf(conf);
@@ -106,7 +143,9 @@ int assemble_fed(struct conf *conf, struct fed_settings *f, struct err_text *et)
 		.max_records = DNS_RECORDS_MAX,
 		.is_trusted = c->dane,
 	};
-	rc = trust_new(c->s2s_ca_file, &f->policy.trust, et);
+	rc = fill_directories(f, c, et);
+	if (rc == 0)
+		rc = trust_new(c->s2s_ca_file, &f->policy.trust, et);
 	while (conf_child(conf_root(conf), "route", count) != NULL)
 		count++;
 	f->routes = mem_array(count + 1, sizeof(*f->routes));

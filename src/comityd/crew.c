@@ -261,12 +261,21 @@ static void run_configure(struct worker *w, void *arg)
 	c->rc = router_configure(router_of(w), c->settings, c->et);
 }
 
+static void run_register(struct worker *w, void *arg)
+{
+	(void)arg;
+	fed_register(router_of(w)->fed);
+}
+
 int crew_configure(struct daemon *d, struct settings *settings, struct err_text *et)
 {
 	struct configure c = { settings, et, 0 };
 
 	for (unsigned i = 0; c.rc == 0 && i < d->server.worker_count; i++)
 		crew_call(d, d->server.workers[i], run_configure, &c);
+	/* Which goes through all workers, so all must be ready. */
+	if (c.rc == 0)
+		crew_call(d, d->server.workers[0], run_register, NULL);
 	return c.rc;
 }
 

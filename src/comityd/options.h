@@ -21,10 +21,12 @@ struct server_conf {
 	int64_t scram_iterations, password_threads, store_readers, store_commit_rows;
 	uint64_t store_commit_delay;
 	int s2s_security;
-	bool s2s_bidi;
+	bool s2s_bidi, s2s_dns, directory_trusted, directory_register, directory_direct_tls;
+	char *s2s_ca_file, *dns_servers, *directory_host;
+	struct comity_list s2s_allow, s2s_deny, directories;
+	int64_t directory_port;
+	uint64_t directory_timeout, directory_expiry;
 	bool dane;
-	char *s2s_ca_file, *dns_servers;
-	struct comity_list s2s_allow, s2s_deny;
 	int64_t dns_cache, s2s_stanzas_per_second, s2s_pairs_per_stream, s2s_queue_stanzas, s2s_links;
 	uint64_t dns_timeout, s2s_connect_timeout, s2s_reach_timeout, s2s_negotiate_timeout, s2s_verify_timeout;
 	uint64_t s2s_idle_timeout, s2s_dead_timeout, s2s_resume_time, s2s_queue_age, s2s_retry_min, s2s_retry_max;

@@ -27,6 +27,8 @@ struct tls_conf {
 int tls_context_new(const struct tls_conf *conf, struct tls_context **ctx, struct err_text *et);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx);
+/* SHA-256 of the own certificates in hexadecimal, spaces between; as many as there is room for. */
+void tls_context_fingerprints(const struct tls_context *ctx, char *out, size_t room);
 /* Days until the certificate expires; negative when it has. */
 int tls_context_days_left(const struct tls_context *ctx, int64_t wall_us);
 

@@ -3,8 +3,10 @@
 #include "net/tls_context.h"
 
 #include <errno.h>
+#include <gnutls/crypto.h>
 #include <gnutls/x509.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -175,4 +177,21 @@ void tls_context_unref(struct tls_context *ctx)
 int tls_context_days_left(const struct tls_context *ctx, int64_t wall_us)
 {
 	return (int)((ctx->expires - wall_us / 1000000) / 86400);
+}
+
+void tls_context_fingerprints(const struct tls_context *ctx, char *out, size_t room)
+{
+	unsigned char hash[32];
+	gnutls_datum_t der;
+	size_t n = 0;
+
+	*out = '\0';
+	for (unsigned i = 0; gnutls_certificate_get_crt_raw(ctx->credentials, i, 0, &der) == 0; i++) {
+		if (n + 66 > room || gnutls_hash_fast(GNUTLS_DIG_SHA256, der.data, der.size, hash) != 0)
+			return;
+		if (n != 0)
+			out[n++] = ' ';
+		for (size_t j = 0; j < sizeof(hash); j++, n += 2)
+			snprintf(out + n, room - n, "%02x", hash[j]);
+	}
 }

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "router/account.h"
+#include "router/ask.h"
 #include "router/host.h"
 #include "router/rq.h"
 #include "xmpp/jid.h"
@@ -332,6 +333,7 @@ struct federation *fed_new(struct router *r)
 	list_init(&f->streams);
 	list_init(&f->suspended);
 	list_init(&f->probes);
+	list_init(&f->registrations);
 	f->sweep.fire = sweep;
 	f->shared = (struct s2s_shared){
 		.tls = r->server->tls,
@@ -342,6 +344,7 @@ struct federation *fed_new(struct router *r)
 		.home = find_home,
 		.find_host = find_stream_host,
 		.policy = find_policy,
+		.vouched = directory_vouch,
 		.verify = on_verify,
 		.proved = on_proved,
 		.usable = on_usable,
@@ -374,6 +377,7 @@ int fed_configure(struct federation *f, struct err_text *et)
 	const struct fed_settings *s = &f->router->settings->fed;
 
 	f->shared.limits = &s->limits;
+	directory_forget_silence(f);
 	end_refused(f);
 	if (f->dns != NULL)
 		return 0;
@@ -383,6 +387,7 @@ int fed_configure(struct federation *f, struct err_text *et)
 void fed_stop(struct federation *f)
 {
 	f->is_stopping = true;
+	asks_stop(f->router->asks);
 	LIST_EACH(l, next, &f->probes)
 		link_end(LIST_ENTRY(l, struct fed_link, probe), S2S_CLOSED_BY_US, "this server is being stopped");
 	LIST_EACH(l, next, &f->streams)
@@ -417,6 +422,8 @@ void fed_free(struct federation *f)
 	LIST_EACH(l, next, &f->suspended)
 		drop_suspended(f, LIST_ENTRY(l, struct fed_suspended, link));
 	worker_timer_stop(f->router->worker, &f->sweep);
+	directory_forget_silence(f);
+	fed_register_free(f);
 	dns_free(f->dns);
 	free(f);
 }

@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "comity/directory.h"
 #include "comity/option.h"
 #include "net/dial.h"
 #include "net/dns.h"
@@ -44,6 +45,12 @@ struct fed_settings {
 	uint64_t queue_age_ms;
 	uint64_t retry_min_ms, retry_max_ms;
 	size_t links;                             /* remembered per worker */
+	bool uses_dns;
+	const struct comity_list *directories;    /* domains, in the order in which they are asked */
+	uint64_t directory_ms;                    /* for all of them together */
+	bool trusts_directories;                  /* a fingerprint of theirs needs no authority */
+	bool registers;                           /* with all of them */
+	struct comity_route place;                /* what is registered; expires_s is what is asked for */
 };
 
 /* Fills in *policy for a domain and returns the route, NULL for none (fed_policy.c). */
@@ -66,6 +73,9 @@ struct federation {
 	size_t suspended_count;
 	struct timer sweep;
 	struct s2s_shared shared;
+	struct map silent_directories; /* struct silence by name: did not answer lately */
+	struct list registrations;     /* struct fed_registration, on one worker only */
+	struct timer registering;
 	size_t queued_bytes;
 	bool is_stopping;
 };
@@ -87,6 +97,20 @@ struct fed_attempt {
 
 #define FED_ATTEMPTS 4
 
+/* Where a directory said that a domain is. */
+struct fed_place {
+	struct comity_route route;
+	uint64_t until;
+	bool is_doubtful;              /* it failed; good only when no directory answers */
+};
+
+/* What directories say of a domain. */
+enum fed_found {
+	FED_FOUND,         /* link->place */
+	FED_UNKNOWN,       /* none knows it */
+	FED_SILENT         /* none answers */
+};
+
 /* From one of our domains to one of theirs. */
 struct fed_link {
 	struct federation *fed;
@@ -94,6 +118,9 @@ struct fed_link {
 	struct stream_host *host;
 	enum link_state state;
 	struct dial *dial;             /* while LINK_DIALING, and kept for the next address */
+	struct fed_lookup *lookup;     /* while LINK_DIALING: directories are being asked */
+	struct fed_place *place;       /* what they said; NULL: nothing */
+	bool is_by_place, is_by_old_place;   /* dialled there; without asking again */
 	struct s2s *out;               /* our stream; NULL: none */
 	struct s2s *bidi;              /* theirs, which we may use */
 	struct s2s_sm *suspended;      /* of the last stream, with what it had not acknowledged; NULL: nothing */
@@ -144,6 +171,10 @@ struct fed_link *link_get(struct federation *f, const char *local, const char *r
 struct fed_link *link_find(const struct federation *f, const char *local, const char *remote);
 /* Sends or queues; consumes it. */
 void link_send(struct fed_link *l, struct comity_rq *rq);
+/* A step, one line, for those who watch (fed_directory.c). */
+void link_note(const struct fed_link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What a look-up gave; why is a sentence for people. */
+void link_on_found(struct fed_link *l, enum fed_found found, const char *why);
 /* The pair has been proved on a stream of theirs. */
 void link_on_incoming(struct fed_link *l, struct s2s *s);
 /* Tries at once, however long it was to wait. */
@@ -178,6 +209,25 @@ void link_end_checks_before(struct fed_link *l, uint64_t moment, enum comity_con
 /* Since when the oldest waits; UINT64_MAX for none. */
 uint64_t link_oldest_check(const struct fed_link *l);
 void link_drop_checks(struct fed_link *l);
+
+/* ---- directories of routes: asking (fed_directory.c), being found (fed_register.c) ---- */
+
+/* True when the domain is a directory. */
+bool directory_is_one(const struct fed_link *l);
+/* True when there are directories to ask about the domain, and it is none of them. */
+bool directory_applies(const struct fed_link *l);
+/* The place that is known and still good; NULL: none. */
+const struct fed_place *directory_place(const struct fed_link *l, uint64_t now);
+/* Asks them in order; link_on_found() follows, perhaps at once. */
+void directory_ask(struct fed_link *l);
+/* Ends a look-up that is not needed any more. */
+void directory_cancel(struct fed_link *l);
+void directory_forget_silence(struct federation *f);
+/* Whether the certificate of a stream is one that a directory knows: as s2s_shared.vouched. */
+enum s2s_vouched directory_vouch(struct s2s *s, const char *remote);
+/* On one worker, after all have the configuration: registers our hosts, and goes on doing so. */
+void fed_register(struct federation *f);
+void fed_register_free(struct federation *f);
 
 /* ---- what waits (fed_queue.c) ---- */
 

@@ -87,6 +87,8 @@ void link_free(struct fed_link *l)
 {
 	worker_timer_stop(link_worker(l), &l->timer);
 	dial_free(l->dial);
+	directory_cancel(l);
+	free(l->place);
 	list_remove(&l->unused);
 	list_remove(&l->probe);
 	link_drop_checks(l);
@@ -176,7 +178,7 @@ static void on_timer(struct worker *w, struct timer *t)
 /* Trying again soon may help: the domain is right, and nothing was refused for good. */
 static bool is_passing(enum s2s_cause cause)
 {
-	return cause == S2S_DNS || cause == S2S_UNREACHABLE || cause == S2S_TIMEOUT || cause == S2S_LOST || cause == S2S_CLOSED_BY_US;
+	return cause == S2S_DIRECTORY || cause == S2S_DNS || cause == S2S_UNREACHABLE || cause == S2S_TIMEOUT || cause == S2S_LOST || cause == S2S_CLOSED_BY_US;
 }
 
 static uint64_t add_jitter(struct fed_link *l, uint64_t ms)
@@ -209,6 +211,22 @@ static void end_probe(struct fed_link *l)
 	link_free(l);
 }
 
+/* Where a directory said that it is, it may not be any more: then they are asked again, once. */
+static bool doubt_place(struct fed_link *l, enum s2s_cause cause)
+{
+	bool was_old = l->is_by_old_place;
+
+	if (!l->is_by_place || l->place == NULL || cause == S2S_POLICY || cause == S2S_CLOSED_BY_US)
+		return false;
+	l->is_by_place = l->is_by_old_place = false;
+	l->place->is_doubtful = true;
+	if (!was_old || l->fed->is_stopping)
+		return false;
+	link_note(l, "%s; asking the directories whether it has moved", l->why);
+	link_open(l);
+	return true;
+}
+
 /* An attempt has failed. What may wait does, the rest goes back to its senders with the cause. */
 static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 {
@@ -220,6 +238,9 @@ static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 	/* The text may have been the dial's. */
 	dial_free(l->dial);
 	l->dial = NULL;
+	directory_cancel(l);
+	if (doubt_place(l, cause))
+		return;
 	if (l->is_probe) {
 		end_probe(l);
 		return;
@@ -267,6 +288,7 @@ static void on_reached(void *owner, const struct srv_target *target, int fd, con
 		.is_direct_tls = target->is_direct_tls,
 		.no_external = l->no_external,
 		.wants_proof = l->is_probe || has_work(l),
+		.wants_bidi = directory_is_one(l),
 		.tlsa = tlsa,
 		.tlsa_count = tlsa_count,
 		.tlsa_host = target->host,
@@ -304,11 +326,7 @@ static void on_unreached(void *owner, enum dial_failure failure, const char *tex
 
 static void on_dial_note(void *owner, const char *line)
 {
-	const struct fed_link *l = owner;
-
-	log_debug(&l->fed->router->worker->log, "s2s local=%s remote=%s %s", l->local, l->remote, line);
-	if (l->note != NULL)
-		l->note(l->arg, line);
+	link_note(owner, "%s", line);
 }
 
 static const struct dial_events dial_events = {
@@ -317,11 +335,47 @@ static const struct dial_events dial_events = {
 	.note = on_dial_note,
 };
 
+static void begin_dial(struct fed_link *l, const char *host, unsigned port, bool is_direct_tls)
+{
+	const struct dial_plan plan = {
+		.domain = l->remote, .host = host, .port = (uint16_t)port, .is_direct_tls = is_direct_tls
+	};
+
+	l->state = LINK_DIALING;
+	l->dial = dial_start(link_worker(l), l->fed->dns, &link_settings(l)->dial, &plan, &dial_events, l);
+}
+
+static void dial_place(struct fed_link *l, bool is_old)
+{
+	const struct comity_route *r = &l->place->route;
+
+	l->is_by_place = true;
+	l->is_by_old_place = is_old;
+	begin_dial(l, r->host, r->port, r->is_direct_tls);
+}
+
+static void dial_by_dns(struct fed_link *l, enum s2s_cause cause, const char *why)
+{
+	if (link_settings(l)->uses_dns)
+		begin_dial(l, NULL, 0, false);
+	else
+		fail(l, cause, why);
+}
+
+void link_on_found(struct fed_link *l, enum fed_found found, const char *why)
+{
+	if (l->fed->is_stopping)
+		fail(l, S2S_CLOSED_BY_US, "this server is being stopped");
+	else if (found == FED_FOUND)
+		dial_place(l, false);
+	else
+		dial_by_dns(l, found == FED_UNKNOWN ? S2S_NOT_FOUND : S2S_DIRECTORY, why);
+}
+
 void link_open(struct fed_link *l)
 {
 	const struct fed_settings *s = link_settings(l);
 	const struct fed_route *route = fed_find_route(s, l->remote);
-	struct dial_plan plan = { .domain = l->remote };
 
 	if (l->fed->is_stopping) {
 		fail(l, S2S_CLOSED_BY_US, "this server is being stopped");
@@ -331,14 +385,18 @@ void link_open(struct fed_link *l)
 		fail(l, S2S_POLICY, "this server is configured not to talk to that domain");
 		return;
 	}
-	if (route != NULL && route->host != NULL) {
-		plan.host = route->host;
-		plan.port = (uint16_t)route->port;
-		plan.is_direct_tls = route->is_direct_tls;
-	}
 	l->state = LINK_DIALING;
+	l->is_by_place = l->is_by_old_place = false;
 	dial_free(l->dial);
-	l->dial = dial_start(link_worker(l), l->fed->dns, &s->dial, &plan, &dial_events, l);
+	l->dial = NULL;
+	if (route != NULL && route->host != NULL)
+		begin_dial(l, route->host, route->port, route->is_direct_tls);
+	else if (!directory_applies(l))
+		dial_by_dns(l, S2S_NOT_FOUND, "this server has neither a route to that domain nor DNS to find it");
+	else if (directory_place(l, worker_now(link_worker(l))) != NULL && !l->place->is_doubtful)
+		dial_place(l, true);
+	else
+		directory_ask(l);
 }
 
 static void open_if_idle(struct fed_link *l)

@@ -17,6 +17,11 @@ bool fed_pattern_covers(const char *pattern, const char *domain)
 	return len > tail && strcasecmp(domain + len - tail, pattern + 1) == 0;
 }
 
+bool comity_domain_matches(const char *pattern, const char *domain)
+{
+	return fed_pattern_covers(pattern, domain);
+}
+
 /* The longer pattern says more; an exact name says most. */
 static size_t weigh(const char *pattern)
 {

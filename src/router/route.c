@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "router/account.h"
+#include "router/ask.h"
 #include "router/host.h"
 #include "router/rq.h"
 
@@ -23,6 +24,8 @@ static void route_to_host(struct host *h, struct comity_rq *rq)
 {
 	int verdict = COMITY_PASS;
 
+	if (ask_take(h->router, rq))
+		return;
 	rq->host = h;
 	if (rq->st->kind == COMITY_IQ && (rq->st->type == COMITY_TYPE_GET || rq->st->type == COMITY_TYPE_SET))
 		verdict = iq_dispatch(h, rq, COMITY_TO_HOST);

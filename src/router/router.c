@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "router/account.h"
+#include "router/ask.h"
 #include "router/credentials.h"
 #include "router/host.h"
 #include "router/rq.h"
@@ -153,6 +154,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 		.early_iq = on_early_iq,
 		.closed = on_closed,
 	};
+	r->asks = asks_new(r);
 	r->fed = fed_new(r);
 	worker->router = r;
 	worker->jids = jid_cache_new(JID_CACHE_ENTRIES);
@@ -163,6 +165,7 @@ void router_free(struct router *r)
 {
 	if (r == NULL)
 		return;
+	asks_free(r->asks);
 	fed_free(r->fed);
 	accounts_evict(r, true);
 	for (size_t i = 0; i < r->host_count; i++)

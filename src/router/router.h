@@ -19,6 +19,7 @@
 #include "stream/c2s.h"
 #include "xmpp/jid.h"
 
+struct asks;
 struct host;
 
 /* ---- one configuration, checked and complete; immutable and shared ---- */
@@ -86,6 +87,7 @@ struct router {
 	struct list streams;
 	struct c2s_shared c2s;
 	struct federation *fed;
+	struct asks *asks;
 	uint64_t session_serial;
 	_Atomic uint64_t session_count, account_count; /* read by other threads */
 };

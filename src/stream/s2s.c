@@ -544,6 +544,7 @@ struct s2s *s2s_connect(struct worker *w, const struct s2s_shared *shared, struc
 	s->is_direct_tls = start->is_direct_tls;
 	s->no_external = start->no_external;
 	s->wants_proof = start->wants_proof;
+	s->wants_bidi = start->wants_bidi;
 	s->owner = start->owner;
 	s->host = stream_host_ref(start->host);
 	s->remote = mem_strdup(start->remote);

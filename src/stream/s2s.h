@@ -33,6 +33,7 @@ enum s2s_cause {
 	S2S_PROTOCOL,       /* what it sends is not XMPP as it should be */
 	S2S_STREAM_ERROR,   /* it ended the stream with an error */
 	S2S_POLICY,         /* this server is not to talk to it */
+	S2S_DIRECTORY,      /* no directory of routes answers, and there is nothing else to ask */
 	S2S_LOST,           /* the connection broke */
 	S2S_CLOSED_BY_US
 };
@@ -85,6 +86,13 @@ struct dialback_check {
 	const char *local, *remote, *id, *key;
 };
 
+/* What a directory of routes says about the certificate of a peer. */
+enum s2s_vouched {
+	S2S_VOUCHED_NOTHING,   /* nothing is known, or what it says does not matter */
+	S2S_VOUCHED_YES,       /* it is the one, and that suffices */
+	S2S_VOUCHED_NO         /* another one was expected */
+};
+
 enum dialback_answer { DIALBACK_VALID, DIALBACK_INVALID, DIALBACK_ERROR };
 
 /* What the streams between servers of a worker share. All functions run on the stream's worker. */
@@ -101,6 +109,8 @@ struct s2s_shared {
 	struct stream_host *(*find_host)(struct worker *w, const char *name);
 	/* What is demanded of a domain; borrowed for the moment. */
 	const struct s2s_policy *(*policy)(struct worker *w, const char *remote);
+	/* What is known of the certificate that the peer showed, for a domain. */
+	enum s2s_vouched (*vouched)(struct s2s *s, const char *remote);
 	/* incoming: ask the server of remote whether the key is its own; answered by s2s_verified(). */
 	void (*verify)(struct s2s *s, const char *local, const char *remote, const char *key);
 	/* A pair is proved. Incoming: it may send. Outgoing: it may be sent to. */
@@ -170,6 +180,7 @@ struct s2s {
 	bool is_judged;                /* cert holds what was found */
 	bool is_authenticated;         /* by SASL EXTERNAL */
 	bool wants_proof;              /* outgoing: go on to authenticate */
+	bool wants_bidi;               /* outgoing: the peer may have no way to reach us */
 	bool no_external;              /* outgoing: SASL EXTERNAL was refused before */
 	bool has_external, has_dialback, has_dialback_errors, has_bidi, has_ns_dialback;   /* offered by the peer */
 	bool is_bidi;                  /* both directions are agreed on */
@@ -182,7 +193,7 @@ void s2s_accept(struct worker *w, const struct s2s_shared *shared, struct conn *
 struct s2s_start {
 	struct stream_host *host;
 	const char *remote;
-	bool is_direct_tls, no_external, wants_proof;
+	bool is_direct_tls, no_external, wants_proof, wants_bidi;
 	const struct dns_record *tlsa;  /* what DNS says of its certificate; copied */
 	size_t tlsa_count;
 	const char *tlsa_host;         /* the server that they are about */

@@ -32,6 +32,8 @@ static const struct {
 	[S2S_STREAM_ERROR] = { "stream-error", COMITY_REMOTE_SERVER_TIMEOUT,
 		"They ended it; the reason is theirs to explain." },
 	[S2S_POLICY] = { "policy", COMITY_NOT_ALLOWED, "It is the configuration of this server that says so." },
+	[S2S_DIRECTORY] = { "directory", COMITY_REMOTE_SERVER_NOT_FOUND,
+		"Look whether the servers of the directories run (comityctl why DIRECTORY)." },
 	[S2S_LOST] = { "lost", COMITY_REMOTE_SERVER_TIMEOUT,
 		"Their server or the network between broke it off; it is tried again by itself." },
 	[S2S_CLOSED_BY_US] = { "closed", COMITY_REMOTE_SERVER_TIMEOUT, "Nothing is to be done." },

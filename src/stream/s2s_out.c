@@ -38,8 +38,10 @@ static bool can_dial_back(const struct s2s *s)
 /* XEP-0288 2.2: asked before anything is proved. */
 static void ask_bidi(struct s2s *s)
 {
+	bool can_resume = s->has_sm && s->shared->limits->resume_ms != 0;
+
 	/* Streams of one direction can be resumed without loss or repetition, which is worth a connection. */
-	if (!s->has_bidi || s->is_bidi || !s->shared->limits->bidi || (s->has_sm && s->shared->limits->resume_ms != 0))
+	if (!s->has_bidi || s->is_bidi || !s->shared->limits->bidi || (can_resume && !s->wants_bidi))
 		return;
 	s2s_send_text(s, "<bidi xmlns='" NS_BIDI "'/>");
 	s->is_bidi = true;

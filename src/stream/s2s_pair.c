@@ -93,6 +93,8 @@ const struct cert_judgement *s2s_judge(struct s2s *s, const char *remote)
 
 bool s2s_is_certified(struct s2s *s, const struct s2s_policy *policy, const char *remote)
 {
+	enum s2s_vouched vouched;
+
 	if (s->conn->tls == NULL || !s->conn->is_secured)
 		return s2s_judge(s, remote)->fault == CERT_FINE;
 	if (policy->pin != NULL) {
@@ -101,5 +103,12 @@ bool s2s_is_certified(struct s2s *s, const struct s2s_policy *policy, const char
 		s->cert = (struct cert_judgement){ CERT_UNTRUSTED, "its certificate is not the one that is pinned here" };
 		return false;
 	}
+	vouched = s->shared->vouched != NULL ? s->shared->vouched(s, remote) : S2S_VOUCHED_NOTHING;
+	if (vouched == S2S_VOUCHED_NO)
+		s->cert = (struct cert_judgement){ CERT_UNTRUSTED, "its certificate is not the one that the directory named" };
+	else if (vouched == S2S_VOUCHED_YES)
+		s->cert = (struct cert_judgement){ CERT_FINE, "" };
+	if (vouched != S2S_VOUCHED_NOTHING)
+		return vouched == S2S_VOUCHED_YES;
 	return s2s_judge(s, remote)->fault == CERT_FINE;
 }

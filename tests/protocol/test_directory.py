@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: MIT
+"""The directory of routes: servers without DNS that find each other, and what happens when they do not."""
+import re
+import time
+
+from harness import Client, Comity, check, dedicated, equal
+
+A, B, C = "a.test", "b.test", "c.test"
+RETRY = {"s2s_retry_min": "100ms", "s2s_retry_max": "300ms"}
+
+
+def _route(domain, port):
+    return f"route {domain} {{\n\thost = 127.0.0.1\n\tport = {port}\n}}\n"
+
+
+def _options(peers=(), members=("*.test",), extra=""):
+    def names(them):
+        return "{ " + ", ".join(f'"{n}"' for n in them) + " }"
+    return (f"modules_enabled = {{ directory }}\nmodule directory {{\n\tregister_allow = {names(members)}\n"
+            f"\tpeers = {names(peers)}\n\t{extra}\n}}")
+
+
+def _directories(count=2, ring=False, **more):
+    """Directories that know the way to each other; in a ring each has the next as its peer."""
+    names = [f"dir{n + 1}.test" for n in range(count)]
+    made = []
+    for n, name in enumerate(names):
+        peers = [names[(n + 1) % count]] if ring else [x for x in names if x != name]
+        # A directory finds its members as they are registered with it.
+        made.append(Comity(options={"s2s_dns": False, "directories": [name]}, hosts={name: _options(peers, **more)}))
+    for directory in made:
+        directory.text = "".join(_route(d.domain, d.s2s) for d in made if d is not directory)
+    return made
+
+
+def _member(domain, directories, asks=None, options=None, **more):
+    """A server that knows the way to the directories, and to nothing else."""
+    asks = asks or directories
+    server = Comity(domains=(domain,), options={
+        "s2s_dns": False, "directories": [d.domain for d in asks], "directory_register": True,
+        "directory_host": "127.0.0.1", **RETRY, **(options or {})}, **more)
+    server.text = "".join(_route(d.domain, d.s2s) for d in directories)
+    return server
+
+
+def _start(directories, *members):
+    """Starts all, and waits until every member is registered with those that it asks."""
+    for server in (*directories, *members):
+        server.start()
+    for member in members:
+        _await_registration(member)
+
+
+def _await_registration(member, count=None):
+    asks = count or len(member.options["directories"])
+    member.wait_for(lambda: len(re.findall(r"registered host=", member.log())) >= asks, "registration")
+
+
+def _user(server, name):
+    client = Client.login(server.account(name), "somewhere", presence=True)
+    return client
+
+
+def _lookups(directory, domain, by=re.escape(A)):
+    # Not those of the directory itself, which looks for its members to answer them.
+    return len(re.findall(rf"lookup domain={re.escape(domain)} for={by}:", directory.log()))
+
+
+def _refused(client, to, condition, within=None):
+    begin = time.monotonic()
+    client.message(to, "anyone?")
+    error = client.expect_error(condition, name="message")
+    took = time.monotonic() - begin
+    check(within is None or took < within, f"the refusal took {took:.2f} s")
+    return error.find("error").child_text("text")
+
+
+@dedicated(start=False)
+def members_without_streams_in_both_directions_find_each_other(server):
+    del server
+    directories = _directories(1)
+    a, b = (_member(d, directories, options={"s2s_bidi": False}) for d in (A, B))
+    _start(directories, a, b)
+    juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
+    juliet.message(romeo.bare, "hello")
+    romeo.expect("message", from_=juliet.jid)
+    romeo.message(juliet.bare, "hello")
+    juliet.expect("message", from_=romeo.jid)
+
+
+@dedicated(start=False)
+def a_hundred_messages_take_one_lookup(server):
+    del server
+    directories = _directories()
+    a, b, c = (_member(d, directories) for d in (A, B, C))
+    _start(directories, a, b, c)
+    juliet, romeo, nurse = _user(a, "juliet"), _user(b, "romeo"), _user(c, "nurse")
+    for n in range(100):
+        juliet.message(romeo.bare, f"message {n}")
+    for n in range(100):
+        equal(romeo.expect_next("message", from_=juliet.jid).child_text("body"), f"message {n}")
+    equal((_lookups(directories[0], B), _lookups(directories[1], B)), (1, 0))
+    romeo.message(nurse.bare, "hello")
+    nurse.expect("message", from_=romeo.jid)
+    check("message 5" not in directories[0].log() + directories[1].log(), "a message passed through a directory")
+    said = a.ctl("why", C)
+    check("asking the directory dir1.test" in said and f"127.0.0.1 port {c.s2s}" in said and "can be reached" in said, said)
+
+
+@dedicated(start=False)
+def known_routes_go_on_without_directories(server):
+    del server
+    directories = _directories()
+    a, b = (_member(d, directories) for d in (A, B))
+    _start(directories, a, b)
+    juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
+    juliet.message(romeo.bare, "one")
+    romeo.expect("message", from_=juliet.jid)
+    for directory in directories:
+        directory.stop()
+    a.ctl("s2s", "close", B)
+    juliet.message(romeo.bare, "two")
+    equal(romeo.expect("message", from_=juliet.jid, timeout=15).child_text("body"), "two")
+
+
+@dedicated(start=False)
+def a_server_that_moved_is_found_again(server):
+    del server
+    directories = _directories()
+    a, b = (_member(d, directories) for d in (A, B))
+    _start(directories, a, b)
+    juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
+    account = romeo.account = b.named_account("mover")
+    romeo = Client.login(account, "here", presence=True)
+    juliet.message(romeo.bare, "one")
+    romeo.expect("message", from_=juliet.jid)
+    b.stop()
+    b.s2s, b.s2s_tls = b.s2s_tls, b.s2s
+    b.s2s += 1 if b.accepts(b.s2s) else 0
+    b.options["s2s_tls_port"] = 0
+    b.start()
+    b.wait_for(lambda: len(re.findall("registered host=", b.log())) >= 4, "registration")
+    romeo = Client.login(account, "there", presence=True)
+    juliet.message(romeo.bare, "two")
+    equal(romeo.expect("message", from_=juliet.jid, timeout=15).child_text("body"), "two")
+    check("asking the directories whether it has moved" in a.log(), "the old place was not tried")
+
+
+@dedicated(start=False)
+def a_ring_of_directories_does_not_loop(server):
+    del server
+    directories = _directories(3, ring=True)
+    a = _member(A, directories, asks=directories[:1])
+    b = _member(B, directories, asks=directories[2:])
+    _start(directories, a, b)
+    juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
+    text = _refused(juliet, "x@unknown.test", "remote-server-not-found")
+    check("no directory knows unknown.test" in text, text)
+    text = _refused(juliet, "x@nowhere.test", "remote-server-not-found", within=1)
+    check("no directory knows nowhere.test" in text, text)
+    equal([_lookups(d, "nowhere.test", r"\S+") for d in directories], [1, 1, 1])
+    juliet.message(romeo.bare, "found at the third")
+    romeo.expect("message", from_=juliet.jid)
+
+
+@dedicated(start=False)
+def a_member_that_is_denied_is_told_so(server):
+    del server
+    directories = _directories(1, members=(A, B), extra='restricted = { "b.test c.test" }\n\task_allow = { a.test }')
+    a, b, c = (_member(d, directories) for d in (A, B, C))
+    for one in (*directories, a, b, c):
+        one.start()
+    _await_registration(a)
+    _await_registration(b)
+    c.wait_for(lambda: "does not take registrations of your domain" in c.log(), "refusal to register")
+    text = _refused(_user(a, "juliet"), f"romeo@{B}", "remote-server-not-found", within=2)
+    check("may not tell you where that domain is" in text, text)
+    text = _refused(_user(c, "nurse"), f"juliet@{A}", "remote-server-not-found", within=2)
+    check("your domain may not ask this directory" in text, text)
+    check("may not ask" in c.ctl("why", A, ok=False)[1], "why does not tell")
+
+
+@dedicated(start=False)
+def a_dead_directory_falls_through_to_the_next(server):
+    del server
+    directories = _directories()
+    a, b = (_member(d, directories) for d in (A, B))
+    _start(directories, a, b)
+    juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
+    directories[0].stop()
+    juliet.message(romeo.bare, "by the second")
+    romeo.expect("message", from_=juliet.jid)
+    text = _refused(juliet, "x@nowhere.test", "remote-server-not-found", within=1)
+    check("dir2.test says: no directory knows nowhere.test" in text, text)
+
+
+@dedicated(start=False)
+def a_server_can_only_register_itself(server):
+    del server
+    directories = _directories(1)
+    a, b = (_member(d, directories) for d in (A, B))
+    _start(directories, a, b)
+    juliet = _user(a, "juliet")
+    ns = "urn:comity:directory:1"
+    answer = juliet.iq("set", f"<register xmlns='{ns}' domain='{A}' host='127.0.0.1' port='1'/>", to="dir1.test")
+    equal(answer["type"], "error")
+    check(answer.find("error").find("forbidden") is not None, f"a user may register: {answer}")
+    answer = juliet.iq("get", f"<lookup xmlns='{ns}' domain='{B}'/>", to="dir1.test")
+    equal(answer["type"], "error")
+
+
+@dedicated(start=False)
+def without_any_directory_messages_wait_and_say_why(server):
+    del server
+    directories = _directories(1)
+    a = _member(A, directories)
+    _start(directories, a)
+    directories[0].stop()
+    text = _refused_later(a, _user(a, "juliet"))
+    check("no directory of routes answers" in text, text)
+
+
+def _refused_later(server, client):
+    """The text of the error for a message that waits until its time is over."""
+    server.ctl("s2s", "list")
+    client.message(f"x@{B}", "anyone?")
+    server.wait_for(lambda: "waiting" in server.ctl("s2s", "list", B), "a link that waits")
+    server.ctl("s2s", "flush", B)
+    return client.expect_error("remote-server-not-found", name="message").find("error").child_text("text")
