@@ -218,11 +218,12 @@ static uint64_t take_group(struct store *s, struct list *group)
 	return last;
 }
 
-/* Called and left with the lock held. */
+/* Called and left with the lock held. It is held while answers are posted, too: what they answer is then
+ * counted as waiting until it is not, and no read that waited for it overtakes it. */
 static void write_group(struct store *s)
 {
 	struct list group;
-	uint64_t answered = 0, last;
+	uint64_t last;
 
 	list_init(&group);
 	last = take_group(s, &group);
@@ -232,11 +233,8 @@ static void write_group(struct store *s)
 	s->committed = last;
 	count_group(s, &group);
 	release_reads(s, &group);
-	pthread_mutex_unlock(&s->lock);
-	for (struct list *l; (l = list_shift(&group)) != NULL; answered++)
+	for (struct list *l; (l = list_shift(&group)) != NULL; s->stats.waiting--)
 		request_answer(LIST_ENTRY(l, struct request, link));
-	pthread_mutex_lock(&s->lock);
-	s->stats.waiting -= answered;
 }
 
 static void *run_writer(void *arg)
