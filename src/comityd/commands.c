@@ -239,10 +239,10 @@ struct session_list {
 static void list_account(struct session_list *list, struct comity_account *a)
 {
 	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s)) {
-		const struct conn *conn = s->stream->conn;
+		const struct conn *conn = s->stream != NULL ? s->stream->conn : NULL;
 
 		json_array_append_new(list->rows, json_pack("[s, s, s, s]", comity_jid_text(s->jid), comity_session_address(s),
-		                                            s->presence != NULL ? "available" : "connected",
+		                                            s->stream == NULL ? "cut off" : s->presence != NULL ? "available" : "connected",
 		                                            conn != NULL && conn->is_secured ? tls_session_version(conn->tls) :
 		                                                                               "none"));
 		if (s->presence != NULL)
@@ -327,10 +327,13 @@ static void run_kick(struct worker *w, void *arg)
 	struct comity_account *a = account_find(router_of(w), comity_jid_bare(k->full));
 	struct comity_session *s = a != NULL ? comity_account_find_session(a, comity_jid_resource(k->full)) : NULL;
 
-	if (s == NULL || s->stream == NULL)
+	if (s == NULL)
 		return;
 	k->found = true;
-	c2s_fail(s->stream, STREAM_POLICY_VIOLATION, "closed by the administrator");
+	if (s->stream == NULL)
+		session_end(s);
+	else
+		c2s_fail(s->stream, STREAM_POLICY_VIOLATION, "closed by the administrator");
 }
 
 static json_t *session_kick(struct command *c)

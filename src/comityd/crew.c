@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "comityd/daemon.h"
+#include "router/account.h"
 
 /* Longest wait for clients to take their last words (the promise is a stop within 5 s). */
 #define STOP_MS 2000
@@ -287,6 +288,12 @@ static void run_close(struct worker *w, void *arg)
 	router_close_streams(router_of(w), STREAM_SYSTEM_SHUTDOWN);
 }
 
+static void run_end_suspended(struct worker *w, void *arg)
+{
+	(void)arg;
+	sessions_end_suspended(router_of(w), NULL);
+}
+
 static void run_close_fed(struct worker *w, void *arg)
 {
 	(void)arg;
@@ -372,6 +379,7 @@ void crew_stop(struct daemon *d)
 		/* Other servers last: they are told that our users have left. */
 		each_worker(d, run_close, NULL);
 		wait_for_none(d, run_count);
+		each_worker(d, run_end_suspended, NULL);
 		each_worker(d, run_close_fed, NULL);
 		wait_for_none(d, run_count_fed);
 		each_worker(d, run_break, NULL);

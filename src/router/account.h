@@ -33,8 +33,10 @@ struct comity_session {
 	uint64_t id;
 	struct comity_account *account;   /* with a reference */
 	struct comity_jid *jid;
-	struct c2s *stream;               /* with a reference; NULL once closed */
+	struct c2s *stream;               /* with a reference; NULL once closed, or until it is resumed */
 	struct list link;                 /* in account->sessions */
+	struct session_sm *sm;            /* stream management; NULL: not enabled */
+	bool is_ended;
 	struct comity_stanza *presence;   /* NULL: not available */
 	int64_t presence_us;
 	int priority;
@@ -60,8 +62,12 @@ void accounts_evict(struct router *r, bool everything);
 
 /* Begins to bind c->bind_resource on the home of the account. */
 void session_begin(struct c2s *c);
-/* The stream is gone: modules are told, the resource is free again. */
+/* The session is over: modules are told, the resource is free again. */
 void session_end(struct comity_session *s);
+/* The stream is gone: the session ends, or waits to be resumed when it was cut off. */
+void session_lose_stream(struct comity_session *s, bool was_cut);
+/* Ends sessions that wait to be resumed, of one host or (NULL) of all. */
+void sessions_end_suspended(struct router *r, const struct host *only);
 struct comity_session *session_ref(struct comity_session *s);
 void session_unref(struct comity_session *s);
 /* Runs the hooks of COMITY_TO_SESSION and writes. */

@@ -13,6 +13,7 @@
 #include "router/credentials.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "router/session_sm.h"
 #include "xml/elem.h"
 #include "xml/writer.h"
 #include "xmpp/ns.h"
@@ -81,8 +82,15 @@ static void on_stanza(struct c2s *c, struct comity_stanza *st)
 		return;
 	}
 	session_ref(s);
+	session_sm_handled(s);
 	route_from_session(s, st);
 	session_unref(s);
+}
+
+static void on_wrote(struct c2s *c)
+{
+	if (c->session != NULL)
+		session_sm_sent(c->session, NULL);
 }
 
 static bool on_early_iq(struct c2s *c, struct comity_stanza *st)
@@ -109,9 +117,9 @@ static bool on_early_iq(struct c2s *c, struct comity_stanza *st)
 
 static void on_closed(struct c2s *c, const char *reason)
 {
-	(void)reason;
+	/* RFC 6120 4.4: who closes the stream means it; an error of ours ends the session as well. */
 	if (c->session != NULL)
-		session_end(c->session);
+		session_lose_stream(c->session, reason != NULL && !c->has_failed);
 }
 
 void router_accept(struct worker *w, int fd, const char *address, bool direct_tls)
@@ -151,6 +159,8 @@ struct router *router_new(struct server *server, struct worker *worker)
 		.bind = on_bind,
 		.arrived = session_begin,
 		.stanza = on_stanza,
+		.manage = session_on_sm,
+		.wrote = on_wrote,
 		.early_iq = on_early_iq,
 		.closed = on_closed,
 	};
@@ -204,6 +214,7 @@ static void end_host(struct router *r, struct host *h, struct settings *old)
 			c2s_fail(c, STREAM_HOST_GONE, NULL);
 		}
 	}
+	sessions_end_suspended(r, h);
 	map_remove(&r->hosts, h->name, strlen(h->name));
 	for (size_t i = 0; i < h->mod_count; i++)
 		mod_disable(h->mods[i], old);

@@ -46,6 +46,8 @@ struct settings {
 	struct fed_settings fed;
 	struct host_settings *hosts;     /* the first is the default where a client names none */
 	size_t host_count;
+	uint64_t sm_resume_ms;           /* how long a session without a stream can be resumed */
+	unsigned sm_unacked;             /* stanzas that a client may leave unacknowledged */
 	unsigned idle_accounts;          /* kept in memory without sessions, per worker */
 	unsigned waiting_stanzas;        /* for an account that is being loaded */
 	void *conf;                      /* what owns the values; given to free_conf at the end */

@@ -9,6 +9,7 @@
 #include "router/account.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "router/session_sm.h"
 #include "xmpp/stanza.h"
 
 /* A stream that waits for its account. */
@@ -124,6 +125,18 @@ static void start_session(struct comity_account *a, struct c2s *c, struct comity
 	c2s_bound(c, full, s);
 }
 
+/* The oldest stands first. */
+static bool end_oldest_suspended(struct comity_account *a)
+{
+	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s)) {
+		if (s->stream != NULL)
+			continue;
+		session_end(s);
+		return true;
+	}
+	return false;
+}
+
 static void bind_now(struct comity_account *a, struct c2s *c)
 {
 	struct comity_jid *full = NULL;
@@ -139,7 +152,7 @@ static void bind_now(struct comity_account *a, struct c2s *c)
 		c2s_refuse_bind(c, COMITY_BAD_REQUEST, "this is not a resource");
 	else if (!make_way(a, full))
 		c2s_refuse_bind(c, COMITY_CONFLICT, "the resource is in use");
-	else if (count_sessions(a) >= a->host->settings->max_sessions)
+	else if (count_sessions(a) >= a->host->settings->max_sessions && !end_oldest_suspended(a))
 		c2s_refuse_bind(c, COMITY_RESOURCE_CONSTRAINT, "max_sessions of this host is reached for the account");
 	else
 		start_session(a, c, full);
@@ -174,7 +187,9 @@ void session_begin(struct c2s *c)
 	a = account_get(r, h, c->user);
 	if (c->is_anonymous)
 		a->is_temporary = true;
-	if (a->state == ACCOUNT_LOADING) {
+	if (c->resume_id != NULL) {
+		session_resume(a, c);
+	} else if (a->state == ACCOUNT_LOADING) {
 		struct waiting_bind *w = mem_new(sizeof(*w));
 
 		w->c = c2s_ref(c);
@@ -186,22 +201,52 @@ void session_begin(struct c2s *c)
 	comity_account_unref(a);
 }
 
+static void drop_stream(struct comity_session *s)
+{
+	if (s->stream == NULL)
+		return;
+	s->stream->session = NULL;
+	c2s_unref(s->stream);
+	s->stream = NULL;
+}
+
+void session_lose_stream(struct comity_session *s, bool was_cut)
+{
+	if (was_cut && session_suspend(s))
+		drop_stream(s);
+	else
+		session_end(s);
+}
+
+void sessions_end_suspended(struct router *r, const struct host *only)
+{
+	size_t pos = 0;
+	struct comity_account *a;
+
+	/* Ending a session may put accounts in and out of the table, so that the walk begins anew. */
+	for (bool again = true; again; pos = 0) {
+		again = false;
+		while (!again && (a = map_next(&r->accounts, &pos)) != NULL)
+			again = (only == NULL || a->host == only) && end_oldest_suspended(a);
+	}
+}
+
 void session_end(struct comity_session *s)
 {
 	struct comity_account *a = s->account;
 
-	if (s->stream == NULL)
+	if (s->is_ended)
 		return;
 	session_ref(s);
+	s->is_ended = true;
 	list_remove(&s->link);
-	s->stream->session = NULL;
-	c2s_unref(s->stream);
-	s->stream = NULL;
+	drop_stream(s);
 	atomic_fetch_sub(&a->router->session_count, 1);
 	metrics_add(&a->router->worker->metrics, METRIC_SESSIONS_CLOSED, 1);
 	for (size_t i = 0; i < a->host->mod_count; i++)
 		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_closed != NULL)
 			a->host->mods[i]->def->session_closed(a->host->mods[i], s);
+	session_sm_end(s);
 	session_unref(s);
 	session_unref(s);
 }
@@ -210,7 +255,7 @@ void session_end(struct comity_session *s)
 
 void session_write(struct comity_session *s, const struct comity_rq *rq)
 {
-	if (s->stream == NULL)
+	if (s->is_ended || !session_sm_sent(s, rq) || s->stream == NULL)
 		return;
 	c2s_write(s->stream, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
 	          rq->to != NULL ? comity_jid_text(rq->to) : NULL, rq->stamps != NULL ? rq->stamps->root : NULL);

@@ -14,7 +14,7 @@ void bind_write_feature(struct c2s *c, struct buf *out)
 {
 	(void)c;
 	buf_add_str(out, "<bind xmlns='" NS_BIND "'><required/></bind>"
-	                 "<session xmlns='" NS_SESSION "'><optional/></session>");
+	                 "<session xmlns='" NS_SESSION "'><optional/></session><sm xmlns='" NS_SM "'/>");
 }
 
 static void answer_iq(struct c2s *c, const char *id, const char *type, const char *inner)
@@ -81,6 +81,7 @@ bool bind_on_element(struct c2s *c, const struct comity_elem *e)
 
 	if (c->phase == C2S_BOUND && find_request(e, NS_SESSION, "session") != NULL) {
 		answer_iq(c, id, "result", "");
+		c->shared->wrote(c);
 		return true;
 	}
 	request = find_request(e, NS_BIND, "bind");
@@ -92,6 +93,7 @@ bool bind_on_element(struct c2s *c, const struct comity_elem *e)
 		/* RFC 6120 7.1: one resource per stream. */
 		c2s_refuse_bind(c, COMITY_NOT_ALLOWED, "a resource is bound already");
 		c->phase = C2S_BOUND;
+		c->shared->wrote(c);
 		return true;
 	}
 	c->phase = C2S_BINDING;

@@ -65,6 +65,7 @@ void c2s_unref(struct c2s *c)
 	free(c->lang);
 	free(c->bind_id);
 	free(c->bind_resource);
+	free(c->resume_id);
 	free(c);
 }
 
@@ -180,10 +181,18 @@ static void take_stanza(struct c2s *c, struct xml_doc **doc)
 	}
 }
 
+static bool manage(struct c2s *c, const struct comity_elem *e)
+{
+	if (!comity_elem_is(e, NS_SM, e->name) || (c->phase != C2S_LOGGED_IN && c->phase != C2S_BOUND))
+		return false;
+	c->shared->manage(c, e);
+	return true;
+}
+
 static void on_element(struct c2s *c, struct xml_doc *doc)
 {
 	const struct comity_elem *e = doc->root;
-	bool handled = starttls_on_element(c, e) || sasl_on_element(c, e) || bind_on_element(c, e);
+	bool handled = starttls_on_element(c, e) || sasl_on_element(c, e) || bind_on_element(c, e) || manage(c, e);
 
 	if (!handled && stanza_is_element(e) && strcmp(e->ns, NS_CLIENT) != 0)
 		c2s_fail(c, STREAM_INVALID_NAMESPACE, NULL);
@@ -249,13 +258,26 @@ static void probe(struct c2s *c)
 {
 	char text[160];
 
+	c->is_probed = true;
+	if (c->is_managed) {
+		c2s_send_text(c, "<r xmlns='" NS_SM "'/>");
+		return;
+	}
 	/* Any answer will do, even an error. */
 	snprintf(text, sizeof(text), "<iq type='get' id='probe-%llu' from='",
 	         (unsigned long long)(c->last_in & 0xffffff));
 	c2s_send_text(c, text);
 	c2s_send_text(c, c->host->name);
 	c2s_send_text(c, "'><ping xmlns='urn:xmpp:ping'/></iq>");
-	c->is_probed = true;
+}
+
+/* A session that can be resumed is cut off, others are told. */
+static void give_up(struct c2s *c)
+{
+	if (c->is_managed)
+		conn_abort(c->conn, "no answer to a ping");
+	else
+		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "no answer to a ping");
 }
 
 static void watch_idle(struct c2s *c, struct worker *w)
@@ -277,7 +299,7 @@ static void watch_idle(struct c2s *c, struct worker *w)
 		probe(c);
 		worker_timer_start(w, &c->timer, limits->probe_ms);
 	} else {
-		c2s_fail(c, STREAM_CONNECTION_TIMEOUT, "no answer to a ping");
+		give_up(c);
 	}
 }
 
@@ -408,7 +430,7 @@ void c2s_move(struct c2s *c, struct worker *to)
 	conn_move(c->conn, to);
 }
 
-void c2s_bound(struct c2s *c, struct comity_jid *full, void *session)
+static void become_bound(struct c2s *c, struct comity_jid *full, void *session)
 {
 	const struct c2s_limits *limits = c->shared->limits;
 	struct worker *w = c->conn->worker;
@@ -421,7 +443,36 @@ void c2s_bound(struct c2s *c, struct comity_jid *full, void *session)
 	worker_timer_start(w, &c->timer, limits->parser_rest_ms);
 	comity_jid_unref(c->user);
 	c->user = comity_jid_ref(full);
+}
+
+void c2s_bound(struct c2s *c, struct comity_jid *full, void *session)
+{
+	become_bound(c, full, session);
 	log_info(&c->log, "bound");
 	bind_answer(c);
+	conn_resume(c->conn);
+}
+
+void c2s_await_resume(struct c2s *c, const char *id)
+{
+	free(c->resume_id);
+	c->resume_id = mem_strdup(id);
+	c->phase = C2S_BINDING;
+	conn_stop(c->conn);
+	c->shared->bind(c);
+}
+
+void c2s_resumed(struct c2s *c, struct comity_jid *full, void *session)
+{
+	become_bound(c, full, session);
+	log_info(&c->log, "resumed");
+	conn_resume(c->conn);
+}
+
+void c2s_resume_failed(struct c2s *c)
+{
+	free(c->resume_id);
+	c->resume_id = NULL;
+	c->phase = C2S_LOGGED_IN;
 	conn_resume(c->conn);
 }

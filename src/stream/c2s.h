@@ -77,6 +77,10 @@ struct c2s_shared {
 	void (*arrived)(struct c2s *c);
 	/* A stanza from a bound client; consumes it. */
 	void (*stanza)(struct c2s *c, struct comity_stanza *st);
+	/* An element of stream management (XEP-0198) after login. */
+	void (*manage)(struct c2s *c, const struct comity_elem *e);
+	/* The stream itself has written a stanza to a bound client. */
+	void (*wrote)(struct c2s *c);
 	/* An iq before login; consumes it. False: not wanted. */
 	bool (*early_iq)(struct c2s *c, struct comity_stanza *st);
 	/* The stream is gone; reason is for the log. */
@@ -114,6 +118,9 @@ struct c2s {
 	bool is_awake;                   /* the timer watches for the parser's rest */
 	char *bind_id;                   /* of the iq that asked to bind */
 	char *bind_resource;             /* that it asked for; NULL: the server chooses */
+	char *resume_id;                 /* set: a session is to be resumed rather than bound */
+	uint32_t resume_h;
+	bool is_managed;                 /* by XEP-0198 */
 	void *session;                   /* of the router; set by c2s_bound */
 };
 
@@ -135,6 +142,10 @@ void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, 
 void c2s_got_secrets(struct c2s *c, const struct sasl_secrets *secrets, bool store_failed);
 void c2s_bound(struct c2s *c, struct comity_jid *full, void *session);
 void c2s_refuse_bind(struct c2s *c, enum comity_cond cond, const char *text);
+/* A session is to be resumed: goes the way of binding, to c2s_resumed() or c2s_resume_failed(). */
+void c2s_await_resume(struct c2s *c, const char *id);
+void c2s_resumed(struct c2s *c, struct comity_jid *full, void *session);
+void c2s_resume_failed(struct c2s *c);
 /* Moves the stream to another worker; shared->arrived follows there. */
 void c2s_move(struct c2s *c, struct worker *to);
 

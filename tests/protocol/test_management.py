@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""Stream management of clients (XEP-0198): acknowledgements, resumption, and what becomes of what was not
+acknowledged."""
+from harness import Client, cases, check, dedicated, equal
+from harness.client import check_error
+
+NS_SM = "urn:xmpp:sm:3"
+
+
+def _managed(account, resource=None, resume=True, presence=True, enable=""):
+    client = Client.login(account, resource, presence=presence)
+    client.account = account
+    client.send(f"<enable xmlns='{NS_SM}'" + (" resume='true'" if resume else "") + enable + "/>")
+    client.enabled = client.expect("enabled", NS_SM)
+    return client
+
+
+def _again(client, h, previd=None, resource=None):
+    """A new stream of the same account that asks to resume the session."""
+    stream = Client(client.server, domain=client.domain, name="again")
+    stream.secure()
+    stream.authenticate(client.account.user, client.account.password)
+    stream.open()
+    check(stream.features.find("sm", NS_SM) is not None, "stream management is not offered")
+    stream.jid, stream.bare, stream.account = client.jid, client.bare, client.account
+    stream.send(f"<resume xmlns='{NS_SM}' previd='{previd or client.enabled['id']}' h='{h}'/>")
+    return stream
+
+
+def _count(client):
+    client.send(f"<r xmlns='{NS_SM}'/>")
+    return int(client.expect("a", NS_SM)["h"])
+
+
+def _bodies(client, count):
+    return [client.expect("message").child_text("body") for _ in range(count)]
+
+
+def both_sides_count_stanzas(server):
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"))
+    equal(_count(ann), 0)
+    for n in range(3):
+        ann.message(bob.jid, f"m{n}")
+    ann.presence(payload="<show>away</show>")
+    ann.get("<query xmlns='jabber:iq:roster'/>")
+    equal(_count(ann), 5)
+    equal(_bodies(bob, 3), ["m0", "m1", "m2"])
+    bob.expect("r", NS_SM, timeout=5)
+    bob.send(f"<a xmlns='{NS_SM}' h='3'/>")
+    bob.ping()
+
+
+def a_lost_session_is_resumed_with_what_it_missed(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), "phone")
+    ann.message(bob.jid, "before")
+    equal(_bodies(bob, 1), ["before"])
+    for n in range(3):
+        ann.message(bob.jid, f"lost {n}")
+    ann.settle()
+    bob.abort()
+    for n in range(3):
+        ann.message(bob.bare, f"meanwhile {n}")
+    ann.settle()
+    back = _again(bob, 1)
+    resumed = back.expect("resumed", NS_SM)
+    equal((resumed["previd"], resumed["h"]), (bob.enabled["id"], "0"))
+    equal(_bodies(back, 6), ["lost 0", "lost 1", "lost 2", "meanwhile 0", "meanwhile 1", "meanwhile 2"])
+    ann.message(bob.jid, "and on")
+    equal(_bodies(back, 1), ["and on"])
+    back.message(ann.jid, "hello")
+    equal(ann.expect("message").child_text("body"), "hello")
+    equal(_count(back), 1)
+
+
+def contacts_see_nothing_of_a_resumption(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
+    ann.presence("subscribe", to=bob.bare)
+    bob.expect("presence", type="subscribe")
+    bob.presence("subscribed", to=ann.bare)
+    ann.expect("presence", type=None, from_=bob.jid)
+    ann.drain()
+    bob.abort()
+    ann.settle()
+    back = _again(bob, 1)
+    back.expect("resumed", NS_SM)
+    ann.expect_nothing()
+    back.close()
+    ann.expect("presence", type="unavailable", from_=bob.jid)
+
+
+def a_session_can_be_resumed_over_a_stream_that_still_seems_alive(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
+    back = _again(bob, 0)
+    back.expect("resumed", NS_SM)
+    bob.expect_stream_error("conflict")
+    ann.message(bob.jid, "there?")
+    equal(_bodies(back, 1), ["there?"])
+
+
+@cases([("unknown", "0123456789abcdef0123456789abcdef"), ("empty", "none")])
+def another_id_is_not_found_and_binding_goes_on(server, _what, previd):
+    bob = _managed(server.account("bob"))
+    bob.abort()
+    back = _again(bob, 0, previd=previd)
+    check(back.expect("failed", NS_SM).find("item-not-found") is not None, "not item-not-found")
+    back.bind()
+    back.ping()
+
+
+def a_session_of_another_account_is_not_found(server):
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"))
+    bob.abort()
+    bob.account = ann.account
+    back = _again(bob, 0)
+    check(back.expect("failed", NS_SM).find("item-not-found") is not None, "not item-not-found")
+
+
+def what_was_not_acknowledged_goes_to_storage_when_the_time_is_over(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), enable=" max='1'")
+    equal(bob.enabled["max"], "1")
+    ann.message(bob.jid, "seen")
+    ann.message(bob.jid, "unseen")
+    equal(_bodies(bob, 2), ["seen", "unseen"])
+    bob.send(f"<a xmlns='{NS_SM}' h='1'/>")
+    bob.ping()
+    bob.abort()
+    server.wait_for(lambda: server.stored_messages(bob.bare) == 1, "the message on disk")
+    again = Client.login(bob.account, presence=True)
+    got = again.expect("message")
+    equal(got.child_text("body"), "unseen")
+    check(got.find("delay", "urn:xmpp:delay") is not None, "no stamp")
+    again.expect_nothing()
+
+
+def a_clean_end_stores_what_was_not_acknowledged(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
+    ann.message(bob.jid, "unseen")
+    equal(_bodies(bob, 1), ["unseen"])
+    bob.close()
+    again = Client.login(bob.account, presence=True)
+    equal(_bodies(again, 1), ["unseen"])
+
+
+def another_session_gets_what_was_not_acknowledged(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), "one")
+    other = Client.login(bob.account, "two", presence=True)
+    ann.message(bob.jid, "for one")
+    equal(_bodies(bob, 1), ["for one"])
+    bob.drain()
+    bob.close()
+    equal(_bodies(other, 1), ["for one"])
+
+
+def a_request_that_nobody_answered_gets_an_error(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
+    ann.send(f"<iq type='get' id='q1' to='{bob.jid}'><query xmlns='x:y'/></iq>")
+    bob.expect("iq", id="q1")
+    bob.close()
+    check_error(ann.expect("iq", id="q1"), "service-unavailable")
+
+
+def without_resumption_the_session_ends_at_once(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), resume=False)
+    equal((bob.enabled["id"], bob.enabled["resume"]), (None, None))
+    ann.message(bob.jid, "unseen")
+    bob.expect("message")
+    bob.abort()
+    server.wait_for(lambda: server.stored_messages(bob.bare) == 1, "the message on disk")
+
+
+@cases([("ack of too many", "<a xmlns='{ns}' h='7'/>", "undefined-condition"),
+        ("ack of nothing", "<a xmlns='{ns}'/>", "undefined-condition"),
+        ("ack of no number", "<a xmlns='{ns}' h='x'/>", "undefined-condition")])
+def wrong_acknowledgements_end_the_stream(server, _what, text, condition):
+    bob = _managed(server.account("bob"))
+    bob.send(text.format(ns=NS_SM))
+    bob.expect_stream_error(condition)
+
+
+@cases([("before binding", False), ("twice", True)])
+def enabling_is_refused(server, _what, bound):
+    if bound:
+        client = _managed(server.account("bob"))
+    else:
+        account = server.account("bob")
+        client = Client(server)
+        client.secure()
+        client.authenticate(account.user, account.password)
+        client.open()
+    client.send(f"<enable xmlns='{NS_SM}'/>")
+    check(client.expect("failed", NS_SM).find("unexpected-request") is not None, "not unexpected-request")
+
+
+@dedicated(options={"unacknowledged_stanzas": 10})
+def unacknowledged_stanzas_are_limited_and_kept(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
+    for n in range(12):
+        ann.message(bob.jid, f"m{n}")
+    equal(_bodies(bob, 10), [f"m{n}" for n in range(10)])
+    bob.expect("r", NS_SM)
+    bob.expect_stream_error("resource-constraint")
+    again = Client.login(bob.account, presence=True)
+    equal(_bodies(again, 12), [f"m{n}" for n in range(12)])
+
+
+@dedicated()
+def a_graceful_stop_stores_what_sessions_without_a_stream_missed(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
+    bob.abort()
+    ann.message(bob.bare, "missed")
+    ann.settle()
+    check("cut off" in server.ctl("session", "list"), "the session is not listed as cut off")
+    server.stop()
+    server.start()
+    again = Client.login(bob.account, presence=True)
+    equal(_bodies(again, 1), ["missed"])
