@@ -25,15 +25,17 @@ class Bot:
 
     EVENTS = ("session_start", "message", "presence", "roster_update", "failed_auth", "ssl_invalid_chain",
               "connection_failed", "disconnected", "got_online", "got_offline", "stream_error",
-              "failed_all_auth", "vcard_avatar_update", "changed_status")
+              "failed_all_auth", "vcard_avatar_update", "changed_status", "sm_enabled", "session_resumed")
 
-    def __init__(self, account, resource=None, mechanism=None, direct=False, ca=None):
+    def __init__(self, account, resource=None, mechanism=None, direct=False, ca=None, managed=False):
         self.account, self.direct = account, direct
         config = {"feature_mechanisms": {"use_mech": mechanism}} if mechanism else {}
         self.xmpp = slixmpp.ClientXMPP(account.jid + (f"/{resource}" if resource else ""), account.password,
                                        plugin_config=config)
         for plugin in ("0012", "0030", "0049", "0054", "0077", "0092", "0115", "0199", "0202", "0203"):
             self.xmpp.register_plugin(f"xep_{plugin}", {"force_registration": False} if plugin == "0077" else {})
+        if managed:
+            self.xmpp.register_plugin("xep_0198")
         self.xmpp.ca_certs = ca or account.server.ca
         self.xmpp.auto_authorize = None     # subscriptions are answered by the tests
         self.xmpp.auto_subscribe = False
@@ -256,6 +258,30 @@ def messages_wait_for_the_absent(server):
             message = await romeo.until("message")
             equal(message["body"], body)
             check(message["delay"]["stamp"], "no delay on a stored message")
+    _run(story)
+
+
+@dedicated(**SERVER)
+def a_cut_session_is_resumed(server):
+    async def story(bots):
+        juliet, _ = await _pair(server, bots)
+        romeo = Bot(server.account("romeo"), managed=True)
+        bots.append(romeo)
+        await romeo.online()
+        await romeo.until("sm_enabled")
+        juliet.say(romeo.xmpp.boundjid, "before")
+        await romeo.until("message", lambda m: m["body"] == "before")
+        romeo.xmpp.abort()
+        await romeo.until("disconnected")
+        for n in range(5):
+            juliet.say(romeo.account.jid, f"meanwhile {n}")
+        await juliet.xmpp["xep_0199"].send_ping(server.domain, timeout=TIMEOUT)
+        romeo.start()
+        await romeo.until("session_resumed")
+        for n in range(5):
+            equal((await romeo.until("message"))["body"], f"meanwhile {n}")
+        romeo.say(juliet.xmpp.boundjid, "here again")
+        await juliet.until("message", lambda m: m["body"] == "here again")
     _run(story)
 
 
