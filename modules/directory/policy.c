@@ -2,6 +2,7 @@
 /* Who may register, who may ask, and who may be found by whom. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "directory.h"
 
@@ -23,7 +24,7 @@ bool directory_may_register(const struct directory_conf *conf, const char *domai
 bool directory_is_peer(const struct directory_conf *conf, const char *domain)
 {
 	for (size_t i = 0; i < conf->peers.count; i++)
-		if (strcmp(conf->peers.items[i], domain) == 0)
+		if (strcasecmp(conf->peers.items[i], domain) == 0)
 			return true;
 	return false;
 }

@@ -535,6 +535,8 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 void link_retry(struct fed_link *l)
 {
 	l->backoff_ms = 0;
+	if (l->place != NULL)
+		l->place->is_doubtful = true;
 	if (l->state == LINK_WAITING)
 		l->state = LINK_IDLE;
 	if (l->state == LINK_IDLE)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The directory of routes: servers without DNS that find each other, and what happens when they do not."""
+import os
 import re
+import subprocess
 import time
 
-from harness import Client, Comity, check, dedicated, equal
+from harness import Client, Comity, cases, check, dedicated, equal
+from harness.server import ROOT, Failure, free_port
 
 A, B, C = "a.test", "b.test", "c.test"
 RETRY = {"s2s_retry_min": "100ms", "s2s_retry_max": "300ms"}
@@ -130,14 +133,12 @@ def a_server_that_moved_is_found_again(server):
     a, b = (_member(d, directories) for d in (A, B))
     _start(directories, a, b)
     juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
-    account = romeo.account = b.named_account("mover")
+    account = b.named_account("mover")
     romeo = Client.login(account, "here", presence=True)
     juliet.message(romeo.bare, "one")
     romeo.expect("message", from_=juliet.jid)
     b.stop()
-    b.s2s, b.s2s_tls = b.s2s_tls, b.s2s
-    b.s2s += 1 if b.accepts(b.s2s) else 0
-    b.options["s2s_tls_port"] = 0
+    b.s2s = free_port()
     b.start()
     b.wait_for(lambda: len(re.findall("registered host=", b.log())) >= 4, "registration")
     romeo = Client.login(account, "there", presence=True)
@@ -207,6 +208,77 @@ def a_server_can_only_register_itself(server):
     check(answer.find("error").find("forbidden") is not None, f"a user may register: {answer}")
     answer = juliet.iq("get", f"<lookup xmlns='{ns}' domain='{B}'/>", to="dir1.test")
     equal(answer["type"], "error")
+
+
+def _other_certificate(server):
+    """A certificate for the domain of a server by an authority that nobody knows; its fingerprint."""
+    folder = os.path.join(server.folder, "other")
+    os.makedirs(folder)
+    done = subprocess.run([os.path.join(ROOT, "tools/certs"), folder, server.domain], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise Failure(f"tools/certs failed: {done.stderr}")
+    shown = subprocess.run(["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", f"{folder}/{server.domain}.crt"],
+                           capture_output=True, text=True, check=True).stdout
+    # Its users believe that authority, other servers do not.
+    server.options |= {"certificate_dir": folder, "s2s_ca_file": server.ca}
+    server.ca = os.path.join(folder, "ca.crt")
+    return shown.strip().rpartition("=")[2]
+
+
+@cases([("not trusted", False), ("trusted", True)])
+@dedicated(start=False)
+def a_directory_can_vouch_for_a_certificate(server, how, trusted):
+    del server, how
+    directories = _directories(1)
+    a, b = _member(A, directories, options={"directory_trusted": trusted}), _member(B, directories)
+    pin = _other_certificate(b)
+    directories[0].text += f"route {B} {{\n\tcertificate_sha256 = \"{pin}\"\n}}\n"
+    _start(directories, a, b)
+    juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
+    if trusted:
+        juliet.message(romeo.bare, "one")
+        romeo.expect("message", from_=juliet.jid)
+        romeo.message(juliet.bare, "two")
+        juliet.expect("message", from_=romeo.jid)
+    else:
+        text = _refused(juliet, romeo.bare, "remote-server-timeout")
+        check("cannot be trusted" in text, text)
+
+
+@dedicated(start=False)
+def a_certificate_that_was_not_registered_is_refused(server):
+    del server
+    directories = _directories(1)
+    a, b = (_member(d, directories) for d in (A, B))
+    _start(directories, a, b)
+    b.stop()
+    b.options["directory_register"] = False
+    _other_certificate(b)
+    b.start()
+    text = _refused(_user(a, "juliet"), f"romeo@{B}", "remote-server-timeout")
+    check("its certificate is not the one that the directory named" in text, text)
+
+
+@dedicated(start=False)
+def a_reload_unregisters_and_registers(server):
+    del server
+    directories = _directories(1)
+    a, b = (_member(d, directories) for d in (A, B))
+    _start(directories, a, b)
+    juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
+    b.options["directory_register"] = False
+    b.write_config()
+    b.reload()
+    directories[0].wait_for(lambda: "unregistered domain=b.test" in directories[0].log(), "end of the registration")
+    _refused(juliet, romeo.bare, "remote-server-not-found")
+    b.options["directory_register"] = True
+    b.write_config()
+    b.reload()
+    _await_registration(b, 2)
+    a.ctl("s2s", "retry", B)
+    juliet.message(romeo.bare, "again")
+    romeo.expect("message", from_=juliet.jid)
 
 
 @dedicated(start=False)
