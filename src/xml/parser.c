@@ -42,7 +42,10 @@ struct xml_parser {
 	char *default_ns;            /* of the header; NULL: none */
 	struct buf header_ns;        /* namespaces of the header while it is read */
 	char *header;                /* the header's start tag with its namespaces, to revive a parser */
-	bool in_element, has_cdata, has_prefix, uses_streams;
+	bool in_element, has_cdata, uses_streams;
+	bool has_prefix;             /* the outer tag declares prefixes */
+	bool has_default;            /* the outer tag declares another default namespace than the header */
+	bool uses_prefix;            /* a name inside has one */
 	bool plain_header;           /* no prefix in the header but "stream" */
 	bool is_new_chunk;           /* pushed and not yet given to expat */
 	bool is_suspended, is_reviving;
@@ -100,13 +103,14 @@ static struct comity_elem *make_element(struct xml_parser *p, const char *name, 
 	unsigned count = 0;
 
 	prefix = split_name(a, name, &ns, &local);
+	p->uses_prefix |= *prefix != '\0' && p->depth > 1;
 	e = xml_elem_make(a, ns != NULL ? ns : "", local);
 	for (; attrs[0] != NULL; attrs += 2) {
 		if (++count > p->limits.attributes) {
 			stop_at_limit(p, "attributes of one element");
 			break;
 		}
-		split_name(a, attrs[0], &ns, &local);
+		p->uses_prefix |= *split_name(a, attrs[0], &ns, &local) != '\0' && p->depth > 1 && strcmp(ns, NS_XML) != 0;
 		xml_elem_add_attr(e, ns, local, attrs[1]);
 	}
 	if (strcmp(e->ns, NS_STREAMS) == 0)
@@ -138,6 +142,7 @@ static void begin_document(struct xml_parser *p)
 	p->elements = 0;
 	p->uses_streams = false;
 	p->has_cdata = false;
+	p->uses_prefix = false;
 	p->elem_start = (uint64_t)XML_GetCurrentByteIndex(p->expat);
 	p->inner_start = p->elem_start + (uint64_t)XML_GetCurrentByteCount(p->expat);
 	p->in_element = true;
@@ -154,7 +159,7 @@ static void read_header(struct xml_parser *p, const char *name, const char **att
 		pause_with(p, XML_EVENT_OPEN);
 	}
 	p->namespaces = 0;
-	p->has_prefix = false;
+	p->has_prefix = p->has_default = false;
 }
 
 static void on_start(void *arg, const char *name, const char **attrs)
@@ -204,12 +209,14 @@ static void end_document(struct xml_parser *p)
 	uint64_t end = (uint64_t)XML_GetCurrentByteIndex(p->expat);
 
 	p->doc->inner_len = end > p->inner_start ? (size_t)(end - p->inner_start) : 0;
-	p->doc->inner_usable = p->plain_header && !p->has_prefix && !p->has_cdata && !p->uses_streams;
+	/* What is declared further out does not go with the bytes. */
+	p->doc->inner_usable = !p->has_cdata && !p->uses_streams && !p->has_default &&
+	                       (!p->uses_prefix || (p->plain_header && !p->has_prefix));
 	if (p->doc->inner_usable)
 		p->doc->inner = arena_dup(&p->doc->arena, bytes_from(p, p->inner_start), p->doc->inner_len);
 	p->in_element = false;
 	p->namespaces = 0;
-	p->has_prefix = false;
+	p->has_prefix = p->has_default = false;
 	pause_with(p, XML_EVENT_ELEMENT);
 	if (p->event_end - p->elem_start > p->limits.element_bytes)
 		stop_at_limit(p, "bytes of one stanza");
@@ -272,8 +279,11 @@ static void on_namespace(void *arg, const char *prefix, const char *uri)
 		if (prefix == NULL && uri != NULL && p->default_ns == NULL)
 			p->default_ns = mem_strdup(uri);
 	}
-	if (prefix == NULL)
+	if (prefix == NULL) {
+		if (p->depth == 1 && strcmp(uri != NULL ? uri : "", xml_parser_default_ns(p)) != 0)
+			p->has_default = true;
 		return;
+	}
 	if (p->depth == 0 && uri != NULL && strcmp(prefix, "stream") == 0 && strcmp(uri, NS_STREAMS) == 0)
 		return;
 	/* A prefix declared inside travels with the bytes; one on the outer tag or header does not. */

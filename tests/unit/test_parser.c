@@ -94,6 +94,47 @@ START_TEST(rest_and_revival_keep_the_stream)
 }
 END_TEST
 
+/* The bytes of an element stand for it elsewhere only when they need nothing from outside. */
+START_TEST(bytes_that_need_a_declaration_are_not_reused)
+{
+	static const struct {
+		const char *element;
+		bool usable;
+	} cases[] = {
+		{ "<message xml:lang='de'><body xml:lang='en'>x</body></message>", true },
+		{ "<message><d:a>x</d:a></message>", false },
+		{ "<message><a d:b='x'/></message>", false },
+		{ "<message><d:a xmlns:d='e'>x</d:a></message>", false },
+		{ "<message d:a='x'><body>x</body></message>", true },
+		{ "<message xmlns:e='e'><e:a/></message>", false },
+		{ "<message xmlns:e='e'><a/></message>", true },
+		{ "<s:message xmlns:s='jabber:server' xmlns='e'><a/></s:message>", false },
+		{ "<s:message xmlns:s='jabber:server'><body/></s:message>", true },
+		{ "<message xmlns='jabber:server'><body/></message>", true },
+		{ "<message><a xmlns='e'><b/></a></message>", true },
+		{ "<message><body><![CDATA[<]]></body></message>", false },
+		{ "<message><stream:a/></message>", false },
+	};
+	static const char header[] = "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'"
+		" xmlns:d='jabber:server:dialback' to='a'>";
+	struct xml_parser *p = xml_parser_new(&limits);
+	struct xml_doc *doc = NULL;
+
+	xml_parser_push(p, header, strlen(header));
+	ck_assert_int_eq(xml_parser_next(p, &doc), XML_EVENT_OPEN);
+	xml_doc_free(doc);
+	ck_assert_int_eq(xml_parser_next(p, &doc), XML_EVENT_NONE);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		xml_parser_push(p, cases[i].element, strlen(cases[i].element));
+		ck_assert_int_eq(xml_parser_next(p, &doc), XML_EVENT_ELEMENT);
+		ck_assert_msg(doc->inner_usable == cases[i].usable, "%s", cases[i].element);
+		xml_doc_free(doc);
+		ck_assert_int_eq(xml_parser_next(p, &doc), XML_EVENT_NONE);
+	}
+	xml_parser_free(p);
+}
+END_TEST
+
 /* A big text takes more than the pages of a parser hold. */
 START_TEST(memory_beyond_its_pages)
 {
@@ -124,6 +165,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, invented_names_are_forgotten);
 	tcase_add_test(tc, rest_and_revival_keep_the_stream);
 	tcase_add_test(tc, memory_beyond_its_pages);
+	tcase_add_test(tc, bytes_that_need_a_declaration_are_not_reused);
 }
 
 UNIT_SUITE(parser);
