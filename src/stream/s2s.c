@@ -100,6 +100,7 @@ static void forget_conn(struct s2s *s, const char *reason)
 	s2s_stop_counting(s);
 	worker_timer_stop(conn->worker, &s->timer);
 	worker_timer_stop(conn->worker, &s->shape);
+	worker_timer_stop(conn->worker, &s->ask);
 	log_info(&s->log, "closed: %s", s->why);
 	list_remove(&s->link);
 	s->last_step = s->step;
@@ -167,6 +168,7 @@ void s2s_fail(struct s2s *s, enum stream_cond cond, const char *text)
 		return;
 	if (!s->is_header_sent)
 		s2s_write_header(s);
+	sm_say_handled(s);
 	stream_error_write(&out, cond, NULL, text);
 	buf_add_str(&out, "</stream:stream>");
 	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
@@ -196,6 +198,7 @@ void s2s_give_up(struct s2s *s, enum s2s_cause cause, const char *fmt, ...)
 		va_end(args);
 	}
 	s->has_failed = true;
+	sm_say_handled(s);
 	if (s->is_header_sent)
 		s2s_send_text(s, "</stream:stream>");
 	conn_close(s->conn);
@@ -509,6 +512,7 @@ static struct s2s *s2s_new(struct worker *w, const struct s2s_shared *shared, st
 	s->shared = shared;
 	s->timer.fire = on_timer;
 	s->shape.fire = on_shape;
+	s->ask.fire = sm_on_timer;
 	s->chooser = (struct tls_chooser){ .choose = choose_tls, .arg = s, .shared = shared->tls };
 	s->last_in = s->last_stanza = worker_now(w);
 	list_init(&s->link);

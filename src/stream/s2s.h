@@ -157,6 +157,7 @@ struct s2s {
 	struct list link;              /* in shared->streams */
 	struct timer timer;            /* negotiation limit, then idle time and parser rest */
 	struct timer shape;
+	struct timer ask;              /* for an acknowledgement */
 	struct stream_rate rate;
 	uint64_t last_in, last_stanza; /* monotonic milliseconds */
 	struct stream_host *host;      /* ours; incoming: NULL until the header named it */

@@ -14,6 +14,9 @@
 
 /* A peer's own id of a stream; a longer one is not worth keeping. */
 #define PEER_ID_MAX 1024
+/* An acknowledgement is asked for when so many stanzas wait for one, or after so many milliseconds. */
+#define ASK_STANZAS 64
+#define ASK_MS 100
 
 struct s2s_sm *sm_new(void)
 {
@@ -55,10 +58,21 @@ static void keep(struct s2s_sm *sm, void *token)
 	sm->unacked_count++;
 }
 
+/* Not at once: one answer can do for many stanzas. */
+static void ask_later(struct s2s *s)
+{
+	if (s->sm->is_asked || s->sm->unacked_count == 0)
+		return;
+	if (s->sm->unacked_count >= ASK_STANZAS)
+		sm_ask(s);
+	else if (!timer_is_running(&s->ask))
+		worker_timer_start(s->conn->worker, &s->ask, ASK_MS);
+}
+
 void sm_note_sent(struct s2s *s, void *token)
 {
 	keep(s->sm, token);
-	sm_ask(s);
+	ask_later(s);
 }
 
 void sm_note_handled(struct s2s *s)
@@ -73,6 +87,12 @@ void sm_ask(struct s2s *s)
 		return;
 	s->sm->is_asked = true;
 	s2s_send_text(s, "<r xmlns='" NS_SM "'/>");
+}
+
+void sm_on_timer(struct worker *w, struct timer *t)
+{
+	(void)w;
+	sm_ask(LIST_ENTRY(t, struct s2s, ask));
 }
 
 /* ---- elements ---- */
@@ -112,7 +132,7 @@ static void on_ack(struct s2s *s, const struct comity_elem *e)
 		return;
 	}
 	s->sm->is_asked = false;
-	sm_ask(s);
+	ask_later(s);
 }
 
 static void send_element(struct s2s *s, const char *name, const char *attr, const char *value, long long h)
@@ -130,6 +150,12 @@ static void send_element(struct s2s *s, const char *name, const char *attr, cons
 }
 
 /* ---- receiving ---- */
+
+void sm_say_handled(struct s2s *s)
+{
+	if (!s->is_outgoing && s->sm != NULL)
+		send_element(s, "a", NULL, NULL, s->sm->in);
+}
 
 static void refuse(struct s2s *s, const char *cond)
 {

@@ -12,6 +12,8 @@
 
 struct comity_elem;
 struct s2s;
+struct timer;
+struct worker;
 
 #define SM_ID_SIZE 33
 
@@ -41,8 +43,12 @@ void *sm_shift(struct s2s_sm *sm);
 void sm_note_sent(struct s2s *s, void *token);
 /* Counts a stanza that was handled. */
 void sm_note_handled(struct s2s *s);
+/* Receiving: tells before the stream ends what was handled, so that it is not sent again. */
+void sm_say_handled(struct s2s *s);
 /* Asks for an acknowledgement when something waits for one and none is asked for. */
 void sm_ask(struct s2s *s);
+/* For the timer of the stream that sm_note_sent() starts. */
+void sm_on_timer(struct worker *w, struct timer *t);
 /* Initiating, when the pair is proved: resumes what sm tells of (NULL: nothing), or enables it anew; takes
  * sm. shared->managed follows, at once when the peer does not offer it. */
 void sm_begin(struct s2s *s, struct s2s_sm *sm);
