@@ -269,6 +269,7 @@ int assemble_settings(struct assembly *a, struct conf *conf, struct settings **o
 {
 	const struct server_conf *sc = assemble_server_conf(conf);
 	struct settings *s = mem_new(sizeof(*s));
+	size_t count = count_hosts(conf);
 	int rc = 0;
 
 	atomic_init(&s->refs, 1);
@@ -280,12 +281,12 @@ int assemble_settings(struct assembly *a, struct conf *conf, struct settings **o
 	s->idle_accounts = (unsigned)sc->idle_accounts;
 	s->waiting_stanzas = (unsigned)sc->waiting_stanzas;
 	rc = assemble_fed(conf, &s->fed, et);
-	s->hosts = mem_array(count_hosts(conf), sizeof(*s->hosts));
-	if (rc == 0 && count_hosts(conf) == 0) {
+	s->hosts = mem_array(count, sizeof(*s->hosts));
+	if (rc == 0 && count == 0) {
 		err_text_set(et, "no host is configured: add a block such as: host example.org { }");
 		rc = -ERR_INVALID;
 	}
-	for (size_t i = 0; rc == 0 && i < count_hosts(conf); i++) {
+	for (size_t i = 0; rc == 0 && i < count; i++) {
 		const struct conf_node *node = conf_child(conf_root(conf), "host", i);
 
 		s->host_count = i + 1;
