@@ -55,6 +55,6 @@ modules_mod_version_la_LDFLAGS = $(MODULE_LDFLAGS)
 modules_mod_version_la_CPPFLAGS = $(AM_CPPFLAGS) -DPACKAGE_VERSION=\"$(PACKAGE_VERSION)\"
 
 pkglib_LTLIBRARIES += modules/mod_directory.la
-modules_mod_directory_la_SOURCES = modules/directory/directory.h modules/directory/lookup.c \
+modules_mod_directory_la_SOURCES = modules/directory/directory.h modules/directory/fixed.c modules/directory/lookup.c \
 	modules/directory/mod_directory.c modules/directory/policy.c
 modules_mod_directory_la_LDFLAGS = $(MODULE_LDFLAGS)

@@ -10,7 +10,7 @@
 #define DIRECTORY_STORE "directory"
 
 struct directory_conf {
-	struct comity_list register_allow, register_deny, ask_allow, ask_deny, restricted, peers;
+	struct comity_list register_allow, register_deny, ask_allow, ask_deny, restricted, peers, fixed;
 	int64_t max_entries, hops;
 	uint64_t min_expiry, max_expiry, lookup_timeout;
 };
@@ -41,6 +41,13 @@ bool directory_is_peer(const struct directory_conf *conf, const char *domain);
 bool directory_may_find(const struct directory_conf *conf, const char *asker, const char *domain);
 /* The rules of the list restricted; NULL, or the first that is none. */
 const char *directory_bad_rule(const struct directory_conf *conf);
+
+/* ---- those who cannot register (fixed.c) ---- */
+
+/* What the list fixed says of a domain; false: nothing. */
+bool directory_find_fixed(const struct directory_conf *conf, const char *domain, struct comity_route *route);
+/* NULL, or the first of its entries that is wrong. */
+const char *directory_bad_fixed(const struct directory_conf *conf);
 
 /* ---- look-ups (lookup.c) ---- */
 

@@ -262,6 +262,7 @@ int directory_on_lookup(struct comity_mod *m, struct comity_rq *rq)
 {
 	const char *from = directory_asker(rq), *domain = comity_elem_attr(comity_rq_payload(rq), "domain"), *problem;
 	struct comity_jid *jid = domain != NULL ? comity_jid_parse(domain) : NULL;
+	struct comity_route route;
 	enum comity_cond cond;
 	struct lookup *l;
 
@@ -279,6 +280,11 @@ int directory_on_lookup(struct comity_mod *m, struct comity_rq *rq)
 	l->domain = jid;
 	l->asker = asker_of(m, rq);
 	problem = check(m, l, &cond);
+	if (problem == NULL && directory_find_fixed(comity_conf(m), comity_jid_domain(jid), &route)) {
+		answer(m, l, &route);
+		end(l);
+		return COMITY_DONE;
+	}
 	if (problem == NULL) {
 		comity_map_get(m, comity_host_jid(m), DIRECTORY_STORE, comity_jid_domain(jid), on_row, l);
 		return COMITY_LATER;

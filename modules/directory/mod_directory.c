@@ -201,12 +201,13 @@ static int on_unregister(struct comity_mod *m, struct comity_rq *rq)
 
 static int load(struct comity_mod *m)
 {
-	const char *rule = directory_bad_rule(comity_conf(m));
+	const char *rule = directory_bad_rule(comity_conf(m)), *fixed = directory_bad_fixed(comity_conf(m));
 
-	if (rule == NULL)
-		return 0;
-	comity_log(m, COMITY_ERROR, "restricted: \"%s\" must be a domain, or a domain, a space and who may find it", rule);
-	return -1;
+	if (rule != NULL)
+		comity_log(m, COMITY_ERROR, "restricted: \"%s\" must be a domain, or a domain, a space and who may find it", rule);
+	if (fixed != NULL)
+		comity_log(m, COMITY_ERROR, "fixed: \"%s\" must be: DOMAIN HOST PORT, then direct-tls and fingerprints", fixed);
+	return rule != NULL || fixed != NULL ? -1 : 0;
 }
 
 static const struct comity_iq iqs[] = {
@@ -224,6 +225,7 @@ static const struct comity_option options[] = {
 	COMITY_OPT_LIST(C, ask_allow, NULL, "Domains, or *.domain, that may ask; those that may register when empty."),
 	COMITY_OPT_LIST(C, ask_deny, NULL, "Domains, or *.domain, that may not ask."),
 	COMITY_OPT_LIST(C, restricted, NULL, "Domains that not everybody may find: a domain, a space and who may."),
+	COMITY_OPT_LIST(C, fixed, NULL, "Servers that do not register themselves: domain, host and port, with spaces between."),
 	COMITY_OPT_LIST(C, peers, NULL, "Directories that are asked about domains that are not known here."),
 	COMITY_OPT_INT(C, max_entries, "10000", 1, 10000000, "Domains that may be registered."),
 	COMITY_OPT_TIME(C, min_expiry, "30s", 1000, 86400000, "Shortest life of a registration."),

@@ -2,7 +2,7 @@
 EXTRA_DIST += tests/interop/run.py tests/interop/strophe_client.c tests/interop/terminal.py \
 	tests/interop/test_federation.py tests/interop/test_federation_failures.py \
 	tests/interop/test_federation_partition.py tests/interop/test_federation_peers.py \
-	tests/interop/test_federation_dane.py \
+	tests/interop/test_federation_dane.py tests/interop/test_federation_directory.py \
 	tests/interop/test_federation_check.py tests/interop/test_federation_routes.py \
 	tests/interop/test_libstrophe.py tests/interop/test_mcabber.py \
 	tests/interop/test_profanity.py tests/interop/test_slixmpp.py \

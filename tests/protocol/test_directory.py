@@ -196,6 +196,30 @@ def a_dead_directory_falls_through_to_the_next(server):
 
 
 @dedicated(start=False)
+def a_server_that_cannot_register_is_found_all_the_same(server):
+    del server
+    b = Comity(domains=(B,), options={"s2s_dns": False})
+    directories = _directories(1, extra=f'fixed = {{ "{B} 127.0.0.1 {b.s2s_tls} direct-tls" }}')
+    a = _member(A, directories)
+    _start(directories, a)
+    b.text = _route(A, a.s2s)
+    b.start()
+    juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
+    juliet.message(romeo.bare, "hello")
+    romeo.expect("message", from_=juliet.jid)
+
+
+@cases([("restricted", 'restricted = { "a.test b.test c.test" }'), ("fixed", 'fixed = { "a.test 127.0.0.1" }')])
+@dedicated(start=False)
+def what_is_no_rule_stops_the_start(server, option, text):
+    del server
+    directory = Comity(hosts={"dir1.test": _options(extra=text)})
+    directory.write_config()
+    code, said = directory.run_daemon("-c", directory.config)
+    check(code != 0 and f"{option}: " in said, said)
+
+
+@dedicated(start=False)
 def a_server_can_only_register_itself(server):
     del server
     directories = _directories(1)
