@@ -16,7 +16,7 @@
 #define PEER_ID_MAX 1024
 /* An acknowledgement is asked for when so many stanzas wait for one, or after so many milliseconds. */
 #define ASK_STANZAS 64
-#define ASK_MS 100
+#define ASK_MS 10
 
 struct s2s_sm *sm_new(void)
 {
