@@ -77,6 +77,7 @@ struct federation {
 	struct list registrations;     /* struct fed_registration, on one worker only */
 	struct timer registering;
 	size_t queued_bytes;
+	size_t seen_count;             /* remote resources that are seen as available, of all links */
 	bool is_stopping;
 };
 

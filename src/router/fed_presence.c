@@ -16,11 +16,13 @@ struct fed_seen {
 	char key[];                    /* "from to" */
 };
 
-/* More than these are not followed; they cost memory that peers control. */
+/* More than these are not followed, of a link and of all; they cost memory that peers control. */
 #define SEEN_MAX 50000
+#define SEEN_MAX_IN_ALL 200000
 
-static void seen_free(struct fed_seen *p)
+static void seen_free(struct fed_link *l, struct fed_seen *p)
 {
+	l->fed->seen_count--;
 	comity_jid_unref(p->from);
 	comity_jid_unref(p->to);
 	free(p);
@@ -39,7 +41,7 @@ static void forget(struct fed_link *l, const char *key, size_t len)
 	struct fed_seen *p = map_remove(&l->seen, key, len);
 
 	if (p != NULL)
-		seen_free(p);
+		seen_free(l, p);
 }
 
 void link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to)
@@ -56,13 +58,14 @@ void link_note_presence(struct fed_link *l, enum comity_type type, struct comity
 		forget(l, key, len);
 	} else if (p != NULL) {
 		p->is_lost = false;
-	} else if (l->seen.count < SEEN_MAX) {
+	} else if (l->seen.count < SEEN_MAX && l->fed->seen_count < SEEN_MAX_IN_ALL) {
 		p = mem_new(sizeof(*p) + len + 1);
 		p->from = comity_jid_ref(from);
 		p->to = comity_jid_ref(to);
 		p->len = len;
 		memcpy(p->key, key, len + 1);
 		map_put(&l->seen, p->key, len, p);
+		l->fed->seen_count++;
 	}
 	free(key);
 }
@@ -106,7 +109,7 @@ void link_regain_presence(struct fed_link *l)
 		send_presence(l, COMITY_TYPE_PROBE, comity_jid_bare(p->to), comity_jid_bare(p->from));
 	}
 	for (pos = 0; (p = map_next(&lost, &pos)) != NULL;)
-		seen_free(p);
+		seen_free(l, p);
 	map_deinit(&lost);
 }
 
@@ -115,6 +118,6 @@ void link_forget_presence(struct fed_link *l)
 	size_t pos = 0;
 
 	for (struct fed_seen *p; (p = map_next(&l->seen, &pos)) != NULL;)
-		seen_free(p);
+		seen_free(l, p);
 	map_deinit(&l->seen);
 }
