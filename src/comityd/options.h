@@ -19,7 +19,7 @@ struct server_conf {
 	uint64_t login_failure_window, login_failure_delay, login_failure_delay_max;
 	int64_t max_sessions_per_account, idle_accounts, waiting_stanzas, mailbox_limit;
 	int64_t scram_iterations, password_threads, store_readers, store_commit_rows;
-	uint64_t store_commit_delay, resume_time;
+	uint64_t store_commit_delay, resume_time, acknowledge_timeout;
 	int64_t unacknowledged_stanzas;
 	int s2s_security;
 	bool s2s_bidi, s2s_dns, directory_trusted, directory_register, directory_direct_tls;

@@ -47,6 +47,7 @@ struct settings {
 	struct host_settings *hosts;     /* the first is the default where a client names none */
 	size_t host_count;
 	uint64_t sm_resume_ms;           /* how long a session without a stream can be resumed */
+	uint64_t sm_ack_ms;              /* for the answer to a request to acknowledge */
 	unsigned sm_unacked;             /* stanzas that a client may leave unacknowledged */
 	unsigned idle_accounts;          /* kept in memory without sessions, per worker */
 	unsigned waiting_stanzas;        /* for an account that is being loaded */

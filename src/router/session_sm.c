@@ -65,12 +65,19 @@ static void ask(struct session_sm *sm)
 		return;
 	sm->is_asked = true;
 	send_text(sm->session, "<r xmlns='" NS_SM "'/>");
+	worker_timer_start(worker_of(sm->session), &sm->ask, settings_of(sm->session)->sm_ack_ms);
 }
 
+/* It is time to ask, or the client has not answered. */
 static void on_ask(struct worker *w, struct timer *t)
 {
+	struct session_sm *sm = LIST_ENTRY(t, struct session_sm, ask);
+
 	(void)w;
-	ask(LIST_ENTRY(t, struct session_sm, ask));
+	if (!sm->is_asked)
+		ask(sm);
+	else if (sm->session->stream != NULL && sm->session->stream->conn != NULL)
+		conn_abort(sm->session->stream->conn, "stanzas were not acknowledged in time");
 }
 
 static bool is_over_limit(const struct session_sm *sm)

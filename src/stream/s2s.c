@@ -380,20 +380,30 @@ static void shape(struct s2s *s, size_t bytes)
 	worker_timer_start(s->conn->worker, &s->shape, wait);
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void watch_idle(struct s2s *s, struct worker *w)
 {
 	const struct s2s_limits *limits = s->shared->limits;
-	uint64_t now = worker_now(w), idle = now - s->last_stanza;
+	uint64_t now = worker_now(w), idle = now - s->last_stanza, patience = sm_patience(s, now);
 
+	if (patience == 0) {
+		s2s_give_up(s, S2S_LOST, "%s (%s) acknowledged nothing for %llu s", s->remote != NULL ? s->remote : "the peer",
+		            s->conn->address, (unsigned long long)(limits->dead_ms / 1000));
+		return;
+	}
 	if (s->is_awake && now - s->last_in < limits->parser_rest_ms) {
-		worker_timer_start(w, &s->timer, limits->parser_rest_ms - (now - s->last_in));
+		worker_timer_start(w, &s->timer, sooner(patience, limits->parser_rest_ms - (now - s->last_in)));
 		return;
 	}
 	if (s->is_awake)
 		xml_parser_rest_now(s->in.parser);
 	s->is_awake = false;
-	if (idle < limits->idle_ms)
-		worker_timer_start(w, &s->timer, limits->idle_ms - idle);
+	if (idle < limits->idle_ms || patience != UINT64_MAX)
+		worker_timer_start(w, &s->timer, sooner(patience, idle < limits->idle_ms ? limits->idle_ms - idle : UINT64_MAX));
 	else
 		s2s_give_up(s, S2S_CLOSED_BY_US, "nothing was sent for %llu s", (unsigned long long)(idle / 1000));
 }

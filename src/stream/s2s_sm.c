@@ -86,7 +86,21 @@ void sm_ask(struct s2s *s)
 	if (s->sm == NULL || s->sm->is_asked || s->sm->unacked_count == 0)
 		return;
 	s->sm->is_asked = true;
+	s->sm->asked_at = worker_now(s->conn->worker);
 	s2s_send_text(s, "<r xmlns='" NS_SM "'/>");
+	/* With input awaited the timer comes round before that by itself. */
+	if (!s->is_awake)
+		worker_timer_start(s->conn->worker, &s->timer, s->shared->limits->dead_ms);
+}
+
+uint64_t sm_patience(const struct s2s *s, uint64_t now)
+{
+	uint64_t waited;
+
+	if (s->sm == NULL || !s->sm->is_asked)
+		return UINT64_MAX;
+	waited = now - s->sm->asked_at;
+	return waited < s->shared->limits->dead_ms ? s->shared->limits->dead_ms - waited : 0;
 }
 
 void sm_on_timer(struct worker *w, struct timer *t)
@@ -227,9 +241,16 @@ static void give_back(struct s2s *s, struct s2s_sm *sm)
 	sm_free(sm);
 }
 
-static void ask_to_enable(struct s2s *s)
+/* The answer has the time that negotiation has. */
+static void await_management(struct s2s *s)
 {
 	s->is_managing = true;
+	worker_timer_start(s->conn->worker, &s->timer, s->shared->limits->negotiate_ms);
+}
+
+static void ask_to_enable(struct s2s *s)
+{
+	await_management(s);
 	s2s_send_text(s, "<enable xmlns='" NS_SM "' resume='true'/>");
 }
 
@@ -238,7 +259,7 @@ void sm_begin(struct s2s *s, struct s2s_sm *sm)
 	bool can_manage = s->has_sm && !s->is_bidi && s->shared->limits->resume_ms != 0;
 
 	if (can_manage && sm != NULL && sm->id != NULL) {
-		s->is_managing = true;
+		await_management(s);
 		s->sm = sm;
 		send_element(s, "resume", "previd", sm->id, sm->in);
 		return;

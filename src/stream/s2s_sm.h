@@ -24,7 +24,8 @@ struct s2s_sm {
 	uint32_t acked;                /* of those sent, how many the peer has */
 	struct list unacked;           /* struct s2s_sm_item, in their order */
 	uint32_t unacked_count;
-	bool is_asked;                 /* an answer to <r/> is awaited */
+	bool is_asked;                 /* an answer to <r/> is awaited, since asked_at */
+	uint64_t asked_at;
 };
 
 /* One stanza of the router that waits for its acknowledgement. */
@@ -45,6 +46,8 @@ void sm_note_sent(struct s2s *s, void *token);
 void sm_note_handled(struct s2s *s);
 /* Receiving: tells before the stream ends what was handled, so that it is not sent again. */
 void sm_say_handled(struct s2s *s);
+/* Milliseconds until the peer must have acknowledged; UINT64_MAX when it need not, 0 when it is late. */
+uint64_t sm_patience(const struct s2s *s, uint64_t now);
 /* Asks for an acknowledgement when something waits for one and none is asked for. */
 void sm_ask(struct s2s *s);
 /* For the timer of the stream that sm_note_sent() starts. */

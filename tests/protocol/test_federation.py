@@ -202,6 +202,21 @@ def a_lost_stream_is_resumed_without_loss_or_repetition(server, how, swallow):
 
 
 @dedicated(start=False)
+def a_peer_that_no_longer_acknowledges_is_reached_anew(server):
+    del server
+    a, b, wire = _wired_pair({"s2s_retry_min": "100ms", "s2s_dead_timeout": "2s", "parser_idle": "300ms"})
+    juliet, romeo = _users(a, b)
+    _chat(juliet, romeo)
+    wire.swallow()
+    juliet.message(romeo.bare, "lost at first")
+    juliet.settle()
+    a.wait_for(lambda: "acknowledged nothing" in a.log(), "the end of patience")
+    wire.cut()
+    equal(romeo.expect("message", from_=juliet.jid, timeout=15).child_text("body"), "lost at first")
+    romeo.expect_nothing()
+
+
+@dedicated(start=False)
 def a_peer_that_restarts_gets_what_waited(server):
     del server
     a, b = _pair(options_a={"s2s_retry_min": "100ms", "s2s_retry_max": "500ms"})

@@ -203,6 +203,18 @@ def unacknowledged_stanzas_are_limited_and_kept(server):
     equal(_bodies(again, 12), [f"m{n}" for n in range(12)])
 
 
+@dedicated(options={"acknowledge_timeout": "1s"})
+def a_client_that_acknowledges_nothing_is_cut_off_and_may_resume(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
+    ann.message(bob.jid, "hello")
+    equal(_bodies(bob, 1), ["hello"])
+    bob.expect("r", NS_SM, timeout=5)
+    bob.expect_eof()
+    back = _again(bob, 0)
+    back.expect("resumed", NS_SM)
+    equal(_bodies(back, 1), ["hello"])
+
+
 @dedicated()
 def a_graceful_stop_stores_what_sessions_without_a_stream_missed(server):
     ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
