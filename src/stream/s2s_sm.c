@@ -271,13 +271,20 @@ void sm_begin(struct s2s *s, struct s2s_sm *sm)
 		s->shared->managed(s);
 }
 
+static void end_management(struct s2s *s)
+{
+	s->is_managing = false;
+	s->is_awake = true;
+	worker_timer_start(s->conn->worker, &s->timer, s->shared->limits->parser_rest_ms);
+}
+
 static void on_enabled(struct s2s *s, const struct comity_elem *e)
 {
 	const char *id = comity_elem_attr(e, "id"), *resume = comity_elem_attr(e, "resume");
 	bool can_resume = id != NULL && strlen(id) <= PEER_ID_MAX && resume != NULL &&
 	                  (strcmp(resume, "true") == 0 || strcmp(resume, "1") == 0);
 
-	s->is_managing = false;
+	end_management(s);
 	s->sm = sm_new();
 	s->sm->id = can_resume ? mem_strdup(id) : NULL;
 	s->shared->managed(s);
@@ -288,7 +295,7 @@ static void on_resumed(struct s2s *s, const struct comity_elem *e)
 {
 	uint32_t h;
 
-	s->is_managing = false;
+	end_management(s);
 	if (!read_count(e, &h) || !take_ack(s, s->sm, h)) {
 		s2s_fail(s, STREAM_UNDEFINED_CONDITION, "acknowledged more stanzas than were sent");
 		return;
@@ -307,7 +314,7 @@ static void on_failed(struct s2s *s, const struct comity_elem *e)
 	struct s2s_sm *old = s->sm;
 	uint32_t h;
 
-	s->is_managing = false;
+	end_management(s);
 	s->sm = NULL;
 	if (old != NULL && read_count(e, &h))
 		take_ack(s, old, h);

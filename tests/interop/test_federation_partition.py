@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Links between servers that break in the middle of traffic: nothing is lost, and all heals by itself."""
+import re
 import time
 
 from federation.bed import bed
@@ -135,6 +136,8 @@ def a_server_that_is_gone_leaves_no_ghosts(server):
     del server
     with Pair("comity", {"s2s_queue_age": "4s", "s2s_reach_timeout": "4s"}) as pair:
         one, other = pair.users
+        # The subscriptions are kept behind the exchange of presence; what is not on disk would be gone.
+        pair.other.wait_for(lambda: re.search(r"^store_waiting +0 ", pair.other.ctl("stats"), re.M), "a store at rest")
         pair.other.kill()
         ident = one.say(other.full, "Are you there?")
         one.until("message", type="error", id=ident)
