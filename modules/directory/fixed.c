@@ -13,7 +13,7 @@
 /* Takes the next word out of what is left; NULL at the end. */
 static char *next_word(char **rest)
 {
-	char *word = *rest + strspn(*rest, " "), *end = word + strcspn(word, " ");
+	char *word = *rest, *end = word + strcspn(word, " ");
 
 	if (*word == '\0')
 		return NULL;
@@ -53,12 +53,15 @@ static bool copy_entry(const char *entry, char *words)
 bool directory_find_fixed(const struct directory_conf *conf, const char *domain, struct comity_route *route)
 {
 	uint64_t expires = conf->max_expiry / 1000;
+	size_t len = strlen(domain);
 	char words[ENTRY_LEN_MAX];
 	const char *named;
 
 	for (size_t i = 0; i < conf->fixed.count; i++) {
-		if (!copy_entry(conf->fixed.items[i], words) || !read_entry(words, &named, route) ||
-		    strcasecmp(named, domain) != 0)
+		const char *entry = conf->fixed.items[i];
+
+		if (strncasecmp(entry, domain, len) != 0 || entry[len] != ' ' || !copy_entry(entry, words) ||
+		    !read_entry(words, &named, route))
 			continue;
 		route->expires_s = expires < FIXED_EXPIRES_MAX ? expires : FIXED_EXPIRES_MAX;
 		return true;

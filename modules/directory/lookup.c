@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "directory.h"
 
@@ -17,24 +18,33 @@
 /* One question, until it is answered. */
 struct lookup {
 	struct comity_rq *rq;
-	struct comity_jid *domain;
-	char *asker;                 /* for whom it is */
+	struct comity_jid *domain, *asker;   /* asker: for whom it is */
 	unsigned asked;              /* peers that have not answered */
 	bool is_answered;
 	bool is_refused;             /* by a peer */
 };
 
+static const char *domain_of(const struct lookup *l)
+{
+	return comity_jid_domain(l->domain);
+}
+
+static const char *name_of_asker(const struct lookup *l)
+{
+	return comity_jid_domain(l->asker);
+}
+
 static void end(struct lookup *l)
 {
 	comity_rq_release(l->rq);
 	comity_jid_unref(l->domain);
-	free(l->asker);
+	comity_jid_unref(l->asker);
 	free(l);
 }
 
 static void refuse(struct comity_mod *m, struct lookup *l, enum comity_cond cond, const char *text)
 {
-	comity_log(m, COMITY_DEBUG, "lookup domain=%s for=%s: %s", comity_jid_domain(l->domain), l->asker, text);
+	comity_log(m, COMITY_DEBUG, "lookup domain=%s for=%s: %s", domain_of(l), name_of_asker(l), text);
 	comity_reply_error(l->rq, cond, text);
 	l->is_answered = true;
 }
@@ -44,9 +54,9 @@ static void answer(struct comity_mod *m, struct lookup *l, const struct comity_r
 	struct comity_stanza *st = comity_reply_new(l->rq);
 	struct comity_elem *e = comity_elem_add(comity_stanza_edit(st), COMITY_NS_DIRECTORY, "route");
 
-	comity_log(m, COMITY_DEBUG, "lookup domain=%s for=%s: %s port %u", comity_jid_domain(l->domain), l->asker,
-	           route->host, route->port);
-	comity_elem_set(e, "domain", comity_jid_domain(l->domain));
+	comity_log(m, COMITY_DEBUG, "lookup domain=%s for=%s: %s port %u", domain_of(l), name_of_asker(l), route->host,
+	           route->port);
+	comity_elem_set(e, "domain", domain_of(l));
 	comity_route_write(e, route);
 	comity_reply_with(l->rq, &st);
 	l->is_answered = true;
@@ -60,7 +70,7 @@ static void refuse_unknown(struct comity_mod *m, struct lookup *l)
 		refuse(m, l, COMITY_FORBIDDEN, "another directory refuses to tell you where that domain is");
 		return;
 	}
-	snprintf(text, sizeof(text), "no directory knows %.1000s", comity_jid_domain(l->domain));
+	snprintf(text, sizeof(text), "no directory knows %.1000s", domain_of(l));
 	refuse(m, l, COMITY_ITEM_NOT_FOUND, text);
 }
 
@@ -144,7 +154,7 @@ static bool read_answer(struct lookup *l, const struct comity_rq *rq, struct com
 	const char *domain = e != NULL ? comity_elem_attr(e, "domain") : NULL;
 
 	return comity_rq_type(rq) == COMITY_TYPE_RESULT && e != NULL && comity_elem_is(e, COMITY_NS_DIRECTORY, "route") &&
-	       domain != NULL && strcmp(domain, comity_jid_domain(l->domain)) == 0 && comity_route_read(e, route) == NULL &&
+	       domain != NULL && strcmp(domain, domain_of(l)) == 0 && comity_route_read(e, route) == NULL &&
 	       route->expires_s != 0;
 }
 
@@ -178,8 +188,8 @@ static void ask_peer(struct comity_mod *m, struct lookup *l, const struct questi
 		return;
 	st = comity_stanza_new(COMITY_IQ, COMITY_TYPE_GET);
 	e = comity_elem_add(comity_stanza_edit(st), COMITY_NS_DIRECTORY, "lookup");
-	comity_elem_set(e, "domain", comity_jid_domain(l->domain));
-	comity_elem_set(e, "for", l->asker);
+	comity_elem_set(e, "domain", domain_of(l));
+	comity_elem_set(e, "for", name_of_asker(l));
 	comity_elem_set(e, "token", q->token);
 	comity_elem_set(e, "via", q->via);
 	snprintf(number, sizeof(number), "%lld", (long long)q->hops - 1);
@@ -201,7 +211,7 @@ static bool ask_peers(struct comity_mod *m, struct lookup *l)
 	if (conf->peers.count == 0 || d->waiting >= WAITING_MAX || !read_question(m, comity_rq_payload(l->rq), &q))
 		return false;
 	for (size_t i = 0; i < conf->peers.count && i < PEERS_MAX; i++)
-		if (!has_word(q.via, conf->peers.items[i]) && strcmp(conf->peers.items[i], directory_asker(l->rq)) != 0)
+		if (!has_word(q.via, conf->peers.items[i]) && strcasecmp(conf->peers.items[i], directory_asker(l->rq)) != 0)
 			ask_peer(m, l, &q, conf->peers.items[i]);
 	d->waiting += l->asked != 0;
 	return l->asked != 0;
@@ -230,17 +240,14 @@ static bool is_own(const struct comity_mod *m, const char *domain)
 }
 
 /* For whom it is asked: peers ask for others. */
-static char *asker_of(struct comity_mod *m, const struct comity_rq *rq)
+static struct comity_jid *asker_of(struct comity_mod *m, const struct comity_rq *rq)
 {
-	const char *from = directory_asker(rq), *other = comity_elem_attr(comity_rq_payload(rq), "for");
+	const char *other = comity_elem_attr(comity_rq_payload(rq), "for");
 	struct comity_jid *jid = NULL;
-	char *asker;
 
-	if (other != NULL && directory_is_peer(comity_conf(m), from))
+	if (other != NULL && directory_is_peer(comity_conf(m), directory_asker(rq)))
 		jid = comity_jid_parse(other);
-	asker = strdup(jid != NULL ? comity_jid_domain(jid) : from);
-	comity_jid_unref(jid);
-	return asker;
+	return jid != NULL ? jid : comity_jid_ref(comity_rq_from(rq));
 }
 
 static const char *check(struct comity_mod *m, const struct lookup *l, enum comity_cond *cond)
@@ -250,7 +257,7 @@ static const char *check(struct comity_mod *m, const struct lookup *l, enum comi
 	const char *token = comity_elem_attr(e, "token"), *via = comity_elem_attr(e, "via");
 
 	*cond = COMITY_FORBIDDEN;
-	if (!is_own(m, l->asker) && !directory_may_find(conf, l->asker, comity_jid_domain(l->domain)))
+	if (!is_own(m, directory_asker(l->rq)) && !directory_may_find(conf, name_of_asker(l), domain_of(l)))
 		return "this directory may not tell you where that domain is";
 	*cond = COMITY_ITEM_NOT_FOUND;
 	if ((via != NULL && has_word(via, comity_host_name(m))) || (token != NULL && saw_token(m, token)))

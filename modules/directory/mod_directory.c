@@ -199,7 +199,7 @@ static int on_unregister(struct comity_mod *m, struct comity_rq *rq)
 
 /* ---- the module ---- */
 
-static int load(struct comity_mod *m)
+static int check_lists(struct comity_mod *m)
 {
 	const char *rule = directory_bad_rule(comity_conf(m)), *fixed = directory_bad_fixed(comity_conf(m));
 
@@ -208,6 +208,12 @@ static int load(struct comity_mod *m)
 	if (fixed != NULL)
 		comity_log(m, COMITY_ERROR, "fixed: \"%s\" must be: DOMAIN HOST PORT, then direct-tls and fingerprints", fixed);
 	return rule != NULL || fixed != NULL ? -1 : 0;
+}
+
+/* What is wrong after a reload is told, and counts for nothing. */
+static void reconfigured(struct comity_mod *m)
+{
+	check_lists(m);
 }
 
 static const struct comity_iq iqs[] = {
@@ -242,5 +248,6 @@ COMITY_MODULE(
 	.options = options,
 	.conf_size = sizeof(struct directory_conf),
 	.host_size = sizeof(struct directory),
-	.load = load,
+	.load = check_lists,
+	.reconfigured = reconfigured,
 );

@@ -126,6 +126,16 @@ static void show_stream(json_t *rows, const char *name, const struct s2s *s)
 	free(text);
 }
 
+static void show_place(json_t *rows, const struct fed_link *l)
+{
+	const struct comity_route *r = &l->place->route;
+	char *text = mem_printf("%s port %u%s%s", r->host, r->port, r->is_direct_tls ? ", direct TLS" : "",
+	                        l->place->is_doubtful ? ", which failed" : "");
+
+	add_row(rows, "by a directory", json_string(text));
+	free(text);
+}
+
 static void run_show(struct worker *w, void *arg)
 {
 	struct link_list *list = arg;
@@ -140,6 +150,8 @@ static void run_show(struct worker *w, void *arg)
 			show_stream(list->rows, "stream out", l->out);
 		if (l->bidi != NULL)
 			show_stream(list->rows, "stream shared", l->bidi);
+		if (l->place != NULL)
+			show_place(list->rows, l);
 		add_row(list->rows, "stanzas that wait", json_integer((json_int_t)l->queue_count));
 		add_row(list->rows, "bytes that wait", json_integer((json_int_t)l->queue_bytes));
 		add_row(list->rows, "stanzas sent", json_integer((json_int_t)l->sent));

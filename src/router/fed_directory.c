@@ -38,6 +38,7 @@ struct fed_lookup {
 	unsigned silent;
 	struct fed_question questions[DIRECTORIES_MAX];
 	char why[320];                 /* of those that answered */
+	char silence[280];             /* of the last that did not */
 };
 
 static struct federation *fed_of(const struct fed_lookup *k)
@@ -107,13 +108,16 @@ static void note_failure(struct fed_question *q, const char *text)
 	snprintf(k->why + len, sizeof(k->why) - len, "%sdirectory %.100s says: %.150s", len != 0 ? "; " : "", name, text);
 }
 
-static void note_no_answer(struct fed_question *q)
+/* why: what kept us from reaching it; "" when it just did not answer. */
+static void note_no_answer(struct fed_question *q, const char *why)
 {
 	struct fed_lookup *k = q->lookup;
+	const char *name = comity_jid_domain(q->to);
 
 	k->silent++;
-	note_silence(fed_of(k), comity_jid_domain(q->to));
-	link_note(k->link, "directory %s does not answer", comity_jid_domain(q->to));
+	note_silence(fed_of(k), name);
+	link_note(k->link, "directory %s does not answer%s%s", name, *why != '\0' ? ": " : "", why);
+	snprintf(k->silence, sizeof(k->silence), ": %.100s%s%.160s", name, *why != '\0' ? ": " : " did not in time", why);
 }
 
 /* ---- the end ---- */
@@ -149,9 +153,12 @@ static void end_without(struct fed_lookup *k)
 
 	for (size_t i = 0; i < DIRECTORIES_MAX; i++)
 		if (k->questions[i].ask != NULL)
-			note_no_answer(&k->questions[i]);
+			note_no_answer(&k->questions[i], "");
 	any_silent = k->silent != 0;
-	snprintf(why, sizeof(why), "%s", any_answered ? k->why : "no directory of routes answers");
+	if (any_answered)
+		snprintf(why, sizeof(why), "%s", k->why);
+	else
+		snprintf(why, sizeof(why), "no directory of routes answers%s", k->silence);
 	directory_cancel(l);
 	if (any_silent && directory_place(l, worker_now(l->fed->router->worker)) != NULL) {
 		link_note(l, "a directory does not answer: going by what was said before");
@@ -214,7 +221,7 @@ static void on_answer(void *arg, const struct comity_rq *rq)
 		return;
 	}
 	if (rq == NULL || (comity_rq_type(rq) == COMITY_TYPE_ERROR && !is_from_afar(rq))) {
-		note_no_answer(q);
+		note_no_answer(q, rq != NULL ? ask_error_text(rq) : "");
 	} else {
 		end_silence(fed_of(k), comity_jid_domain(q->to));
 		note_failure(q, comity_rq_type(rq) == COMITY_TYPE_RESULT ? "its answer is not understood" :

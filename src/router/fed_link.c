@@ -178,7 +178,8 @@ static void on_timer(struct worker *w, struct timer *t)
 /* Trying again soon may help: the domain is right, and nothing was refused for good. */
 static bool is_passing(enum s2s_cause cause)
 {
-	return cause == S2S_DIRECTORY || cause == S2S_DNS || cause == S2S_UNREACHABLE || cause == S2S_TIMEOUT || cause == S2S_LOST || cause == S2S_CLOSED_BY_US;
+	return cause == S2S_DIRECTORY || cause == S2S_DNS || cause == S2S_UNREACHABLE || cause == S2S_TIMEOUT ||
+	       cause == S2S_LOST || cause == S2S_CLOSED_BY_US;
 }
 
 static uint64_t add_jitter(struct fed_link *l, uint64_t ms)

@@ -107,6 +107,8 @@ def a_hundred_messages_take_one_lookup(server):
     nurse.expect("message", from_=romeo.jid)
     check("message 5" not in directories[0].log() + directories[1].log(), "a message passed through a directory")
     said = a.ctl("why", C)
+    shown = a.ctl("s2s", "show", B)
+    check(f"127.0.0.1 port {b.s2s}" in shown, shown)
     check("asking the directory dir1.test" in said and f"127.0.0.1 port {c.s2s}" in said and "can be reached" in said, said)
 
 
@@ -313,7 +315,7 @@ def without_any_directory_messages_wait_and_say_why(server):
     _start(directories, a)
     directories[0].stop()
     text = _refused_later(a, _user(a, "juliet"))
-    check("no directory of routes answers" in text, text)
+    check("no directory of routes answers: dir1.test did not in time" in text, text)
 
 
 def _refused_later(server, client):
