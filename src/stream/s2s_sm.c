@@ -14,9 +14,10 @@
 
 /* A peer's own id of a stream; a longer one is not worth keeping. */
 #define PEER_ID_MAX 1024
-/* An acknowledgement is asked for when so many stanzas wait for one, or after so many milliseconds. */
+/* After a question for an acknowledgement the next one comes when so many stanzas wait, or so many
+ * milliseconds later: one answer does for many stanzas. */
 #define ASK_STANZAS 64
-#define ASK_MS 10
+#define ASK_MS 20
 
 struct s2s_sm *sm_new(void)
 {
@@ -58,21 +59,16 @@ static void keep(struct s2s_sm *sm, void *token)
 	sm->unacked_count++;
 }
 
-/* Not at once: one answer can do for many stanzas. */
-static void ask_later(struct s2s *s)
+static void ask_in_time(struct s2s *s)
 {
-	if (s->sm->is_asked || s->sm->unacked_count == 0)
-		return;
-	if (s->sm->unacked_count >= ASK_STANZAS)
+	if (s->sm->unacked_count >= ASK_STANZAS || !timer_is_running(&s->ask))
 		sm_ask(s);
-	else if (!timer_is_running(&s->ask))
-		worker_timer_start(s->conn->worker, &s->ask, ASK_MS);
 }
 
 void sm_note_sent(struct s2s *s, void *token)
 {
 	keep(s->sm, token);
-	ask_later(s);
+	ask_in_time(s);
 }
 
 void sm_note_handled(struct s2s *s)
@@ -83,11 +79,12 @@ void sm_note_handled(struct s2s *s)
 
 void sm_ask(struct s2s *s)
 {
-	if (s->sm == NULL || s->sm->is_asked || s->sm->unacked_count == 0)
+	if (s->conn == NULL || s->sm == NULL || s->sm->is_asked || s->sm->unacked_count == 0)
 		return;
 	s->sm->is_asked = true;
 	s->sm->asked_at = worker_now(s->conn->worker);
 	s2s_send_text(s, "<r xmlns='" NS_SM "'/>");
+	worker_timer_start(s->conn->worker, &s->ask, ASK_MS);
 	/* With input awaited the timer comes round before that by itself. */
 	if (!s->is_awake)
 		worker_timer_start(s->conn->worker, &s->timer, s->shared->limits->dead_ms);
@@ -146,7 +143,7 @@ static void on_ack(struct s2s *s, const struct comity_elem *e)
 		return;
 	}
 	s->sm->is_asked = false;
-	ask_later(s);
+	ask_in_time(s);
 }
 
 static void send_element(struct s2s *s, const char *name, const char *attr, const char *value, long long h)
