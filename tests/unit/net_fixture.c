@@ -432,20 +432,33 @@ static void *serve(void *arg)
 	return NULL;
 }
 
+/* One port number for both kinds of socket; false when it is taken for one of them. */
+static bool bind_both(struct zone_server *z, struct sockaddr_in *at)
+{
+	socklen_t len = sizeof(*at);
+
+	*at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	z->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	z->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(z->fd, 0);
+	ck_assert_int_ge(z->listener, 0);
+	ck_assert_int_eq(bind(z->fd, (struct sockaddr *)at, sizeof(*at)), 0);
+	ck_assert_int_eq(getsockname(z->fd, (struct sockaddr *)at, &len), 0);
+	if (bind(z->listener, (struct sockaddr *)at, sizeof(*at)) == 0 && listen(z->listener, 8) == 0)
+		return true;
+	close(z->fd);
+	close(z->listener);
+	return false;
+}
+
 void zone_server_start(struct zone_server *z, const struct zone_row *rows)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(at);
+	struct sockaddr_in at;
+	int tries = 100;
 
 	z->rows = rows;
-	z->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(z->fd, 0);
-	ck_assert_int_eq(bind(z->fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	ck_assert_int_eq(getsockname(z->fd, (struct sockaddr *)&at, &len), 0);
-	z->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(z->listener, 0);
-	ck_assert_int_eq(bind(z->listener, (struct sockaddr *)&at, sizeof(at)), 0);
-	ck_assert_int_eq(listen(z->listener, 8), 0);
+	while (!bind_both(z, &at))
+		ck_assert_int_gt(--tries, 0);
 	snprintf(z->address, sizeof(z->address), "127.0.0.1:%u", ntohs(at.sin_port));
 	ck_assert_int_eq(pipe(z->stop), 0);
 	ck_assert_int_eq(pthread_create(&z->thread, NULL, serve, z), 0);
