@@ -58,7 +58,9 @@ static void on_verify(struct s2s *s, const char *local, const char *remote, cons
 {
 	struct fed_link *l = link_get(fed_of(s->conn->worker), local, remote);
 
-	if (l == NULL)
+	if (l == NULL && !fed_has_room(fed_of(s->conn->worker)))
+		s2s_verified(s, local, remote, DIALBACK_ERROR, COMITY_RESOURCE_CONSTRAINT, "too many other servers are talked to at once");
+	else if (l == NULL)
 		s2s_verified(s, local, remote, DIALBACK_ERROR, COMITY_ITEM_NOT_FOUND, "this domain is not served here");
 	else
 		link_verify(l, s, key);
@@ -273,7 +275,10 @@ static void send_to_link(struct federation *f, struct comity_rq *rq)
 		link_send(l, rq);
 		return;
 	}
-	rq_refuse(rq, COMITY_REMOTE_SERVER_NOT_FOUND, "this domain does not federate with other servers");
+	if (fed_has_room(f))
+		rq_refuse(rq, COMITY_REMOTE_SERVER_NOT_FOUND, "this domain does not federate with other servers");
+	else
+		rq_refuse(rq, COMITY_RESOURCE_CONSTRAINT, "too many other servers are talked to at once");
 	comity_rq_release(rq);
 }
 
@@ -329,12 +334,14 @@ struct federation *fed_new(struct router *r)
 	struct federation *f = mem_new(sizeof(*f));
 
 	f->router = r;
+	list_init(&f->used);
 	list_init(&f->unused);
 	list_init(&f->streams);
 	list_init(&f->suspended);
 	list_init(&f->probes);
 	list_init(&f->registrations);
 	f->sweep.fire = sweep;
+	f->trim.fire = fed_trim;
 	f->shared = (struct s2s_shared){
 		.tls = r->server->tls,
 		.streams = &f->streams,
@@ -422,6 +429,7 @@ void fed_free(struct federation *f)
 	LIST_EACH(l, next, &f->suspended)
 		drop_suspended(f, LIST_ENTRY(l, struct fed_suspended, link));
 	worker_timer_stop(f->router->worker, &f->sweep);
+	worker_timer_stop(f->router->worker, &f->trim);
 	directory_forget_silence(f);
 	fed_register_free(f);
 	dns_free(f->dns);

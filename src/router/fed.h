@@ -67,7 +67,8 @@ struct federation {
 	struct map links;              /* "local remote" to struct fed_link */
 	size_t link_count;
 	struct list probes;            /* links of comityctl why */
-	struct list unused;            /* links without stream, queue or anything to remember, the oldest first */
+	struct list used, unused;      /* links, those used last at the end; unused: without stream, queue or presence */
+	struct timer trim;             /* lets links go when there are too many */
 	struct list streams;           /* struct s2s, both directions */
 	struct list suspended;         /* struct fed_suspended: streams of theirs that they may resume, the oldest first */
 	size_t suspended_count;
@@ -93,7 +94,7 @@ enum link_state {
 struct fed_attempt {
 	int64_t at_us;                 /* since 1970; 0: none */
 	enum s2s_cause cause;          /* S2S_CAUSE_NONE: it succeeded */
-	char why[256];
+	char *why;
 };
 
 #define FED_ATTEMPTS 4
@@ -115,7 +116,7 @@ enum fed_found {
 /* From one of our domains to one of theirs. */
 struct fed_link {
 	struct federation *fed;
-	char *key, *local, *remote;
+	char *key, *local, *remote;    /* all lie behind the struct */
 	struct stream_host *host;
 	enum link_state state;
 	struct dial *dial;             /* while LINK_DIALING, and kept for the next address */
@@ -130,7 +131,7 @@ struct fed_link {
 	struct list returned;          /* struct fed_item: given back by stream management, to stand before the queue */
 	struct list checks;            /* dialback keys to verify */
 	struct timer timer;
-	struct list unused;
+	struct list use;               /* in fed->used or fed->unused */
 	struct map seen;               /* struct fed_seen by addresses */
 	bool wants_back;               /* lost while some are seen as available: to be reached again, or they go */
 	uint64_t failing_since;        /* 0: the last try succeeded */
@@ -167,7 +168,7 @@ void fed_probe(struct federation *f, const char *local, const char *remote, void
 
 /* ---- links (fed_link.c) ---- */
 
-/* The link, made when missing; NULL when local is no host that federates. */
+/* The link, made when missing; NULL when local is no host that federates, or there are too many links. */
 struct fed_link *link_get(struct federation *f, const char *local, const char *remote);
 struct fed_link *link_find(const struct federation *f, const char *local, const char *remote);
 /* Sends or queues; consumes it. */
@@ -196,6 +197,15 @@ const struct fed_settings *link_settings(const struct fed_link *l);
 void link_open(struct fed_link *l);
 /* Sets the timer for what is due next. */
 void link_schedule(struct fed_link *l);
+
+/* ---- how many there are (fed_bound.c) ---- */
+
+/* It has just been used, or what it has to do has changed. */
+void link_note_use(struct fed_link *l);
+/* For a link more; when it becomes close, those that can go do so in the next turn. */
+bool fed_has_room(struct federation *f);
+/* For the timer of the federation. */
+void fed_trim(struct worker *w, struct timer *t);
 
 /* ---- dialback keys to verify (fed_check.c) ---- */
 

@@ -36,34 +36,25 @@ static void on_timer(struct worker *w, struct timer *t);
 
 static struct fed_link *link_new(struct federation *f, struct stream_host *host, const char *remote)
 {
-	struct fed_link *l = mem_new(sizeof(*l));
+	size_t local_size = strlen(host->name) + 1, remote_size = strlen(remote) + 1;
+	/* In one piece, since there may be many of them. */
+	struct fed_link *l = mem_new(sizeof(*l) + 2 * (local_size + remote_size));
 
 	l->fed = f;
 	l->host = host;
-	l->key = mem_printf("%s %s", host->name, remote);
-	l->local = mem_strdup(host->name);
-	l->remote = mem_strdup(remote);
+	l->local = (char *)(l + 1);
+	l->remote = l->local + local_size;
+	l->key = l->remote + remote_size;
+	memcpy(l->local, host->name, local_size);
+	memcpy(l->remote, remote, remote_size);
+	snprintf(l->key, local_size + remote_size, "%s %s", host->name, remote);
 	l->timer.fire = on_timer;
 	list_init(&l->queue);
 	list_init(&l->returned);
 	list_init(&l->checks);
-	list_init(&l->unused);
+	list_init(&l->use);
 	list_init(&l->probe);
 	return l;
-}
-
-/* Links that nobody needs are remembered for their history, up to a bound. */
-static void forget_oldest(struct federation *f)
-{
-	struct list *oldest;
-
-	while (f->link_count > f->router->settings->fed.links && (oldest = list_shift(&f->unused)) != NULL) {
-		struct fed_link *l = LIST_ENTRY(oldest, struct fed_link, unused);
-
-		map_remove(&f->links, l->key, strlen(l->key));
-		f->link_count--;
-		link_free(l);
-	}
 }
 
 struct fed_link *link_get(struct federation *f, const char *local, const char *remote)
@@ -76,10 +67,14 @@ struct fed_link *link_get(struct federation *f, const char *local, const char *r
 	host = f->shared.find_host(f->router->worker, local);
 	if (host == NULL)
 		return NULL;
-	forget_oldest(f);
+	if (!fed_has_room(f)) {
+		stream_host_unref(host);
+		return NULL;
+	}
 	l = link_new(f, host, remote);
 	map_put(&f->links, l->key, strlen(l->key), l);
 	f->link_count++;
+	link_note_use(l);
 	return l;
 }
 
@@ -89,17 +84,16 @@ void link_free(struct fed_link *l)
 	dial_free(l->dial);
 	directory_cancel(l);
 	free(l->place);
-	list_remove(&l->unused);
+	list_remove(&l->use);
 	list_remove(&l->probe);
 	link_drop_checks(l);
 	if (l->out != NULL)
 		l->out->owner = NULL;
 	link_drop_queue(l);
 	link_forget_presence(l);
+	for (unsigned i = 0; i < FED_ATTEMPTS; i++)
+		free(l->attempts[i].why);
 	stream_host_unref(l->host);
-	free(l->key);
-	free(l->local);
-	free(l->remote);
 	free(l);
 }
 
@@ -111,20 +105,6 @@ const char *link_state_name(const struct fed_link *l)
 	};
 
 	return names[l->state];
-}
-
-static bool is_busy(const struct fed_link *l)
-{
-	return l->state == LINK_DIALING || l->state == LINK_NEGOTIATING || l->out != NULL || l->bidi != NULL ||
-	       !list_empty(&l->queue) || !list_empty(&l->checks) || l->suspended != NULL || link_has_presence(l) || l->is_probe;
-}
-
-static void note_use(struct fed_link *l)
-{
-	l->last_used = worker_now(link_worker(l));
-	list_remove(&l->unused);
-	if (!is_busy(l))
-		list_append(&l->fed->unused, &l->unused);
 }
 
 /* There is a reason to reach the domain, even when nobody says anything now. */
@@ -155,7 +135,7 @@ void link_schedule(struct fed_link *l)
 		worker_timer_stop(link_worker(l), &l->timer);
 	else
 		worker_timer_start(link_worker(l), &l->timer, due > now ? due - now : 0);
-	note_use(l);
+	link_note_use(l);
 }
 
 static void on_timer(struct worker *w, struct timer *t)
@@ -195,10 +175,11 @@ static void remember_attempt(struct fed_link *l, enum s2s_cause cause, const cha
 {
 	struct comity_env *env = l->fed->router->server->env;
 
+	free(l->attempts[FED_ATTEMPTS - 1].why);
 	memmove(&l->attempts[1], &l->attempts[0], (FED_ATTEMPTS - 1) * sizeof(l->attempts[0]));
 	l->attempts[0].at_us = env->wall_us(env);
 	l->attempts[0].cause = cause;
-	snprintf(l->attempts[0].why, sizeof(l->attempts[0].why), "%s", why);
+	l->attempts[0].why = mem_strdup(why);
 }
 
 static void end_probe(struct fed_link *l)
@@ -409,8 +390,10 @@ static void open_if_idle(struct fed_link *l)
 void link_send(struct fed_link *l, struct comity_rq *rq)
 {
 	if (l->state == LINK_READY) {
-		if (link_write(l, rq))
+		if (link_write(l, rq)) {
+			link_note_use(l);
 			return;
+		}
 	} else if (fed_find_policy(link_settings(l), l->remote)->is_refused) {
 		link_bounce(l, rq, COMITY_NOT_ALLOWED, "this server is configured not to talk to that domain");
 		return;

@@ -255,7 +255,9 @@ def run_variant(name, args):
     kept, other = [], None
     if name == "up":
         other = many_hosts(args)
-        other.start()
+        other.write_config()
+        other.spawn([other.comityd, "-c", other.config])
+        other.wait_for(lambda: os.path.exists(other.ready_file), "ready file", 300)
         port = other.s2s
     elif name == "refused":
         with socket.socket() as s:

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* How many links a worker remembers, and which of them go when there are too many. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "router/fed.h"
+#include "router/router.h"
+
+/* So many links that are in use are looked at in one turn. */
+#define LOOK_AT 256
+
+static bool is_busy(const struct fed_link *l)
+{
+	return l->state == LINK_DIALING || l->state == LINK_NEGOTIATING || l->out != NULL || l->bidi != NULL ||
+	       !list_empty(&l->queue) || !list_empty(&l->checks) || link_has_unacked(l) || link_has_presence(l) || l->is_probe;
+}
+
+void link_note_use(struct fed_link *l)
+{
+	struct federation *f = l->fed;
+
+	l->last_used = worker_now(link_worker(l));
+	list_remove(&l->use);
+	if (!l->is_probe)
+		list_append(is_busy(l) ? &f->used : &f->unused, &l->use);
+}
+
+/* Nothing waits and nothing is under way: closing it costs no more than opening it again. */
+static bool can_go(const struct fed_link *l)
+{
+	return l->state != LINK_DIALING && l->state != LINK_NEGOTIATING && list_empty(&l->queue) &&
+	       list_empty(&l->returned) && list_empty(&l->checks) && !link_has_unacked(l) &&
+	       (l->out == NULL || l->out->sm == NULL || l->out->sm->unacked_count == 0);
+}
+
+static void forget(struct fed_link *l)
+{
+	struct federation *f = l->fed;
+	struct s2s *out = l->out;
+
+	map_remove(&f->links, l->key, strlen(l->key));
+	list_remove(&l->use);
+	f->link_count--;
+	if (out != NULL) {
+		out->owner = NULL;
+		l->out = NULL;
+		s2s_close(out);
+	}
+	s2s_unref(l->bidi);
+	l->bidi = NULL;
+	link_lose_presence(l);
+	link_free(l);
+}
+
+static size_t wanted_count(const struct federation *f)
+{
+	size_t most = f->router->settings->fed.links;
+
+	return most - most / 8;
+}
+
+/* Runs by itself, so that nobody holds a link that goes. */
+void fed_trim(struct worker *w, struct timer *t)
+{
+	struct federation *f = LIST_ENTRY(t, struct federation, trim);
+	unsigned looked_at = 0;
+
+	(void)w;
+	while (f->link_count > wanted_count(f) && !list_empty(&f->unused))
+		forget(LIST_ENTRY(f->unused.next, struct fed_link, use));
+	LIST_EACH(i, next, &f->used) {
+		struct fed_link *l = LIST_ENTRY(i, struct fed_link, use);
+
+		if (f->link_count <= wanted_count(f) || ++looked_at > LOOK_AT)
+			return;
+		if (can_go(l))
+			forget(l);
+	}
+}
+
+bool fed_has_room(struct federation *f)
+{
+	if (f->link_count >= wanted_count(f) && !timer_is_running(&f->trim))
+		worker_timer_start(f->router->worker, &f->trim, 0);
+	return f->link_count < f->router->settings->fed.links;
+}
