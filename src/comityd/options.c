@@ -97,7 +97,7 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_TIME(S, s2s_queue_age, "1m", 100, 86400000, "Time that a stanza waits for a remote domain before it is returned to its sender."),
 	COMITY_OPT_TIME(S, s2s_retry_min, "1s", 10, 3600000, "Time until a remote domain is tried again after a failure; doubles with each further one."),
 	COMITY_OPT_TIME(S, s2s_retry_max, "20s", 10, 86400000, "Longest such time."),
-	COMITY_OPT_INT(S, s2s_links, "20000", 10, 10000000, "Remote domains that are remembered, per worker."),
+	COMITY_OPT_INT(S, s2s_links, "20000", 10, 10000000, "Remote domains that are known at a time, per worker; the one used longest ago is let go for another."),
 	COMITY_OPT_INT(S, scram_iterations, "10000", 4096, 10000000, "Iterations of SCRAM keys made from now on."),
 	COMITY_OPT_INT(S, password_threads, "2", 1, 64, "Threads that hash passwords."),
 	COMITY_OPT_INT(S, store_readers, "2", 1, 64, "Threads that read the store."),
