@@ -48,6 +48,17 @@ struct comity_elem *xml_elem_make(struct arena *a, const char *ns, const char *n
 	return e;
 }
 
+const char *xml_split_name(struct arena *a, const char *text, char separator, const char **ns, const char **name)
+{
+	const char *sep = strchr(text, separator), *end;
+
+	*ns = sep != NULL ? xml_keep_name(a, text, (size_t)(sep - text)) : NULL;
+	sep = sep != NULL ? sep + 1 : text;
+	end = strchrnul(sep, separator);
+	*name = xml_keep_name(a, sep, (size_t)(end - sep));
+	return *end != '\0' ? end + 1 : end;
+}
+
 struct comity_elem *xml_elem_new(struct arena *a, const char *ns, const char *name)
 {
 	return xml_elem_make(a, xml_keep_name(a, ns, strlen(ns)), xml_keep_name(a, name, strlen(name)));

@@ -83,18 +83,6 @@ static void flush_text(struct xml_parser *p)
 	buf_clear(&p->text);
 }
 
-/* Splits "ns<SEP>name<SEP>prefix", "ns<SEP>name" or "name"; returns what is behind the name. */
-static const char *split_name(struct arena *a, const char *triplet, const char **ns, const char **name)
-{
-	const char *sep = strchr(triplet, SEPARATOR), *end;
-
-	*ns = sep != NULL ? xml_keep_name(a, triplet, (size_t)(sep - triplet)) : NULL;
-	sep = sep != NULL ? sep + 1 : triplet;
-	end = strchrnul(sep, SEPARATOR);
-	*name = xml_keep_name(a, sep, (size_t)(end - sep));
-	return *end != '\0' ? end + 1 : end;
-}
-
 static struct comity_elem *make_element(struct xml_parser *p, const char *name, const char **attrs)
 {
 	struct arena *a = &p->doc->arena;
@@ -102,7 +90,7 @@ static struct comity_elem *make_element(struct xml_parser *p, const char *name, 
 	struct comity_elem *e;
 	unsigned count = 0;
 
-	prefix = split_name(a, name, &ns, &local);
+	prefix = xml_split_name(a, name, SEPARATOR, &ns, &local);
 	p->uses_prefix |= *prefix != '\0' && p->depth > 1;
 	e = xml_elem_make(a, ns != NULL ? ns : "", local);
 	for (; attrs[0] != NULL; attrs += 2) {
@@ -110,7 +98,8 @@ static struct comity_elem *make_element(struct xml_parser *p, const char *name, 
 			stop_at_limit(p, "attributes of one element");
 			break;
 		}
-		p->uses_prefix |= *split_name(a, attrs[0], &ns, &local) != '\0' && p->depth > 1 && strcmp(ns, NS_XML) != 0;
+		p->uses_prefix |= *xml_split_name(a, attrs[0], SEPARATOR, &ns, &local) != '\0' && p->depth > 1 &&
+		                  strcmp(ns, NS_XML) != 0;
 		xml_elem_add_attr(e, ns, local, attrs[1]);
 	}
 	if (strcmp(e->ns, NS_STREAMS) == 0)
