@@ -275,6 +275,7 @@ static void send_to_link(struct federation *f, struct comity_rq *rq)
 		link_send(l, rq);
 		return;
 	}
+	metrics_add(&f->router->worker->metrics, METRIC_S2S_BOUNCED, 1);
 	if (fed_has_room(f))
 		rq_refuse(rq, COMITY_REMOTE_SERVER_NOT_FOUND, "this domain does not federate with other servers");
 	else
