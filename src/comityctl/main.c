@@ -25,7 +25,9 @@ enum { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHED = 3 };
 
 /* What the command line says. */
 struct call {
-	const char *socket, *from;
+	const char *socket;
+	char *from;
+	char **longer_args;      /* with --from; to be freed */
 	bool json, from_stdin;
 	const struct ctl_command *command;
 	char **args;             /* the command's words and its arguments */
@@ -115,10 +117,10 @@ static void add_from(struct call *call)
 
 	if (call->from == NULL)
 		return;
-	args = mem_array((size_t)call->count + 2, sizeof(char *)); /* lives as long as the process */
+	args = mem_array((size_t)call->count + 2, sizeof(char *));
 	memcpy(args, call->args, (size_t)call->count * sizeof(char *));
-	args[call->count++] = mem_strdup(call->from);
-	call->args = args;
+	args[call->count++] = call->from;
+	call->args = call->longer_args = args;
 }
 
 static void show(const struct call *call, const json_t *answer)
@@ -330,5 +332,7 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(call.args[0], "help") == 0)
 		return explain(call.args + 1, call.count - 1);
-	return run(&call);
+	rc = run(&call);
+	free(call.longer_args);
+	return rc;
 }

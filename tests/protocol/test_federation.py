@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Two servers of our own, found by routes: proof, traffic both ways, failures and what is said about them."""
 import contextlib
+import json
 import re
 import selectors
 import socket
@@ -386,3 +387,16 @@ def an_internationalised_domain_is_proved_by_its_certificate(server):
     juliet, romeo = _users(a, b)
     _chat(juliet, romeo)
     check("by certificate" in a.log(), "not proved by certificate")
+
+
+@dedicated(start=False)
+def why_speaks_json_too(server):
+    del server
+    a, b = _pair()
+    said = json.loads(a.ctl("--json", "why", B, "--from", A))
+    check(said["ok"] and any("connecting" in line for line in said["lines"]), str(said))
+    b.stop()
+    code, text = a.ctl("--json", "why", B, ok=False)
+    equal(code, 1)
+    said, _ = json.JSONDecoder().raw_decode(text[text.index("{"):])
+    check("refused" in said["error"], text)
