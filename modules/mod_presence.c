@@ -2,7 +2,9 @@
 /* Presence: broadcast, probes, directed presence (RFC 6121 4). */
 #include <comity/module.h>
 #include <comity/roster.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct conf {
 	int64_t max_directed;
@@ -34,17 +36,20 @@ static void forget_directed(struct session *s, const struct comity_jid *to)
 	*found = s->directed[--s->count];
 }
 
-/* False when the session has reached its limit. */
-static bool note_directed(const struct conf *conf, struct session *s, struct comity_jid *to)
+static void add_directed(struct session *s, struct comity_jid *to)
 {
-	if (find_directed(s, to) != NULL)
-		return true;
-	if ((int64_t)s->count >= conf->max_directed)
-		return false;
 	s->directed = realloc(s->directed, (s->count + 1) * sizeof(struct comity_jid *));
 	if (s->directed == NULL)
 		abort();
 	s->directed[s->count++] = comity_jid_ref(to);
+}
+
+/* False when the session has reached its limit. */
+static bool note_directed(const struct conf *conf, struct session *s, struct comity_jid *to)
+{
+	if ((int64_t)s->count >= conf->max_directed)
+		return false;
+	add_directed(s, to);
 	return true;
 }
 
@@ -54,6 +59,39 @@ static void clear_directed(struct session *s)
 		comity_jid_unref(s->directed[--s->count]);
 	free(s->directed);
 	s->directed = NULL;
+}
+
+/* One address per line: what a restart must not forget, or they would never hear of the end. */
+static void keep_directed(struct comity_mod *m, struct comity_session *s)
+{
+	const struct session *data = comity_session_data(m, s);
+	size_t len = 0, room = 1;
+	char *text;
+
+	for (size_t i = 0; i < data->count; i++)
+		room += strlen(comity_jid_text(data->directed[i])) + 1;
+	text = malloc(room);
+	if (text == NULL)
+		abort();
+	for (size_t i = 0; i < data->count; i++)
+		len += (size_t)sprintf(text + len, "%s\n", comity_jid_text(data->directed[i]));
+	comity_session_keep(m, s, "directed", data->count != 0 ? text : NULL);
+	free(text);
+}
+
+static void on_session_restored(struct comity_mod *m, struct comity_session *s)
+{
+	const char *kept = comity_session_kept(m, s, "directed");
+	char *text = kept != NULL ? strdup(kept) : NULL, *rest = text;
+
+	for (char *line; text != NULL && (line = strsep(&rest, "\n")) != NULL;) {
+		struct comity_jid *to = *line != '\0' ? comity_jid_parse(line) : NULL;
+
+		if (to != NULL)
+			add_directed(comity_session_data(m, s), to);
+		comity_jid_unref(to);
+	}
+	free(text);
 }
 
 /* ---- contacts ---- */
@@ -158,6 +196,7 @@ static void become_unavailable(struct comity_mod *m, struct comity_session *s, c
 	}
 	comity_send_many(m, st, comity_session_jid(s), data->directed, data->count);
 	clear_directed(data);
+	keep_directed(m, s);
 }
 
 static void on_session_closed(struct comity_mod *m, struct comity_session *s)
@@ -181,12 +220,18 @@ static int on_directed(struct comity_mod *m, struct comity_session *s, struct co
 
 	if (comity_rq_type(rq) == COMITY_TYPE_UNAVAILABLE) {
 		forget_directed(data, to);
+		keep_directed(m, s);
 		return COMITY_PASS;
 	}
 	/* Subscribers hear of the end anyway, unless the session was never available to them. */
 	if (comity_session_is_available(s) && is_subscriber(m, comity_session_account(s), to))
 		return COMITY_PASS;
-	return note_directed(comity_conf(m), data, to) ? COMITY_PASS : -COMITY_RESOURCE_CONSTRAINT;
+	if (find_directed(data, to) != NULL)
+		return COMITY_PASS;
+	if (!note_directed(comity_conf(m), data, to))
+		return -COMITY_RESOURCE_CONSTRAINT;
+	keep_directed(m, s);
+	return COMITY_PASS;
 }
 
 static int on_outgoing(struct comity_mod *m, struct comity_rq *rq)
@@ -275,4 +320,5 @@ COMITY_MODULE(
 	.conf_size = sizeof(struct conf),
 	.session_size = sizeof(struct session),
 	.session_closed = on_session_closed,
+	.session_restored = on_session_restored,
 );

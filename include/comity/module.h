@@ -120,6 +120,9 @@ struct comity_module {
 	void (*session_bound)(struct comity_mod *m, struct comity_session *s);
 	/* Its resource is already gone from the account's list; the rest is still readable. */
 	void (*session_closed)(struct comity_mod *m, struct comity_session *s);
+	/* The session comes back after a restart of the server, with its presence and what comity_session_keep()
+	 * was given; it was bound before, and contacts know of it. */
+	void (*session_restored)(struct comity_mod *m, struct comity_session *s);
 	/* After comity_session_set_presence(); was_available tells a first presence from an update. */
 	void (*session_presence)(struct comity_mod *m, struct comity_session *s, bool was_available);
 };
@@ -184,6 +187,10 @@ int64_t comity_session_presence_us(const struct comity_session *s);
 /* Sets what the core needs for routing and calls session_presence of all modules; st NULL: unavailable.
  * The priority is read from the stanza. */
 void comity_session_set_presence(struct comity_session *s, const struct comity_stanza *st);
+/* What of the module's session data must survive a restart of the server: a short text under a key of the
+ * module; NULL removes it. comity_session_kept() is NULL when there is none. */
+void comity_session_keep(struct comity_mod *m, struct comity_session *s, const char *key, const char *value);
+const char *comity_session_kept(const struct comity_mod *m, const struct comity_session *s, const char *key);
 /* The address the client connects from, as text. */
 const char *comity_session_address(const struct comity_session *s);
 /* Writes a stanza to one session, without routing and without further rules. */

@@ -17,8 +17,10 @@ static int on_get(struct comity_mod *m, struct comity_rq *rq)
 	struct comity_elem *query;
 	char version[24];
 
-	if (data != NULL)
+	if (data != NULL && !data->is_interested) {
 		data->is_interested = true;
+		comity_session_keep(m, comity_rq_session(rq), "interested", "yes");
+	}
 	snprintf(version, sizeof(version), "%llu", (unsigned long long)r->version);
 	/* RFC 6121 2.6.3: nothing new is an empty result. */
 	if (known != NULL && strcmp(known, version) == 0)
@@ -263,6 +265,13 @@ static const struct comity_iq iqs[] = {
 	{ 0 },
 };
 
+static void on_session_restored(struct comity_mod *m, struct comity_session *s)
+{
+	struct roster_session *data = comity_session_data(m, s);
+
+	data->is_interested = comity_session_kept(m, s, "interested") != NULL;
+}
+
 static const struct comity_hook hooks[] = {
 	{ COMITY_OUTGOING, COMITY_DELIVER, COMITY_PRESENCE, roster_on_outgoing },
 	{ COMITY_INCOMING, COMITY_DELIVER, COMITY_PRESENCE, roster_on_incoming },
@@ -308,4 +317,5 @@ COMITY_MODULE(
 	.account_unload = on_account_unload,
 	.account_removed = on_account_removed,
 	.session_presence = roster_on_presence,
+	.session_restored = on_session_restored,
 );

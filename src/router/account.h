@@ -28,6 +28,12 @@ struct comity_account {
 	bool is_temporary;         /* anonymous: gone with its last session */
 };
 
+/* A text that a module wants to find again after a restart. */
+struct kept_text {
+	struct list link;
+	char *module, *key, *value;
+};
+
 struct comity_session {
 	unsigned refs;
 	uint64_t id;
@@ -42,6 +48,7 @@ struct comity_session {
 	int priority;
 	void **data;
 	size_t data_count;
+	struct list kept;                 /* struct kept_text */
 };
 
 /* The account in memory, activated when it is not yet: then its state is ACCOUNT_LOADING. The caller

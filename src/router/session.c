@@ -18,6 +18,21 @@ struct waiting_bind {
 	struct c2s *c;
 };
 
+static void free_kept_text(struct kept_text *k)
+{
+	list_remove(&k->link);
+	free(k->module);
+	free(k->key);
+	free(k->value);
+	free(k);
+}
+
+static void free_kept(struct comity_session *s)
+{
+	LIST_EACH(l, next, &s->kept)
+		free_kept_text(LIST_ENTRY(l, struct kept_text, link));
+}
+
 struct comity_session *session_ref(struct comity_session *s)
 {
 	s->refs++;
@@ -31,6 +46,7 @@ void session_unref(struct comity_session *s)
 	for (size_t i = 0; i < s->data_count; i++)
 		free(s->data[i]);
 	free(s->data);
+	free_kept(s);
 	comity_stanza_unref(s->presence);
 	comity_jid_unref(s->jid);
 	c2s_unref(s->stream);
@@ -55,6 +71,40 @@ static void *slot_of(struct comity_session *s, const struct comity_mod *m)
 void *comity_session_data(struct comity_mod *m, struct comity_session *s)
 {
 	return s != NULL ? slot_of(s, m) : NULL;
+}
+
+static struct kept_text *find_kept(const struct comity_session *s, const char *module, const char *key)
+{
+	LIST_EACH(l, next, &s->kept) {
+		struct kept_text *k = LIST_ENTRY(l, struct kept_text, link);
+
+		if (strcmp(k->module, module) == 0 && strcmp(k->key, key) == 0)
+			return k;
+	}
+	return NULL;
+}
+
+void comity_session_keep(struct comity_mod *m, struct comity_session *s, const char *key, const char *value)
+{
+	struct kept_text *k = find_kept(s, m->def->name, key);
+
+	if (k != NULL)
+		free_kept_text(k);
+	if (value == NULL)
+		return;
+	k = mem_new(sizeof(*k));
+	list_init(&k->link);
+	k->module = mem_strdup(m->def->name);
+	k->key = mem_strdup(key);
+	k->value = mem_strdup(value);
+	list_append(&s->kept, &k->link);
+}
+
+const char *comity_session_kept(const struct comity_mod *m, const struct comity_session *s, const char *key)
+{
+	const struct kept_text *k = find_kept(s, m->def->name, key);
+
+	return k != NULL ? k->value : NULL;
 }
 
 /* ---- binding (RFC 6120 7) ---- */
@@ -116,6 +166,7 @@ static void start_session(struct comity_account *a, struct c2s *c, struct comity
 	s->jid = comity_jid_ref(full);
 	s->stream = c2s_ref(c);
 	list_init(&s->link);
+	list_init(&s->kept);
 	list_append(&a->sessions, &s->link);
 	atomic_fetch_add(&r->session_count, 1);
 	metrics_add(&r->worker->metrics, METRIC_SESSIONS_BOUND, 1);
