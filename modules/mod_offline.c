@@ -79,10 +79,11 @@ static int on_keep(struct comity_mod *m, struct comity_rq *rq)
 
 /* ---- delivering ---- */
 
-/* Messages on their way to one session. */
+/* Messages on their way to one session, and until they are safe there. */
 struct drain {
 	struct comity_account *account;
 	char *resource;
+	uint64_t first, last;
 };
 
 static void drain_free(struct drain *d)
@@ -110,7 +111,8 @@ static void let_go(struct comity_mod *m, struct comity_account *a)
 	free(waiting);
 }
 
-static void deliver(struct comity_mod *m, struct comity_session *s, const struct store_entry *e)
+static void deliver(struct comity_mod *m, struct comity_safe *safe, struct comity_session *s,
+                    const struct store_entry *e)
 {
 	struct comity_stanza *st = comity_stanza_parse(e->value, e->len);
 	struct comity_elem *root, *delay;
@@ -126,29 +128,50 @@ static void deliver(struct comity_mod *m, struct comity_session *s, const struct
 	comity_format_time(e->when_us, stamp);
 	comity_elem_set(delay, "from", comity_host_name(m));
 	comity_elem_set(delay, "stamp", stamp);
-	comity_session_send(s, st, from, to);
+	comity_session_send_stored(safe, s, st, from, to, e->id);
 	comity_jid_unref(from);
 	comity_jid_unref(to);
 	comity_stanza_unref(st);
 }
 
+static void on_delivered(struct comity_mod *m, void *arg)
+{
+	struct drain *d = arg;
+
+	if (!comity_account_is_removed(d->account))
+		comity_archive_delete(m, comity_account_jid(d->account), STORE, d->first, d->last, NULL, NULL);
+	drain_free(d);
+}
+
+/* All of them, in one go: what comes meanwhile waits. */
+static void deliver_all(struct comity_mod *m, struct drain *d, struct comity_session *s,
+                        const struct store_entries *entries)
+{
+	struct comity_safe *safe = comity_safe_new(m, on_delivered, d);
+
+	d->first = entries->entries[0].id;
+	d->last = entries->entries[entries->count - 1].id;
+	for (size_t i = 0; i < entries->count; i++)
+		deliver(m, safe, s, &entries->entries[i]);
+	comity_safe_release(safe);
+}
+
 static void on_read(struct comity_mod *m, void *arg, const struct store_entries *entries)
 {
 	struct drain *d = arg;
-	struct comity_session *s = comity_account_find_session(d->account, d->resource);
+	struct comity_account *a = comity_account_ref(d->account);
+	struct comity_session *s = comity_account_find_session(a, d->resource);
 
 	if (entries->status != 0)
 		comity_log(m, COMITY_ERROR, "the stored messages of %s could not be read",
 		           comity_jid_text(comity_account_jid(d->account)));
 	/* Without the session they stay for the next one. */
-	if (s != NULL && entries->count != 0 && !comity_account_is_removed(d->account)) {
-		for (size_t i = 0; i < entries->count; i++)
-			deliver(m, s, &entries->entries[i]);
-		comity_archive_delete(m, comity_account_jid(d->account), STORE, entries->entries[0].id,
-		                      entries->entries[entries->count - 1].id, NULL, NULL);
-	}
-	let_go(m, d->account);
-	drain_free(d);
+	if (s != NULL && entries->count != 0 && !comity_account_is_removed(a))
+		deliver_all(m, d, s, entries);
+	else
+		drain_free(d);
+	let_go(m, a);
+	comity_account_unref(a);
 }
 
 static void on_presence(struct comity_mod *m, struct comity_session *s, bool was_available)
@@ -168,6 +191,26 @@ static void on_presence(struct comity_mod *m, struct comity_session *s, bool was
 	d->account = comity_account_ref(a);
 	data->is_draining = true;
 	comity_archive_query(m, comity_account_jid(a), STORE, &all, on_read, d);
+}
+
+struct restored {
+	struct comity_mod *mod;
+	struct comity_jid *owner;
+};
+
+/* The session has it; the crash came before it was taken out. */
+static void forget_stored(void *arg, uint64_t id)
+{
+	const struct restored *r = arg;
+
+	comity_archive_delete(r->mod, r->owner, STORE, id, id, NULL, NULL);
+}
+
+static void on_session_restored(struct comity_mod *m, struct comity_session *s)
+{
+	struct restored r = { m, comity_account_jid(comity_session_account(s)) };
+
+	comity_session_each_stored(m, s, forget_stored, &r);
 }
 
 /* RFC 6120 10.1: presence and iqs of the same sender do not overtake a message that waits. The user's
@@ -224,4 +267,5 @@ COMITY_MODULE(
 	.account_size = sizeof(struct account),
 	.account_unload = on_account_unload,
 	.session_presence = on_presence,
+	.session_restored = on_session_restored,
 );

@@ -211,6 +211,11 @@ static void on_session_closed(struct comity_mod *m, struct comity_session *s)
 	comity_stanza_unref(st);
 }
 
+static void on_session_unload(struct comity_mod *m, struct comity_session *s)
+{
+	clear_directed(comity_session_data(m, s));
+}
+
 /* ---- from clients ---- */
 
 static int on_directed(struct comity_mod *m, struct comity_session *s, struct comity_rq *rq)
@@ -321,4 +326,5 @@ COMITY_MODULE(
 	.session_size = sizeof(struct session),
 	.session_closed = on_session_closed,
 	.session_restored = on_session_restored,
+	.session_unload = on_session_unload,
 );

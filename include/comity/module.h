@@ -123,6 +123,8 @@ struct comity_module {
 	/* The session comes back after a restart of the server, with its presence and what comity_session_keep()
 	 * was given; it was bound before, and contacts know of it. */
 	void (*session_restored)(struct comity_mod *m, struct comity_session *s);
+	/* Frees what session data points to when the process ends and the session does not. */
+	void (*session_unload)(struct comity_mod *m, struct comity_session *s);
 	/* After comity_session_set_presence(); was_available tells a first presence from an update. */
 	void (*session_presence)(struct comity_mod *m, struct comity_session *s, bool was_available);
 };
@@ -196,6 +198,19 @@ const char *comity_session_address(const struct comity_session *s);
 /* Writes a stanza to one session, without routing and without further rules. */
 void comity_session_send(struct comity_session *s, const struct comity_stanza *st, struct comity_jid *from,
                          struct comity_jid *to);
+/* Something to be done once all stanzas that were sent with it are safe: the client has them, or they are
+ * durable with their session, or there is nobody to wait for. done runs once, on this worker. The maker gives
+ * its own share back with comity_safe_release(). */
+struct comity_safe;
+struct comity_safe *comity_safe_new(struct comity_mod *m, void (*done)(struct comity_mod *m, void *arg), void *arg);
+void comity_safe_release(struct comity_safe *safe);
+/* As comity_session_send(), for a stanza that the module has in the store under an id: a session that got it
+ * before a restart of the server does not get it again. */
+void comity_session_send_stored(struct comity_safe *safe, struct comity_session *s, const struct comity_stanza *st,
+                                struct comity_jid *from, struct comity_jid *to, uint64_t id);
+/* After a restart: calls each for every id that the session was sent by comity_session_send_stored(). */
+void comity_session_each_stored(struct comity_mod *m, const struct comity_session *s,
+                                void (*each)(void *arg, uint64_t id), void *arg);
 /* The same for a stanza in flight, with what was added to it. */
 void comity_session_send_rq(struct comity_session *s, struct comity_rq *rq);
 /* Of a stream before login: the address the client connects from. */

@@ -41,6 +41,10 @@ struct store_entry {
 	const char *with;     /* the other party, may be "" */
 	const void *value;
 	size_t len;
+	/* In a write: what tells it from others of the archive (NULL: nothing), and whether it may have been
+	 * appended before. Then it is looked for, and nothing is stored when it is there. */
+	const char *token;
+	int may_be_there;
 };
 
 struct store_entries {
@@ -74,7 +78,9 @@ void comity_map_get(struct comity_mod *m, const struct comity_jid *owner, const 
 /* Rows of one owner in one transaction; a row with value NULL is removed. */
 void comity_map_put(struct comity_mod *m, const struct comity_jid *owner, const struct store_row *rows, size_t count,
                     comity_write_cb *cb, void *arg);
-/* Fails with COMITY_STORE_LIMIT when max_entries (0: no limit) are there. */
+/* Fails with COMITY_STORE_LIMIT when max_entries (0: no limit) are there. What is appended while a message is
+ * handled gets its token from that: a message that its sender repeats after a crash of the server is stored
+ * once. */
 void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                            const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg);
 void comity_archive_query(struct comity_mod *m, const struct comity_jid *owner, const char *store,

@@ -278,6 +278,7 @@ int assemble_settings(struct assembly *a, struct conf *conf, struct settings **o
 	fill_limits(&s->limits, sc);
 	s->sm_resume_ms = sc->resume_time;
 	s->sm_ack_ms = sc->acknowledge_timeout;
+	s->sm_location = sc->resume_location;
 	s->sm_unacked = (unsigned)sc->unacknowledged_stanzas;
 	s->idle_accounts = (unsigned)sc->idle_accounts;
 	s->waiting_stanzas = (unsigned)sc->waiting_stanzas;

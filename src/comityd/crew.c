@@ -288,10 +288,10 @@ static void run_close(struct worker *w, void *arg)
 	router_close_streams(router_of(w), STREAM_SYSTEM_SHUTDOWN);
 }
 
-static void run_end_suspended(struct worker *w, void *arg)
+static void run_part(struct worker *w, void *arg)
 {
 	(void)arg;
-	sessions_end_suspended(router_of(w), NULL);
+	router_part_clients(router_of(w));
 }
 
 static void run_close_fed(struct worker *w, void *arg)
@@ -378,8 +378,8 @@ void crew_stop(struct daemon *d)
 	if (is_running) {
 		/* Other servers last: they are told that our users have left. */
 		each_worker(d, run_close, NULL);
+		each_worker(d, run_part, NULL);
 		wait_for_none(d, run_count);
-		each_worker(d, run_end_suspended, NULL);
 		each_worker(d, run_close_fed, NULL);
 		wait_for_none(d, run_count_fed);
 		each_worker(d, run_break, NULL);
@@ -388,6 +388,13 @@ void crew_stop(struct daemon *d)
 		worker_stop(s->workers[i]);
 	jobs_free(s->jobs);
 	s->jobs = NULL;
+	drain(d);
+	for (unsigned i = 0; i < s->worker_count; i++)
+		if (s->workers[i]->router != NULL)
+			router_close_journal(router_of(s->workers[i]));
+	for (unsigned i = 0; i < s->worker_count; i++)
+		if (s->workers[i]->router != NULL)
+			router_forget_sessions(router_of(s->workers[i]));
 	drain(d);
 	store_close(&s->store);
 	for (unsigned i = 0; i < s->worker_count; i++) {

@@ -47,6 +47,8 @@ void *waiter_arg(struct waiter *waiter);
 void waiter_done(struct waiter *waiter);
 /* Hands a configuration to every worker. */
 int crew_configure(struct daemon *d, struct settings *settings, struct err_text *et);
+/* Brings back the sessions that the journals of the last start hold, and begins new journals. */
+int crew_restore(struct daemon *d, struct err_text *et);
 /* Ends all streams with system-shutdown, commits, stops the threads. */
 void crew_stop(struct daemon *d);
 

@@ -4,6 +4,7 @@ src_comityd_comityd_SOURCES = src/comityd/assemble.c src/comityd/assemble.h src/
 	src/comityd/commands.h src/comityd/commands_answer.c src/comityd/commands_fed.c \
 	src/comityd/control.c src/comityd/crew.c src/comityd/daemon.h src/comityd/logger.c src/comityd/logger.h \
 	src/comityd/main.c src/comityd/options.c src/comityd/options.h src/comityd/privileges.c src/comityd/reload.c \
+	src/comityd/restore.c \
 	src/comityd/task.c src/comityd/task.h
 src_comityd_comityd_CPPFLAGS = $(AM_CPPFLAGS) -DPACKAGE_VERSION=\"$(PACKAGE_VERSION)\" \
 	-DCOMITY_STATE_DIR=\"$(localstatedir)/lib/comity\" -DCOMITY_CONF_DIR=\"$(sysconfdir)/comity\" \

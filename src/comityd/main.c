@@ -243,6 +243,8 @@ static int start(struct daemon *d, struct err_text *et)
 	if (rc == 0)
 		rc = crew_configure(d, d->settings, et);
 	if (rc == 0)
+		rc = crew_restore(d, et);
+	if (rc == 0)
 		rc = control_open(d, et);
 	if (rc != 0)
 		return rc;

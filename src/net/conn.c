@@ -499,7 +499,9 @@ bool worker_flush_dirty(struct worker *w)
 	bool any = false;
 
 	/* What becomes dirty meanwhile is handled too; each round either sends or ends something. */
-	for (struct list *l; (l = list_shift(&w->dirty)) != NULL; any = true)
+	for (struct list *l; (l = list_shift(&w->dirty)) != NULL; any = true) {
+		worker_before_flush(w);
 		settle(LIST_ENTRY(l, struct conn, dirty));
+	}
 	return any;
 }

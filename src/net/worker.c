@@ -214,11 +214,18 @@ static bool run_timers(struct worker *w)
 	return any;
 }
 
+void worker_before_flush(struct worker *w)
+{
+	if (w->before_flush != NULL)
+		w->before_flush(w);
+}
+
 bool worker_turn(struct worker *w)
 {
 	bool any = run_mail(w);
 
 	any |= run_timers(w);
+	worker_before_flush(w);
 	any |= worker_flush_dirty(w);
 	return any;
 }

@@ -54,6 +54,7 @@ struct worker {
 	uint64_t conn_serial;            /* of connections made here */
 	struct jid_cache *jids;
 	void *router;                    /* what the router keeps per worker */
+	void (*before_flush)(struct worker *w); /* runs before what a turn queued leaves; NULL: nothing */
 	struct worker *const *peers;     /* all workers, by id */
 	unsigned peer_count;
 };
@@ -79,6 +80,8 @@ uint64_t worker_now(const struct worker *w);
 /* Runs mail, due timers and flushes; returns true when it did something. The loop calls it, and so
  * does a simulation. */
 bool worker_turn(struct worker *w);
+/* What has to be done before bytes leave; at the end of a turn, and whenever its flush has made more of them. */
+void worker_before_flush(struct worker *w);
 /* Milliseconds until the next timer; UINT64_MAX when there is none. */
 uint64_t worker_next_due(const struct worker *w);
 

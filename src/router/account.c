@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "router/session_restore.h"
 
 /* Addresses remembered as absent are cheap, but strangers choose them. */
 #define ABSENT_MAX 1000
@@ -192,8 +193,10 @@ static void on_loaded(void *arg, const struct store_result *result)
 			a->state = ACCOUNT_ACTIVE;
 			metrics_add(&r->worker->metrics, METRIC_ACCOUNTS_ACTIVATED, 1);
 			load_data(a, result);
+			dormant_wake(a);
 		} else {
 			a->state = ACCOUNT_ABSENT;
+			dormant_drop(r, a->jid);
 		}
 		run_waiting(a);
 	}

@@ -49,6 +49,7 @@ struct comity_session {
 	void **data;
 	size_t data_count;
 	struct list kept;                 /* struct kept_text */
+	bool sm_was_restored;             /* what of sm is needed while it ends */
 };
 
 /* The account in memory, activated when it is not yet: then its state is ACCOUNT_LOADING. The caller
@@ -67,6 +68,11 @@ void account_extend(struct comity_account *a);
 /* Frees the idle ones beyond the budget; all with everything set. */
 void accounts_evict(struct router *r, bool everything);
 
+/* A session of the account without a stream; the list holds the reference. */
+struct comity_session *session_new(struct comity_account *a, struct comity_jid *full);
+void session_add_kept(struct comity_session *s, const char *module, const char *key, const char *value);
+/* All sessions leave memory without a word to anyone: the process ends. */
+void sessions_forget(struct comity_account *a);
 /* Begins to bind c->bind_resource on the home of the account. */
 void session_begin(struct c2s *c);
 /* The session is over: modules are told, the resource is free again. */

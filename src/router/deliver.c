@@ -177,6 +177,8 @@ static void run(struct comity_account *a, struct comity_rq *rq)
 
 void deliver_to_account(struct comity_account *a, struct comity_rq *rq)
 {
+	struct comity_rq *outer = rq_begin(rq);
+
 	comity_account_ref(a);
 	if (a->state != ACCOUNT_ACTIVE) {
 		refuse_absent(rq);
@@ -186,6 +188,7 @@ void deliver_to_account(struct comity_account *a, struct comity_rq *rq)
 		rq->point = COMITY_INCOMING;
 		run(a, rq);
 	}
+	rq_end(a->router, outer);
 	comity_rq_release(rq);
 	comity_account_unref(a);
 }

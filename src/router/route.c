@@ -7,6 +7,7 @@
 #include "router/ask.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "router/session_sm.h"
 
 struct worker *home_of(const struct server *server, const struct comity_jid *jid)
 {
@@ -24,8 +25,12 @@ static void route_to_host(struct host *h, struct comity_rq *rq)
 {
 	int verdict = COMITY_PASS;
 
-	if (ask_take(h->router, rq))
+	struct comity_rq *outer = rq_begin(rq);
+
+	if (ask_take(h->router, rq)) {
+		rq_end(h->router, outer);
 		return;
+	}
 	rq->host = h;
 	if (rq->st->kind == COMITY_IQ && (rq->st->type == COMITY_TYPE_GET || rq->st->type == COMITY_TYPE_SET))
 		verdict = iq_dispatch(h, rq, COMITY_TO_HOST);
@@ -33,6 +38,7 @@ static void route_to_host(struct host *h, struct comity_rq *rq)
 		rq_refuse(rq, (enum comity_cond)-verdict, NULL);
 	else if (verdict == COMITY_PASS && rq->st->kind != COMITY_PRESENCE)
 		rq_refuse(rq, COMITY_SERVICE_UNAVAILABLE, NULL);
+	rq_end(h->router, outer);
 	comity_rq_release(rq);
 }
 
@@ -165,6 +171,7 @@ static bool is_subscription(const struct comity_stanza *st)
 static bool run_outgoing(struct comity_rq *rq)
 {
 	struct host *h = rq->session->account->host;
+	struct comity_rq *outer = rq_begin(rq);
 	int verdict = COMITY_PASS;
 
 	rq->host = h;
@@ -177,6 +184,7 @@ static bool run_outgoing(struct comity_rq *rq)
 	}
 	if (verdict < 0)
 		rq_refuse(rq, (enum comity_cond)-verdict, NULL);
+	rq_end(h->router, outer);
 	return verdict == COMITY_PASS;
 }
 
@@ -210,6 +218,10 @@ void route_from_session(struct comity_session *s, struct comity_stanza *st)
 	comity_jid_unref(to);
 	rq_set_session(rq, s);
 	rq_set_account(rq, s->account);
+	if (!session_in_take(s, rq)) {
+		comity_rq_release(rq);
+		return;
+	}
 	if (to_text != NULL && rq->to == NULL) {
 		rq->is_to_implied = true;
 		rq_refuse(rq, COMITY_JID_MALFORMED, "'to' is not an address");

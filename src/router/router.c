@@ -13,6 +13,7 @@
 #include "router/credentials.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "router/session_restore.h"
 #include "router/session_sm.h"
 #include "xml/elem.h"
 #include "xml/writer.h"
@@ -82,15 +83,18 @@ static void on_stanza(struct c2s *c, struct comity_stanza *st)
 		return;
 	}
 	session_ref(s);
-	session_sm_handled(s);
 	route_from_session(s, st);
 	session_unref(s);
 }
 
 static void on_wrote(struct c2s *c)
 {
-	if (c->session != NULL)
-		session_sm_sent(c->session, NULL);
+	struct comity_session *s = c->session;
+
+	if (s == NULL || s->sm == NULL)
+		return;
+	session_in_count(s->sm);
+	session_sm_sent(s, NULL);
 }
 
 static bool on_early_iq(struct c2s *c, struct comity_stanza *st)
@@ -119,7 +123,7 @@ static void on_closed(struct c2s *c, const char *reason)
 {
 	/* RFC 6120 4.4: who closes the stream means it; an error of ours ends the session as well. */
 	if (c->session != NULL)
-		session_lose_stream(c->session, reason != NULL && !c->has_failed);
+		session_lose_stream(c->session, c->is_cut || (reason != NULL && !c->has_failed));
 }
 
 void router_accept(struct worker *w, int fd, const char *address, bool direct_tls)
@@ -146,6 +150,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 	r->server = server;
 	r->worker = worker;
 	list_init(&r->idle);
+	list_init(&r->unsynced);
 	list_init(&r->streams);
 	r->c2s = (struct c2s_shared){
 		.streams = &r->streams,
@@ -177,6 +182,7 @@ void router_free(struct router *r)
 		return;
 	asks_free(r->asks);
 	fed_free(r->fed);
+	dormant_free(r);
 	accounts_evict(r, true);
 	for (size_t i = 0; i < r->host_count; i++)
 		host_free(r->host_list[i]);
@@ -291,8 +297,51 @@ int router_configure(struct router *r, struct settings *settings, struct err_tex
 	return rc;
 }
 
+/* A client that can resume is cut off later. */
+static bool can_part(const struct router *r, const struct c2s *c)
+{
+	const struct comity_session *s = c->session;
+
+	return r->journal != NULL && s != NULL && s->sm != NULL && s->sm->can_resume && s->sm->key != 0;
+}
+
 void router_close_streams(struct router *r, enum stream_cond cond)
 {
-	LIST_EACH(l, next, &r->streams)
-		c2s_fail(LIST_ENTRY(l, struct c2s, link), cond, NULL);
+	LIST_EACH(l, next, &r->streams) {
+		struct c2s *c = LIST_ENTRY(l, struct c2s, link);
+
+		if (!can_part(r, c))
+			c2s_fail(c, cond, NULL);
+		else
+			conn_stop(c->conn);
+	}
+}
+
+void router_part_clients(struct router *r)
+{
+	if (r->journal == NULL)
+		return;
+	journal_sync_now(r->journal);
+	LIST_EACH(l, next, &r->streams) {
+		struct c2s *c = LIST_ENTRY(l, struct c2s, link);
+
+		if (can_part(r, c))
+			session_sm_part(c->session);
+	}
+}
+
+void router_forget_sessions(struct router *r)
+{
+	struct comity_account **all = mem_array(r->accounts.count + 1, sizeof(struct comity_account *)), *a;
+	size_t count = 0, pos = 0;
+
+	/* An account may leave the table with its last session. */
+	while ((a = map_next(&r->accounts, &pos)) != NULL)
+		if (comity_account_first_session(a) != NULL)
+			all[count++] = comity_account_ref(a);
+	for (size_t i = 0; i < count; i++) {
+		sessions_forget(all[i]);
+		comity_account_unref(all[i]);
+	}
+	free(all);
 }

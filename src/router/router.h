@@ -15,6 +15,7 @@
 #include "net/peers.h"
 #include "net/worker.h"
 #include "router/fed.h"
+#include "store/journal.h"
 #include "store/store.h"
 #include "stream/c2s.h"
 #include "xmpp/jid.h"
@@ -48,6 +49,7 @@ struct settings {
 	size_t host_count;
 	uint64_t sm_resume_ms;           /* how long a session without a stream can be resumed */
 	uint64_t sm_ack_ms;              /* for the answer to a request to acknowledge */
+	const char *sm_location;         /* where clients had better come to resume; NULL: not told */
 	unsigned sm_unacked;             /* stanzas that a client may leave unacknowledged */
 	unsigned idle_accounts;          /* kept in memory without sessions, per worker */
 	unsigned waiting_stanzas;        /* for an account that is being loaded */
@@ -77,6 +79,14 @@ struct worker *home_of(const struct server *server, const struct comity_jid *jid
 
 /* ---- per worker ---- */
 
+/* What is remembered of sessions that could have been resumed. */
+#define ENDED_MAX 256
+struct ended_session {
+	char id[33];
+	uint64_t account;                /* hash of its address */
+	uint32_t count;
+};
+
 struct router {
 	struct server *server;
 	struct worker *worker;
@@ -91,6 +101,13 @@ struct router {
 	struct c2s_shared c2s;
 	struct federation *fed;
 	struct asks *asks;
+	struct journal *journal;         /* NULL: sessions do not outlive the process */
+	struct list unsynced;            /* struct sm_item: in the journal, not yet durable, in their order */
+	struct map dormant;              /* sessions of before the restart that nobody has asked for */
+	struct timer dormant_timer;
+	struct comity_rq *current;       /* the request whose handlers run */
+	struct ended_session ended[ENDED_MAX];
+	unsigned ended_next;
 	uint64_t session_serial;
 	_Atomic uint64_t session_count, account_count; /* read by other threads */
 };
@@ -107,6 +124,13 @@ static inline struct router *router_of(const struct worker *w)
 int router_configure(struct router *r, struct settings *settings, struct err_text *et);
 /* On the worker: ends every stream of a client with this error. */
 void router_close_streams(struct router *r, enum stream_cond cond);
+/* Before traffic: sessions are kept in a journal from now on. */
+int router_open_journal(struct router *r, const struct journal_conf *conf, struct err_text *et);
+void router_close_journal(struct router *r);
+/* On the worker, before it stops: clients that can resume are told what is safe and cut off. */
+void router_part_clients(struct router *r);
+/* The worker's thread is gone: sessions leave memory, and stay in the journal. */
+void router_forget_sessions(struct router *r);
 /* The host of a name served here; NULL: not ours. */
 struct host *router_find_host(const struct router *r, const char *name);
 

@@ -24,6 +24,11 @@ struct comity_rq *rq_new(struct router *r, struct comity_stanza **st, struct com
 	rq->to = comity_jid_ref(to);
 	rq->received_us = r->server->env->wall_us(r->server->env);
 	list_init(&rq->link);
+	if (r->current != NULL) {
+		rq->safe = safe_ref(r->current->safe);
+		rq->cause = r->current->cause;
+		rq->is_repeat = r->current->is_repeat;
+	}
 	return rq;
 }
 
@@ -39,6 +44,12 @@ void rq_set_account(struct comity_rq *rq, struct comity_account *a)
 		comity_account_ref(a);
 	comity_account_unref(rq->account);
 	rq->account = a;
+}
+
+void rq_set_safe(struct comity_rq *rq, struct safe *safe)
+{
+	safe_unref(rq->safe, rq->router);
+	rq->safe = safe;
 }
 
 void rq_detach(struct comity_rq *rq)
@@ -65,6 +76,7 @@ void comity_rq_release(struct comity_rq *rq)
 	comity_jid_unref(rq->from);
 	comity_jid_unref(rq->to);
 	xml_doc_free(rq->stamps);
+	safe_unref(rq->safe, rq->router);
 	free(rq);
 }
 

@@ -3,7 +3,9 @@
 #ifndef ROUTER_RQ_H
 #define ROUTER_RQ_H
 
+#include "router/image.h"
 #include "router/router.h"
+#include "router/safe.h"
 #include "xmpp/stanza.h"
 
 struct comity_rq {
@@ -22,14 +24,34 @@ struct comity_rq {
 	struct mail mail;                /* on the way to another worker */
 	struct list link;                /* waiting for an account to load */
 	bool is_to_implied;              /* the sender gave no 'to' */
+	bool is_repeat;                  /* it may have come before the last restart, too */
+	struct safe *safe;               /* held until it is safe; with a reference, may be NULL */
+	struct cause cause;              /* of a message: what its sender may say again */
 };
 
-/* Consumes st; from and to are borrowed and may be NULL. */
+/* Consumes st; from and to are borrowed and may be NULL. What is made while another request is handled is not
+ * over before that one is: it shares its safe and cause. */
 struct comity_rq *rq_new(struct router *r, struct comity_stanza **st, struct comity_jid *from, struct comity_jid *to);
 void rq_set_session(struct comity_rq *rq, struct comity_session *s);
 void rq_set_account(struct comity_rq *rq, struct comity_account *a);
+/* Consumes safe, which takes the place of another. */
+void rq_set_safe(struct comity_rq *rq, struct safe *safe);
 /* Frees what belongs to this worker, before the request goes to another. */
 void rq_detach(struct comity_rq *rq);
+/* Its handlers run from here to rq_end(), which gets what rq_begin() returned. */
+static inline struct comity_rq *rq_begin(struct comity_rq *rq)
+{
+	struct comity_rq *outer = rq->router->current;
+
+	rq->router->current = rq;
+	return outer;
+}
+
+static inline void rq_end(struct router *r, struct comity_rq *outer)
+{
+	r->current = outer;
+}
+
 /* Ends a request with an error for its sender, by the rules of RFC 6120 8.3; does not release it. */
 void rq_refuse(struct comity_rq *rq, enum comity_cond cond, const char *text);
 

@@ -84,20 +84,31 @@ static struct kept_text *find_kept(const struct comity_session *s, const char *m
 	return NULL;
 }
 
+void session_add_kept(struct comity_session *s, const char *module, const char *key, const char *value)
+{
+	struct kept_text *k = mem_new(sizeof(*k));
+
+	list_init(&k->link);
+	k->module = mem_strdup(module);
+	k->key = mem_strdup(key);
+	k->value = mem_strdup(value);
+	list_append(&s->kept, &k->link);
+}
+
 void comity_session_keep(struct comity_mod *m, struct comity_session *s, const char *key, const char *value)
 {
 	struct kept_text *k = find_kept(s, m->def->name, key);
 
+	if (k == NULL ? value == NULL : value != NULL && strcmp(k->value, value) == 0)
+		return;
 	if (k != NULL)
 		free_kept_text(k);
-	if (value == NULL)
+	if (value == NULL) {
+		journal_state(s);
 		return;
-	k = mem_new(sizeof(*k));
-	list_init(&k->link);
-	k->module = mem_strdup(m->def->name);
-	k->key = mem_strdup(key);
-	k->value = mem_strdup(value);
-	list_append(&s->kept, &k->link);
+	}
+	session_add_kept(s, m->def->name, key, value);
+	journal_state(s);
 }
 
 const char *comity_session_kept(const struct comity_mod *m, const struct comity_session *s, const char *key)
@@ -155,7 +166,7 @@ static bool make_way(struct comity_account *a, const struct comity_jid *full)
 	return true;
 }
 
-static void start_session(struct comity_account *a, struct c2s *c, struct comity_jid *full)
+struct comity_session *session_new(struct comity_account *a, struct comity_jid *full)
 {
 	struct comity_session *s = mem_new(sizeof(*s));
 	struct router *r = a->router;
@@ -164,11 +175,19 @@ static void start_session(struct comity_account *a, struct c2s *c, struct comity
 	s->id = ++r->session_serial * r->server->worker_count + r->worker->id;
 	s->account = comity_account_ref(a);
 	s->jid = comity_jid_ref(full);
-	s->stream = c2s_ref(c);
 	list_init(&s->link);
 	list_init(&s->kept);
 	list_append(&a->sessions, &s->link);
 	atomic_fetch_add(&r->session_count, 1);
+	return s;
+}
+
+static void start_session(struct comity_account *a, struct c2s *c, struct comity_jid *full)
+{
+	struct comity_session *s = session_new(a, full);
+	struct router *r = a->router;
+
+	s->stream = c2s_ref(c);
 	metrics_add(&r->worker->metrics, METRIC_SESSIONS_BOUND, 1);
 	for (size_t i = 0; i < a->host->mod_count; i++)
 		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_bound != NULL)
@@ -194,6 +213,10 @@ static void bind_now(struct comity_account *a, struct c2s *c)
 
 	if (!c2s_is_open(c))
 		return;
+	if (c->resume_id != NULL) {
+		session_resume(a, c);
+		return;
+	}
 	if (a->state != ACCOUNT_ACTIVE) {
 		c2s_fail(c, STREAM_NOT_AUTHORIZED, "the account is gone");
 		return;
@@ -238,9 +261,7 @@ void session_begin(struct c2s *c)
 	a = account_get(r, h, c->user);
 	if (c->is_anonymous)
 		a->is_temporary = true;
-	if (c->resume_id != NULL) {
-		session_resume(a, c);
-	} else if (a->state == ACCOUNT_LOADING) {
+	if (a->state == ACCOUNT_LOADING) {
 		struct waiting_bind *w = mem_new(sizeof(*w));
 
 		w->c = c2s_ref(c);
@@ -282,6 +303,21 @@ void sessions_end_suspended(struct router *r, const struct host *only)
 	}
 }
 
+void sessions_forget(struct comity_account *a)
+{
+	for (struct list *l; (l = list_shift(&a->sessions)) != NULL;) {
+		struct comity_session *s = LIST_ENTRY(l, struct comity_session, link);
+
+		s->is_ended = true;
+		drop_stream(s);
+		for (size_t i = 0; i < a->host->mod_count; i++)
+			if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_unload != NULL)
+				a->host->mods[i]->def->session_unload(a->host->mods[i], s);
+		session_sm_forget(s);
+		session_unref(s);
+	}
+}
+
 void session_end(struct comity_session *s)
 {
 	struct comity_account *a = s->account;
@@ -306,6 +342,9 @@ void session_end(struct comity_session *s)
 
 void session_write(struct comity_session *s, const struct comity_rq *rq)
 {
+	/* What its sender says again after a restart, this client may have got before. */
+	if (s->sm != NULL && rq->is_repeat && rq->cause.key != 0 && session_has_seen(s->sm, &rq->cause))
+		return;
 	if (s->is_ended || !session_sm_sent(s, rq) || s->stream == NULL)
 		return;
 	c2s_write(s->stream, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
@@ -403,6 +442,7 @@ void comity_session_set_presence(struct comity_session *s, const struct comity_s
 	s->presence = st != NULL ? stanza_keep(st) : NULL;
 	s->priority = st != NULL ? stanza_priority(st) : 0;
 	s->presence_us = env->wall_us(env);
+	journal_state(s);
 	session_ref(s);
 	for (size_t i = 0; i < a->host->mod_count; i++)
 		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_presence != NULL)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "router/host.h"
 #include "router/rq.h"
@@ -32,8 +33,26 @@ static const struct settings *settings_of(const struct comity_session *s)
 
 /* ---- items ---- */
 
-static void item_free(struct sm_item *item)
+struct sm_item *sm_item_new(const struct comity_stanza *st, struct comity_jid *from, struct comity_jid *to)
 {
+	struct sm_item *item = mem_new(sizeof(*item));
+
+	list_init(&item->link);
+	list_init(&item->unsynced);
+	item->size = ITEM_COST;
+	if (st == NULL)
+		return item;
+	item->st = comity_stanza_ref(st);
+	item->from = comity_jid_ref(from);
+	item->to = comity_jid_ref(to);
+	item->size += stanza_weight(st);
+	return item;
+}
+
+void sm_item_free(struct sm_item *item, struct router *r)
+{
+	list_remove(&item->unsynced);
+	safe_unref(item->safe, r);
 	comity_stanza_unref(item->st);
 	comity_jid_unref(item->from);
 	comity_jid_unref(item->to);
@@ -50,6 +69,13 @@ static struct sm_item *shift_item(struct session_sm *sm)
 		sm->unacked_bytes -= item->size;
 	}
 	return item;
+}
+
+void session_sm_add(struct session_sm *sm, struct sm_item *item)
+{
+	list_append(&sm->unacked, &item->link);
+	sm->unacked_count++;
+	sm->unacked_bytes += item->size;
 }
 
 static void send_text(const struct comity_session *s, const char *text)
@@ -87,6 +113,21 @@ static bool is_over_limit(const struct session_sm *sm)
 	return sm->unacked_count > s->sm_unacked || sm->unacked_bytes > s->limits.out_bytes;
 }
 
+/* What is sent and is yet to be safe: only messages are kept for anyone (DESIGN, section 7). */
+static struct sm_item *make_item(const struct comity_rq *rq)
+{
+	struct comity_stanza *st = comity_rq_flatten(rq);
+	struct sm_item *item = sm_item_new(st, rq->from, rq->to);
+
+	item->received_us = rq->received_us;
+	if (st->kind == COMITY_MESSAGE) {
+		item->safe = safe_ref(rq->safe);
+		item->cause = rq->cause;
+	}
+	comity_stanza_unref(st);
+	return item;
+}
+
 bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq)
 {
 	struct session_sm *sm = s->sm;
@@ -94,18 +135,9 @@ bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq)
 
 	if (sm == NULL)
 		return true;
-	item = mem_new(sizeof(*item));
-	item->size = ITEM_COST;
-	if (rq != NULL) {
-		item->st = comity_rq_flatten(rq);
-		item->from = comity_jid_ref(rq->from);
-		item->to = comity_jid_ref(rq->to);
-		item->received_us = rq->received_us;
-		item->size += stanza_weight(item->st);
-	}
-	list_append(&sm->unacked, &item->link);
-	sm->unacked_count++;
-	sm->unacked_bytes += item->size;
+	item = rq != NULL ? make_item(rq) : sm_item_new(NULL, NULL, NULL);
+	session_sm_add(sm, item);
+	journal_sent(sm, item);
 	if (is_over_limit(sm)) {
 		if (s->stream != NULL)
 			c2s_fail(s->stream, STREAM_RESOURCE_CONSTRAINT, "too many stanzas are not acknowledged");
@@ -117,12 +149,6 @@ bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq)
 	else if (!sm->is_asked && !timer_is_running(&sm->ask))
 		worker_timer_start(worker_of(s), &sm->ask, ASK_MS);
 	return true;
-}
-
-void session_sm_handled(struct comity_session *s)
-{
-	if (s->sm != NULL)
-		s->sm->in++;
 }
 
 /* ---- acknowledgements ---- */
@@ -147,8 +173,10 @@ static bool take_ack(struct session_sm *sm, uint32_t h)
 	if (count > sm->unacked_count)
 		return false;
 	sm->acked = h;
+	if (count != 0)
+		journal_acked(sm);
 	while (count-- != 0)
-		item_free(shift_item(sm));
+		sm_item_free(shift_item(sm), sm->session->account->router);
 	return true;
 }
 
@@ -178,10 +206,11 @@ static void on_ack(struct c2s *c, struct session_sm *sm, const struct comity_ele
 		worker_timer_start(worker_of(sm->session), &sm->ask, ASK_MS);
 }
 
-static void send_count(struct c2s *c, const struct session_sm *sm, const char *name, const char *previd)
+void session_sm_say_count(struct session_sm *sm, struct c2s *c, const char *name, const char *previd)
 {
 	struct buf out = { 0 };
 
+	journal_count(sm);
 	buf_printf(&out, "<%s xmlns='" NS_SM "' h='%lu'", name, (unsigned long)sm->in);
 	if (previd != NULL)
 		xml_write_attr(&out, "previd", previd);
@@ -192,14 +221,23 @@ static void send_count(struct c2s *c, const struct session_sm *sm, const char *n
 
 /* ---- enabling ---- */
 
-static void refuse(struct c2s *c, const char *cond)
+/* count: what is known of a session that is over; NULL: nothing. */
+static void refuse_with(struct c2s *c, const char *cond, const uint32_t *count)
 {
 	struct buf out = { 0 };
 
-	buf_printf(&out, "<failed xmlns='" NS_SM "'><%s xmlns='" NS_STANZA_ERRORS "'/></failed>", cond);
+	buf_add_str(&out, "<failed xmlns='" NS_SM "'");
+	if (count != NULL)
+		buf_printf(&out, " h='%lu'", (unsigned long)*count);
+	buf_printf(&out, "><%s xmlns='" NS_STANZA_ERRORS "'/></failed>", cond);
 	buf_add(&out, "", 1);
 	c2s_send_text(c, buf_bytes(&out));
 	buf_deinit(&out);
+}
+
+static void refuse(struct c2s *c, const char *cond)
+{
+	refuse_with(c, cond, NULL);
 }
 
 static void on_expire(struct worker *w, struct timer *t)
@@ -233,8 +271,32 @@ static uint64_t choose_max(const struct comity_session *s, const struct comity_e
 	return wish != 0 && wish < most / 1000 ? wish * 1000 : most;
 }
 
+struct session_sm *session_sm_new(struct comity_session *s)
+{
+	struct session_sm *sm = mem_new(sizeof(*sm));
+
+	sm->session = s;
+	sm->ask.fire = on_ask;
+	sm->expire.fire = on_expire;
+	list_init(&sm->unacked);
+	s->sm = sm;
+	return sm;
+}
+
+void session_sm_watch_expiry(struct session_sm *sm, uint64_t ms)
+{
+	worker_timer_start(worker_of(sm->session), &sm->expire, ms);
+}
+
+/* The journal knows a session by a hash of its id. */
+static void make_key(struct session_sm *sm)
+{
+	sm->key = hash_bytes(sm->id, strlen(sm->id), 0) | 1;
+}
+
 static void on_enable(struct c2s *c, struct comity_session *s, const struct comity_elem *e)
 {
+	const char *location = settings_of(s)->sm_location;
 	struct session_sm *sm;
 	struct buf out = { 0 };
 
@@ -242,22 +304,24 @@ static void on_enable(struct c2s *c, struct comity_session *s, const struct comi
 		refuse(c, "unexpected-request");
 		return;
 	}
-	sm = s->sm = mem_new(sizeof(*sm));
-	sm->session = s;
-	sm->ask.fire = on_ask;
-	sm->expire.fire = on_expire;
-	list_init(&sm->unacked);
+	sm = session_sm_new(s);
 	sm->max_ms = choose_max(s, e);
 	sm->can_resume = is_true(comity_elem_attr(e, "resume")) && sm->max_ms != 0 && !c->is_anonymous;
+	make_id(s->account->router, sm->id);
 	c->is_managed = true;
 	buf_add_str(&out, "<enabled xmlns='" NS_SM "'");
 	if (sm->can_resume) {
-		make_id(s->account->router, sm->id);
 		buf_printf(&out, " id='%s' resume='true' max='%llu'", sm->id, (unsigned long long)(sm->max_ms / 1000));
+		if (location != NULL)
+			xml_write_attr(&out, "location", location);
 	}
 	buf_add(&out, "/>", 3);
 	c2s_send_text(c, buf_bytes(&out));
 	buf_deinit(&out);
+	if (c->is_anonymous)
+		return;
+	make_key(sm);
+	journal_session(s);
 }
 
 /* ---- elements ---- */
@@ -267,7 +331,7 @@ static void on_bound_sm(struct c2s *c, struct comity_session *s, const struct co
 	if (comity_elem_is(e, NULL, "enable"))
 		on_enable(c, s, e);
 	else if (comity_elem_is(e, NULL, "r") && s->sm != NULL)
-		send_count(c, s->sm, "a", NULL);
+		session_in_ask(s->sm);
 	else if (comity_elem_is(e, NULL, "a") && s->sm != NULL)
 		on_ack(c, s->sm, e);
 	else if (comity_elem_is(e, NULL, "r") || comity_elem_is(e, NULL, "a"))
@@ -309,6 +373,23 @@ bool session_suspend(struct comity_session *s)
 	return true;
 }
 
+static const uint32_t *find_ended(const struct router *r, const struct comity_account *a, const char *id)
+{
+	for (size_t i = 0; i < ENDED_MAX; i++)
+		if (strcmp(r->ended[i].id, id) == 0 && r->ended[i].account == comity_jid_hash(a->jid))
+			return &r->ended[i].count;
+	return NULL;
+}
+
+static void note_ended(struct router *r, const struct session_sm *sm)
+{
+	struct ended_session *e = &r->ended[r->ended_next++ % ENDED_MAX];
+
+	memcpy(e->id, sm->id, sizeof(e->id));
+	e->account = comity_jid_hash(sm->session->account->jid);
+	e->count = sm->in;
+}
+
 static struct comity_session *find(struct comity_account *a, const char *id)
 {
 	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
@@ -333,6 +414,8 @@ static void write_again(struct comity_session *s)
 /* Stanzas without content only counted for the old stream; the client has no use for them now. */
 static void drop_empty(struct session_sm *sm)
 {
+	bool any = false;
+
 	LIST_EACH(l, next, &sm->unacked) {
 		struct sm_item *item = LIST_ENTRY(l, struct sm_item, link);
 
@@ -341,70 +424,183 @@ static void drop_empty(struct session_sm *sm)
 		list_remove(&item->link);
 		sm->unacked_count--;
 		sm->unacked_bytes -= item->size;
-		item_free(item);
+		sm_item_free(item, sm->session->account->router);
+		any = true;
 	}
+	/* The numbers of those behind them have changed. */
+	if (any)
+		journal_session(sm->session);
 }
 
-void session_resume(struct comity_account *a, struct c2s *c)
+/* After a crash of the machine the client may have what the journal has not. */
+static bool take_resumed_ack(struct session_sm *sm, uint32_t h)
 {
-	struct comity_session *s = a != NULL && a->state == ACCOUNT_ACTIVE ? find(a, c->resume_id) : NULL;
-	struct session_sm *sm;
-	struct c2s *old;
+	if (take_ack(sm, h))
+		return true;
+	if (!sm->is_restored || (int32_t)(h - sm->acked) < 0)
+		return false;
+	take_ack(sm, sm->acked + sm->unacked_count);
+	sm->acked = h;
+	journal_session(sm->session);
+	return true;
+}
 
-	if (s == NULL) {
-		refuse(c, "item-not-found");
-		c2s_resume_failed(c);
-		return;
-	}
-	sm = s->sm;
-	if (!take_ack(sm, c->resume_h)) {
-		fail_count(c, sm, c->resume_h);
-		return;
-	}
-	/* The old stream may not have noticed that it is dead. */
-	old = s->stream;
+/* The old stream may not have noticed that it is dead. */
+static void replace_stream(struct comity_session *s, struct c2s *c)
+{
+	struct c2s *old = s->stream;
+
 	if (old != NULL) {
 		old->session = NULL;
 		c2s_fail(old, STREAM_CONFLICT, "the session was resumed on another stream");
 		c2s_unref(old);
 	}
+	s->stream = c2s_ref(c);
+	c->is_managed = true;
+}
+
+static void refuse_resume(struct comity_account *a, struct c2s *c)
+{
+	refuse_with(c, "item-not-found", find_ended(a->router, a, c->resume_id));
+	c2s_resume_failed(c);
+}
+
+void session_resume(struct comity_account *a, struct c2s *c)
+{
+	struct comity_session *s = a->state == ACCOUNT_ACTIVE ? find(a, c->resume_id) : NULL;
+	struct session_sm *sm;
+
+	if (s == NULL) {
+		refuse_resume(a, c);
+		return;
+	}
+	sm = s->sm;
+	if (!take_resumed_ack(sm, c->resume_h)) {
+		fail_count(c, sm, c->resume_h);
+		return;
+	}
 	worker_timer_stop(worker_of(s), &sm->expire);
 	drop_empty(sm);
 	sm->is_asked = false;
-	s->stream = c2s_ref(c);
-	c->is_managed = true;
-	send_count(c, sm, "resumed", sm->id);
+	replace_stream(s, c);
+	session_in_resume(sm);
+	session_sm_say_count(sm, c, "resumed", sm->id);
 	c2s_resumed(c, s->jid, s);
 	write_again(s);
 }
 
 /* ---- the end ---- */
 
-/* Messages find another session, offline storage or their sender; requests get an error. */
-static void pass_on(struct comity_session *s, struct sm_item *item)
+/* A session that has ended stays in the journal until all it had for its client is safe elsewhere. */
+struct ending {
+	struct safe safe;
+	uint64_t key;
+};
+
+/* A stanza on its way there; its sender waits as before. */
+struct passing {
+	struct safe safe;
+	struct safe *sender;
+	struct safe *ending;
+};
+
+static void on_ending_done(struct safe *safe, struct router *r, bool was_away)
 {
+	struct ending *e = LIST_ENTRY(safe, struct ending, safe);
+
+	(void)was_away;
+	journal_ended(r, e->key);
+	free(e);
+}
+
+static void on_passing_done(struct safe *safe, struct router *r, bool was_away)
+{
+	struct passing *p = LIST_ENTRY(safe, struct passing, safe);
+
+	(void)was_away;
+	safe_unref(p->sender, r);
+	safe_unref(p->ending, r);
+	free(p);
+}
+
+static struct safe *passing_new(struct sm_item *item, struct router *r, struct safe *ending)
+{
+	struct passing *p = mem_new(sizeof(*p));
+
+	safe_init(&p->safe, r->worker, on_passing_done);
+	p->sender = item->safe;
+	p->ending = safe_ref(ending);
+	item->safe = NULL;
+	return &p->safe;
+}
+
+/* Messages find another session, offline storage or their sender; requests get an error. */
+static void pass_on(struct comity_session *s, struct sm_item *item, struct safe *ending)
+{
+	struct router *r = s->account->router;
 	struct comity_rq *rq;
 
 	if (item->st == NULL || item->st->kind == COMITY_PRESENCE || item->from == NULL) {
-		item_free(item);
+		sm_item_free(item, r);
 		return;
 	}
-	rq = rq_new(s->account->router, &item->st, item->from, item->to != NULL ? item->to : s->account->jid);
+	rq = rq_new(r, &item->st, item->from, item->to != NULL ? item->to : s->account->jid);
 	rq->received_us = item->received_us;
-	item_free(item);
+	rq->cause = item->cause;
+	rq->is_repeat = s->sm_was_restored;
+	rq_set_safe(rq, passing_new(item, r, ending));
+	sm_item_free(item, r);
 	route(rq);
 }
 
+static void free_sm(struct session_sm *sm)
+{
+	struct worker *w = worker_of(sm->session);
+
+	worker_timer_stop(w, &sm->ask);
+	worker_timer_stop(w, &sm->expire);
+	session_in_deinit(sm);
+	free(sm->seen);
+	free(sm);
+}
+
 void session_sm_end(struct comity_session *s)
+{
+	struct session_sm *sm = s->sm;
+	struct ending *e;
+
+	if (sm == NULL)
+		return;
+	if (sm->can_resume)
+		note_ended(s->account->router, sm);
+	s->sm_was_restored = sm->is_restored;
+	s->sm = NULL;
+	e = mem_new(sizeof(*e));
+	safe_init(&e->safe, worker_of(s), on_ending_done);
+	e->key = sm->key;
+	for (struct sm_item *item; (item = shift_item(sm)) != NULL;)
+		pass_on(s, item, &e->safe);
+	safe_unref(&e->safe, s->account->router);
+	free_sm(sm);
+}
+
+void session_sm_forget(struct comity_session *s)
 {
 	struct session_sm *sm = s->sm;
 
 	if (sm == NULL)
 		return;
 	s->sm = NULL;
-	worker_timer_stop(worker_of(s), &sm->ask);
-	worker_timer_stop(worker_of(s), &sm->expire);
 	for (struct sm_item *item; (item = shift_item(sm)) != NULL;)
-		pass_on(s, item);
-	free(sm);
+		sm_item_free(item, s->account->router);
+	free_sm(sm);
+}
+
+bool session_sm_part(struct comity_session *s)
+{
+	if (s->sm == NULL || !s->sm->can_resume || s->sm->key == 0 || s->stream == NULL)
+		return false;
+	session_sm_say_count(s->sm, s->stream, "a", NULL);
+	c2s_cut(s->stream);
+	return true;
 }

@@ -5,39 +5,60 @@
 #define ROUTER_SESSION_SM_H
 
 #include "router/account.h"
+#include "router/image.h"
+#include "router/safe.h"
 
-#define SM_ID_SIZE 33
+/* Stanzas of a client that may be under way to where they are safe; it is read no further then. */
+#define SM_WINDOW 1024
 
 struct comity_elem;
 
 /* A stanza that was written; without one it only counts. */
 struct sm_item {
 	struct list link;
+	struct list unsynced;          /* in router->unsynced while the journal has yet to sync it */
+	uint64_t place;                /* in the journal */
 	struct comity_stanza *st;
 	struct comity_jid *from, *to;
+	struct safe *safe;             /* of a message: held until it is safe here */
+	struct cause cause;
 	int64_t received_us;
 	size_t size;
 };
 
 struct session_sm {
 	struct comity_session *session;
+	uint64_t key;                  /* in the journal; 0: it is not in it */
 	char id[SM_ID_SIZE];
 	bool can_resume, is_asked;
-	uint32_t in;                   /* stanzas of the client that were handled; wraps (XEP-0198 4) */
+
+	/* What the client sends (session_in.c). Numbers wrap at 2^32 (XEP-0198 4). */
+	uint32_t received;             /* stanzas that came */
+	uint32_t in;                   /* of these, how many are safe, without a gap: h */
+	uint64_t done[SM_WINDOW / 64]; /* those behind a gap, by number */
+	bool is_owed;                  /* the client asked when owed_for had come */
+	uint32_t owed_for;
+	struct timer owe;
+	bool is_restored;              /* since the last restart: what comes may have come before */
+	bool is_stopped;               /* the client is read no further for now */
+	struct image_handled *handled; /* what is known to have been handled before the restart */
+	size_t handled_count;
+
+	/* What it is sent. */
 	uint32_t acked;                /* of those sent, how many the client has */
 	struct list unacked;
 	uint32_t unacked_count;
 	size_t unacked_bytes;
+	struct cause *seen;            /* of messages it was sent before the restart */
+	size_t seen_count;
 	uint64_t max_ms;
 	struct timer ask, expire;
 };
 
 /* An element of stream management on a stream that has logged in. */
 void session_on_sm(struct c2s *c, const struct comity_elem *e);
-/* The client's stanza has been handled. */
-void session_sm_handled(struct comity_session *s);
-/* rq has been written, or (NULL) a stanza that the stream made itself. False when too much waits: the session
- * is over then. */
+/* rq is written, or (NULL) a stanza that the stream made itself. False when too much waits: the session is
+ * over then. */
 bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq);
 /* The stream is gone: true when the session stays for a while. */
 bool session_suspend(struct comity_session *s);
@@ -45,5 +66,48 @@ bool session_suspend(struct comity_session *s);
 void session_resume(struct comity_account *a, struct c2s *c);
 /* The session is over: what was not acknowledged goes on as if it had not been bound. */
 void session_sm_end(struct comity_session *s);
+/* The process ends: nothing goes on, the journal has it. */
+void session_sm_forget(struct comity_session *s);
+/* The server stops: a client that can resume is told what is safe and cut off, so that it comes back. False:
+ * it cannot. */
+bool session_sm_part(struct comity_session *s);
+
+/* ---- between the files ---- */
+
+struct session_sm *session_sm_new(struct comity_session *s);
+void session_sm_watch_expiry(struct session_sm *sm, uint64_t ms);
+/* Adds an item behind the others; it owns it from then on. */
+void session_sm_add(struct session_sm *sm, struct sm_item *item);
+struct sm_item *sm_item_new(const struct comity_stanza *st, struct comity_jid *from, struct comity_jid *to);
+void sm_item_free(struct sm_item *item, struct router *r);
+void session_sm_say_count(struct session_sm *sm, struct c2s *c, const char *name, const char *previd);
+
+/* ---- what the client sends (session_in.c) ---- */
+
+/* A stanza of the client has come as rq: from now on it holds what makes it count once it is safe. False: it
+ * was handled before the restart, and is not again. */
+bool session_in_take(struct comity_session *s, struct comity_rq *rq);
+/* The client asks for the count. */
+void session_in_ask(struct session_sm *sm);
+/* A stanza of the client that the stream has answered itself. */
+void session_in_count(struct session_sm *sm);
+/* The client has come back, and sends what it thinks is not handled. */
+void session_in_resume(struct session_sm *sm);
+void session_in_deinit(struct session_sm *sm);
+
+/* ---- the journal (session_journal.c); all do nothing for a session that is not in it ---- */
+
+/* All of the session, when stream management begins. */
+void journal_session(struct comity_session *s);
+void journal_state(struct comity_session *s);
+void journal_sent(struct session_sm *sm, struct sm_item *item);
+void journal_acked(struct session_sm *sm);
+void journal_count(struct session_sm *sm);
+void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t hash);
+void journal_ended(struct router *r, uint64_t key);
+/* Syncs soon, on all workers: the client waits for what may be on any. */
+void journal_hurry(struct router *r);
+/* Messages that this session has got already, before the restart. */
+bool session_has_seen(const struct session_sm *sm, const struct cause *cause);
 
 #endif

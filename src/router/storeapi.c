@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The store as modules call it: every answer comes back with the module it is for. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "router/host.h"
+#include "router/rq.h"
 
 struct store_call {
 	struct comity_mod *mod;
@@ -13,6 +15,7 @@ struct store_call {
 		comity_entries_cb *entries;
 	} cb;
 	void *arg;
+	struct safe *safe;   /* of a write: the request that it is made for is not safe before */
 };
 
 static struct store_call *call_new(struct comity_mod *m, void *arg)
@@ -48,6 +51,7 @@ static void on_write(void *arg, int status)
 
 	if (call->cb.write != NULL)
 		call->cb.write(call->mod, call->arg, status);
+	safe_unref(call->safe, call->mod->host->router);
 	free(call);
 }
 
@@ -67,9 +71,11 @@ static void on_entries(void *arg, const struct store_entries *entries)
 
 static struct store_call *write_call(struct comity_mod *m, comity_write_cb *cb, void *arg)
 {
+	const struct router *r = m->host->router;
 	struct store_call *call = call_new(m, arg);
 
 	call->cb.write = cb;
+	call->safe = r->current != NULL ? safe_ref(r->current->safe) : NULL;
 	return call;
 }
 
@@ -101,7 +107,17 @@ void comity_map_put(struct comity_mod *m, const struct comity_jid *owner, const 
 void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                            const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg)
 {
-	store_archive_append(store_of(m), worker_of(m), comity_jid_text(owner), store, entry, max_entries, on_append,
+	const struct comity_rq *rq = m->host->router->current;
+	struct store_entry known = *entry;
+	char token[40];
+
+	if (rq != NULL && rq->cause.key != 0 && known.token == NULL) {
+		snprintf(token, sizeof(token), "%016llx-%016llx", (unsigned long long)rq->cause.key,
+		         (unsigned long long)rq->cause.hash);
+		known.token = token;
+		known.may_be_there = rq->is_repeat;
+	}
+	store_archive_append(store_of(m), worker_of(m), comity_jid_text(owner), store, &known, max_entries, on_append,
 	                     write_call(m, cb, arg));
 }
 

@@ -92,6 +92,7 @@ void store_archive_append(struct store *s, struct worker *w, const char *owner, 
 	r->entry = *entry;
 	r->entry.with = arena_strdup(&r->arena, entry->with != NULL ? entry->with : "");
 	r->entry.value = arena_dup(&r->arena, entry->value, entry->len);
+	r->entry.token = entry->token != NULL ? arena_strdup(&r->arena, entry->token) : NULL;
 	r->limit = max_entries;
 	r->cb.append = cb;
 	store_submit(s, r);

@@ -20,7 +20,7 @@ enum statement {
 	BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK, MARK, KEEP, UNDO,
 	MAP_LOAD, MAP_GET, MAP_SET, MAP_DELETE, MAP_ANY, MAP_OWNERS,
 	REMOVE_MAPS, REMOVE_ARCHIVES,
-	APPEND, QUERY, QUERY_BACK, QUERY_COUNT, COUNT, COUNT_TO, DELETE_RANGE, TRIM,
+	APPEND, HAS_TOKEN, QUERY, QUERY_BACK, QUERY_COUNT, COUNT, COUNT_TO, DELETE_RANGE, TRIM,
 	STATEMENT_COUNT
 };
 
@@ -46,7 +46,8 @@ static const char *const statements[STATEMENT_COUNT] = {
 	               " AND (?3='' OR substr(owner, -length(?3))=?3) ORDER BY owner LIMIT ?4",
 	[REMOVE_MAPS] = "DELETE FROM map WHERE owner=?1",
 	[REMOVE_ARCHIVES] = "DELETE FROM archive WHERE owner=?1",
-	[APPEND] = "INSERT INTO archive (owner, store, when_us, with_jid, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+	[APPEND] = "INSERT INTO archive (owner, store, when_us, with_jid, value, token) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[HAS_TOKEN] = "SELECT id FROM archive WHERE owner=?1 AND store=?2 AND token=?3",
 	[QUERY] = "SELECT id, when_us, with_jid, value" MATCH " ORDER BY id LIMIT ?8",
 	[QUERY_BACK] = "SELECT id, when_us, with_jid, value" MATCH " ORDER BY id DESC LIMIT ?8",
 	[QUERY_COUNT] = "SELECT count(*)" MATCH,
@@ -313,14 +314,37 @@ static int driver_check_room(struct driver_conn *c, const char *owner, const cha
 	return rc == 0 && count >= max_entries ? -ERR_LIMIT : rc;
 }
 
+/* The entry with the token; 0: there is none. */
+static int find_token(struct driver_conn *c, const char *owner, const char *name, const char *token, uint64_t *id)
+{
+	sqlite3_stmt *stmt = get_for(c, HAS_TOKEN, owner, name);
+	int code;
+
+	*id = 0;
+	if (stmt == NULL)
+		return failure_of(c);
+	bind_text(stmt, 3, token);
+	code = sqlite3_step(stmt);
+	if (code == SQLITE_ROW)
+		*id = (uint64_t)sqlite3_column_int64(stmt, 0);
+	return finish(c, stmt, code == SQLITE_ROW ? SQLITE_OK : code);
+}
+
 static int driver_append(struct driver_conn *c, const char *owner, const char *name, const struct store_entry *entry,
                          uint64_t *id)
 {
-	sqlite3_stmt *stmt = get_for(c, APPEND, owner, name);
+	sqlite3_stmt *stmt;
 	int rc;
 
+	if (entry->token != NULL && entry->may_be_there) {
+		rc = find_token(c, owner, name, entry->token, id);
+		if (rc != 0 || *id != 0)
+			return rc;
+	}
+	stmt = get_for(c, APPEND, owner, name);
 	if (stmt == NULL)
 		return failure_of(c);
+	bind_text(stmt, 6, entry->token);
 	sqlite3_bind_int64(stmt, 3, entry->when_us);
 	bind_text(stmt, 4, entry->with);
 	if (sqlite3_bind_blob64(stmt, 5, entry->value, entry->len, SQLITE_STATIC) != SQLITE_OK)

@@ -32,6 +32,8 @@ const char *const sqlite_migrations[] = {
 	"CREATE TABLE archive (id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, store TEXT NOT NULL,"
 	" when_us INTEGER NOT NULL, with_jid TEXT NOT NULL, value BLOB NOT NULL);"
 	"CREATE INDEX archive_by_owner ON archive (owner, store, id, when_us, with_jid);",
+	/* What an entry is known by when it comes again. */
+	"ALTER TABLE archive ADD COLUMN token TEXT;",
 };
 const size_t sqlite_migration_count = sizeof(sqlite_migrations) / sizeof(sqlite_migrations[0]);
 

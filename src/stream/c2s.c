@@ -153,6 +153,15 @@ void c2s_close(struct c2s *c)
 	conn_close(c->conn);
 }
 
+void c2s_cut(struct c2s *c)
+{
+	if (c->conn == NULL || c->has_failed)
+		return;
+	c->has_failed = true;
+	c->is_cut = true;
+	conn_close(c->conn);
+}
+
 /* ---- input ---- */
 
 void c2s_restart(struct c2s *c, bool keep_rest)

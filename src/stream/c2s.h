@@ -121,6 +121,7 @@ struct c2s {
 	char *resume_id;                 /* set: a session is to be resumed rather than bound */
 	uint32_t resume_h;
 	bool is_managed;                 /* by XEP-0198 */
+	bool is_cut;                     /* by this server, without an end of the stream */
 	void *session;                   /* of the router; set by c2s_bound */
 };
 
@@ -134,6 +135,8 @@ bool c2s_is_open(const struct c2s *c);
 void c2s_fail(struct c2s *c, enum stream_cond cond, const char *text);
 /* Closes without an error. */
 void c2s_close(struct c2s *c);
+/* Closes the connection behind what is queued, and not the stream: the client comes back to resume. */
+void c2s_cut(struct c2s *c);
 /* Queues bytes of a stanza; a client whose queue is over its limit is closed. */
 void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, const char *to,
                const struct comity_elem *stamps);

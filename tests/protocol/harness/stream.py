@@ -48,6 +48,7 @@ class Stream:
         self.domain = domain or server.domain
         self.transcript = []
         self.inbox = []         # elements received and not yet claimed
+        self.stanzas = 0        # received so far
         self.header = None      # the server's stream header
         self.features = None
         self.ended = False      # </stream:stream> has come
@@ -189,6 +190,7 @@ class Stream:
                 self.ended = True
             else:
                 self.inbox.append(element)
+                self.stanzas += element.name in ("message", "presence", "iq")
         return True
 
     def _pump_until(self, condition, timeout, what):

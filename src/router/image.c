@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/* Sessions as the journal knows them. */
+#include "router/image.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define NO_TEXT UINT32_MAX
+
+/* ---- writing ---- */
+
+void record_u32(struct buf *out, uint32_t n)
+{
+	buf_add(out, &n, sizeof(n));
+}
+
+void record_u64(struct buf *out, uint64_t n)
+{
+	buf_add(out, &n, sizeof(n));
+}
+
+void record_text(struct buf *out, const char *text, size_t len)
+{
+	record_u32(out, text != NULL ? (uint32_t)len : NO_TEXT);
+	if (text != NULL)
+		buf_add(out, text, len);
+}
+
+void record_str(struct buf *out, const char *text)
+{
+	record_text(out, text, text != NULL ? strlen(text) : 0);
+}
+
+void image_write_state(struct buf *out, const struct image *i)
+{
+	record_u64(out, i->key);
+	record_str(out, i->presence);
+	record_u64(out, (uint64_t)i->presence_us);
+	record_u32(out, (uint32_t)i->text_count);
+	for (size_t n = 0; n < i->text_count; n++) {
+		record_str(out, i->texts[n].module);
+		record_str(out, i->texts[n].key);
+		record_str(out, i->texts[n].value);
+	}
+}
+
+size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us)
+{
+	record_u64(out, cause->key);
+	record_u64(out, cause->hash);
+	record_u64(out, (uint64_t)received_us);
+	record_u32(out, NO_TEXT);
+	return buf_size(out);
+}
+
+void image_end_item(struct buf *out, size_t mark, bool has_xml)
+{
+	uint32_t len = (uint32_t)(buf_size(out) - mark);
+
+	if (has_xml)
+		memcpy(out->data + out->head + mark - sizeof(len), &len, sizeof(len));
+}
+
+void image_write(struct buf *out, const struct image *i)
+{
+	image_write_state(out, i);
+	record_str(out, i->account);
+	record_str(out, i->resource);
+	record_str(out, i->id);
+	record_u32(out, i->can_resume);
+	record_u32(out, i->in);
+	record_u32(out, i->acked);
+	record_u64(out, i->max_ms);
+	record_u32(out, (uint32_t)i->handled_count);
+	for (size_t n = 0; n < i->handled_count; n++) {
+		record_u32(out, i->handled[n].number);
+		record_u64(out, i->handled[n].hash);
+	}
+	record_u32(out, (uint32_t)(i->item_count - i->first));
+	for (size_t n = i->first; n < i->item_count; n++) {
+		size_t mark = image_begin_item(out, &i->items[n].cause, i->items[n].received_us);
+
+		buf_add(out, i->items[n].xml, i->items[n].len);
+		image_end_item(out, mark, i->items[n].xml != NULL);
+	}
+}
+
+/* ---- reading ---- */
+
+struct reader {
+	const char *at, *end;
+	bool is_bad;
+};
+
+static void read_bytes(struct reader *r, void *out, size_t n)
+{
+	if ((size_t)(r->end - r->at) < n) {
+		r->is_bad = true;
+		memset(out, 0, n);
+		return;
+	}
+	memcpy(out, r->at, n);
+	r->at += n;
+}
+
+static uint32_t read_u32(struct reader *r)
+{
+	uint32_t n;
+
+	read_bytes(r, &n, sizeof(n));
+	return n;
+}
+
+static uint64_t read_u64(struct reader *r)
+{
+	uint64_t n;
+
+	read_bytes(r, &n, sizeof(n));
+	return n;
+}
+
+static char *read_text(struct reader *r, size_t *len)
+{
+	uint32_t n = read_u32(r);
+	char *text;
+
+	if (len != NULL)
+		*len = 0;
+	if (n == NO_TEXT || r->is_bad)
+		return NULL;
+	if ((size_t)(r->end - r->at) < n) {
+		r->is_bad = true;
+		return NULL;
+	}
+	text = mem_dup(r->at, n);
+	r->at += n;
+	if (len != NULL)
+		*len = n;
+	return text;
+}
+
+/* How many there are of something that takes at least size bytes each. */
+static size_t read_count(struct reader *r, size_t size)
+{
+	uint32_t n = read_u32(r);
+
+	if (n > (size_t)(r->end - r->at) / size)
+		r->is_bad = true;
+	return r->is_bad ? 0 : n;
+}
+
+static void free_state(struct image *i)
+{
+	for (size_t n = 0; n < i->text_count; n++) {
+		free(i->texts[n].module);
+		free(i->texts[n].key);
+		free(i->texts[n].value);
+	}
+	free(i->texts);
+	free(i->presence);
+	i->texts = NULL;
+	i->text_count = 0;
+	i->presence = NULL;
+}
+
+void image_free(struct image *i)
+{
+	if (i == NULL)
+		return;
+	free_state(i);
+	for (size_t n = i->first; n < i->item_count; n++)
+		free(i->items[n].xml);
+	free(i->items);
+	free(i->handled);
+	free(i->account);
+	free(i->resource);
+	free(i);
+}
+
+static void read_state(struct image *i, struct reader *r)
+{
+	free_state(i);
+	i->presence = read_text(r, NULL);
+	i->presence_us = (int64_t)read_u64(r);
+	i->text_count = read_count(r, 3 * sizeof(uint32_t));
+	i->texts = mem_array(i->text_count, sizeof(*i->texts));
+	for (size_t n = 0; n < i->text_count; n++) {
+		i->texts[n].module = read_text(r, NULL);
+		i->texts[n].key = read_text(r, NULL);
+		i->texts[n].value = read_text(r, NULL);
+		if (i->texts[n].module == NULL || i->texts[n].key == NULL || i->texts[n].value == NULL)
+			r->is_bad = true;
+	}
+}
+
+static void read_item(struct image *i, struct reader *r)
+{
+	struct image_item item = { 0 };
+
+	item.cause.key = read_u64(r);
+	item.cause.hash = read_u64(r);
+	item.received_us = (int64_t)read_u64(r);
+	item.xml = read_text(r, &item.len);
+	if (r->is_bad) {
+		free(item.xml);
+		return;
+	}
+	if (i->first > i->item_count / 2) {
+		i->item_count -= i->first;
+		memmove(i->items, i->items + i->first, i->item_count * sizeof(*i->items));
+		i->first = 0;
+	}
+	if (i->item_count == i->item_room) {
+		i->item_room = i->item_room != 0 ? 2 * i->item_room : 4;
+		i->items = mem_resize(i->items, i->item_room * sizeof(*i->items));
+	}
+	i->items[i->item_count++] = item;
+}
+
+static void read_handled(struct image *i, struct reader *r)
+{
+	i->handled_count = read_count(r, sizeof(uint32_t) + sizeof(uint64_t));
+	i->handled = mem_array(i->handled_count, sizeof(*i->handled));
+	for (size_t n = 0; n < i->handled_count; n++) {
+		i->handled[n].number = read_u32(r);
+		i->handled[n].hash = read_u64(r);
+	}
+}
+
+static struct image *read_image(uint64_t key, struct reader *r)
+{
+	struct image *i = mem_new(sizeof(*i));
+	char *id;
+	size_t len;
+
+	list_init(&i->link);
+	i->key = key;
+	read_state(i, r);
+	i->account = read_text(r, NULL);
+	i->resource = read_text(r, NULL);
+	id = read_text(r, &len);
+	if (i->account == NULL || i->resource == NULL || id == NULL || len != SM_ID_SIZE - 1)
+		r->is_bad = true;
+	else
+		memcpy(i->id, id, SM_ID_SIZE);
+	free(id);
+	i->can_resume = read_u32(r) != 0;
+	i->in = read_u32(r);
+	i->acked = read_u32(r);
+	i->max_ms = read_u64(r);
+	read_handled(i, r);
+	for (size_t n = read_count(r, 3 * sizeof(uint64_t) + sizeof(uint32_t)); n != 0 && !r->is_bad; n--)
+		read_item(i, r);
+	if (!r->is_bad)
+		return i;
+	image_free(i);
+	return NULL;
+}
+
+static struct image *find(const struct images *images, uint64_t key)
+{
+	return map_find(&images->by_key, (const char *)&key, sizeof(key));
+}
+
+static void drop(struct images *images, uint64_t key)
+{
+	image_free(map_remove(&images->by_key, (const char *)&key, sizeof(key)));
+}
+
+/* ---- what is told of stanzas that were handled, perhaps by another worker ---- */
+
+struct handled_list {
+	uint64_t key;
+	struct image_handled *items;
+	size_t count, room;
+};
+
+static void free_handled_list(struct handled_list *l)
+{
+	if (l == NULL)
+		return;
+	free(l->items);
+	free(l);
+}
+
+static void take_handled(struct images *images, uint64_t key, struct reader *r)
+{
+	struct handled_list *l = map_find(&images->handled, (const char *)&key, sizeof(key));
+	struct image_handled item = { .number = read_u32(r) };
+
+	item.hash = read_u64(r);
+	if (r->is_bad)
+		return;
+	if (l == NULL) {
+		l = mem_new(sizeof(*l));
+		l->key = key;
+		map_put(&images->handled, (const char *)&l->key, sizeof(l->key), l);
+	}
+	if (l->count == l->room) {
+		l->room = l->room != 0 ? 2 * l->room : 8;
+		l->items = mem_resize(l->items, l->room * sizeof(*l->items));
+	}
+	l->items[l->count++] = item;
+}
+
+static void drop_handled(struct images *images, uint64_t key)
+{
+	free_handled_list(map_remove(&images->handled, (const char *)&key, sizeof(key)));
+}
+
+static void add_handled(struct image *i, const struct handled_list *l)
+{
+	for (size_t n = 0; n < l->count; n++) {
+		/* The client knows of those before. */
+		if ((int32_t)(l->items[n].number - i->in) <= 0)
+			continue;
+		i->handled = mem_resize(i->handled, (i->handled_count + 1) * sizeof(*i->handled));
+		i->handled[i->handled_count++] = l->items[n];
+	}
+}
+
+/* Numbers that follow each other are in the count itself. */
+static void count_handled(struct image *i)
+{
+	for (bool any = true; any;) {
+		any = false;
+		for (size_t n = 0; n < i->handled_count && !any; n++) {
+			if (i->handled[n].number != i->in + 1)
+				continue;
+			i->in++;
+			i->handled[n] = i->handled[--i->handled_count];
+			any = true;
+		}
+	}
+}
+
+/* ---- records ---- */
+
+static void take_acked(struct image *i, uint32_t acked)
+{
+	uint32_t count = acked - i->acked;
+
+	if (count > i->item_count - i->first)
+		count = (uint32_t)(i->item_count - i->first);
+	i->acked = acked;
+	for (; count != 0; count--)
+		free(i->items[i->first++].xml);
+	if (i->first == i->item_count)
+		i->first = i->item_count = 0;
+}
+
+static void take_session(struct images *images, uint64_t key, struct reader *r)
+{
+	struct image *i = read_image(key, r);
+
+	if (i == NULL)
+		return;
+	drop(images, key);
+	map_put(&images->by_key, (const char *)&i->key, sizeof(i->key), i);
+}
+
+static void take_known(struct images *images, struct image *i, unsigned type, struct reader *r)
+{
+	switch (type) {
+	case RECORD_STATE:
+		read_state(i, r);
+		break;
+	case RECORD_SENT:
+		read_item(i, r);
+		break;
+	case RECORD_ACKED:
+		take_acked(i, read_u32(r));
+		break;
+	case RECORD_COUNT:
+		i->in = read_u32(r);
+		break;
+	case RECORD_END:
+		drop_handled(images, i->key);
+		drop(images, i->key);
+		break;
+	default:
+		r->is_bad = true;
+		break;
+	}
+}
+
+void images_take(void *arg, unsigned type, const char *body, size_t len)
+{
+	struct images *images = arg;
+	struct reader r = { body, body + len, false };
+	uint64_t key = read_u64(&r);
+	struct image *i = find(images, key);
+
+	if (r.is_bad)
+		images->damaged++;
+	else if (type == RECORD_SESSION)
+		take_session(images, key, &r);
+	else if (type == RECORD_HANDLED)
+		take_handled(images, key, &r);
+	else if (i != NULL)
+		take_known(images, i, type, &r);
+	if (r.is_bad)
+		images->damaged++;
+}
+
+void images_settle(struct images *images)
+{
+	struct handled_list *l;
+	size_t pos = 0;
+
+	while ((l = map_next(&images->handled, &pos)) != NULL) {
+		struct image *i = find(images, l->key);
+
+		if (i != NULL)
+			add_handled(i, l);
+		free_handled_list(l);
+	}
+	map_deinit(&images->handled);
+	pos = 0;
+	for (struct image *i; (i = map_next(&images->by_key, &pos)) != NULL;)
+		count_handled(i);
+}
+
+void images_give(struct images *images, void (*take)(void *arg, struct image *i), void *arg)
+{
+	struct image *i;
+	size_t pos = 0;
+
+	while ((i = map_next(&images->by_key, &pos)) != NULL)
+		take(arg, i);
+	map_deinit(&images->by_key);
+}
+
+static void forget(void *arg, struct image *i)
+{
+	(void)arg;
+	image_free(i);
+}
+
+void images_deinit(struct images *images)
+{
+	struct handled_list *l;
+	size_t pos = 0;
+
+	images_give(images, forget, NULL);
+	while ((l = map_next(&images->handled, &pos)) != NULL)
+		free_handled_list(l);
+	map_deinit(&images->handled);
+}

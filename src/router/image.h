@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* Sessions as the journal knows them: the records, and what they add up to when they are read again. Nothing
+ * here touches the living; all of it is fed with what a disk gave back. */
+#ifndef ROUTER_IMAGE_H
+#define ROUTER_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+
+#define SM_ID_SIZE 33
+
+enum record_type {
+	RECORD_SESSION = 1,   /* all of a session; replaces what was known of it */
+	RECORD_STATE,         /* its presence and what modules keep */
+	RECORD_SENT,          /* a stanza for its client */
+	RECORD_ACKED,         /* the client has so many */
+	RECORD_COUNT,         /* the client was told that so many of its own were handled */
+	RECORD_HANDLED,       /* one of its stanzas is safe, which it may not have been told */
+	RECORD_END,
+};
+
+/* What a message is known by when its sender says it again after a restart: the session that sent it and a
+ * hash of what makes it this one. All zero: it is not known. */
+struct cause {
+	uint64_t key, hash;
+};
+
+struct image_text {
+	char *module, *key, *value;
+};
+
+struct image_item {
+	struct cause cause;
+	int64_t received_us;
+	char *xml;            /* NULL: it only counts */
+	size_t len;
+};
+
+struct image_handled {
+	uint32_t number;
+	uint64_t hash;
+};
+
+struct image {
+	struct list link;
+	uint64_t key;
+	char *account, *resource;
+	char id[SM_ID_SIZE];
+	bool can_resume;
+	uint32_t in, acked;
+	uint64_t max_ms;
+	uint64_t due_ms;               /* when it is over unless resumed */
+	char *presence;                /* XML; NULL: not available */
+	int64_t presence_us;
+	struct image_text *texts;
+	size_t text_count;
+	struct image_item *items;      /* from first on */
+	size_t first, item_count, item_room;
+	struct image_handled *handled;
+	size_t handled_count;
+};
+
+/* ---- writing: bodies of records ---- */
+
+void record_u32(struct buf *out, uint32_t n);
+void record_u64(struct buf *out, uint64_t n);
+/* NULL is kept apart from "". */
+void record_text(struct buf *out, const char *text, size_t len);
+void record_str(struct buf *out, const char *text);
+/* The body of RECORD_SESSION. */
+void image_write(struct buf *out, const struct image *i);
+/* The body of RECORD_STATE, and a part of the other. */
+void image_write_state(struct buf *out, const struct image *i);
+/* The body of RECORD_SENT behind the key, and a part of RECORD_SESSION. xml is what was added to out between
+ * begin and end. */
+size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us);
+void image_end_item(struct buf *out, size_t mark, bool has_xml);
+
+/* ---- reading ---- */
+
+struct images {
+	struct map by_key;             /* struct image */
+	struct map handled;            /* what is told of sessions, by key */
+	size_t damaged;                /* records that made no sense */
+};
+
+/* Takes a record; for journal_read_all(). */
+void images_take(void *images, unsigned type, const char *body, size_t len);
+/* When all are read: gives each session what is told of it, and forgets the rest. */
+void images_settle(struct images *images);
+/* Gives all of them away. */
+void images_give(struct images *images, void (*take)(void *arg, struct image *i), void *arg);
+void images_deinit(struct images *images);
+void image_free(struct image *i);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/* What a client with stream management sends: the count that it is told covers a stanza once that is safe. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "router/host.h"
+#include "router/rq.h"
+#include "router/session_sm.h"
+#include "xml/elem.h"
+#include "xmpp/ns.h"
+
+/* A client that asks is answered after this time at the latest, with what is safe by then. */
+#define OWE_MS 1000
+
+/* A stanza of the client until it is safe. */
+struct sm_in {
+	struct safe safe;
+	struct comity_session *session;
+	uint64_t key, hash;
+	uint32_t number;
+};
+
+/* ---- the count ---- */
+
+static bool take_bit(struct session_sm *sm, uint32_t number)
+{
+	uint64_t *word = &sm->done[number % SM_WINDOW / 64], bit = UINT64_C(1) << (number % 64);
+	bool is_set = (*word & bit) != 0;
+
+	*word &= ~bit;
+	return is_set;
+}
+
+static void pay(struct session_sm *sm)
+{
+	if (!sm->is_owed || (int32_t)(sm->in - sm->owed_for) < 0)
+		return;
+	sm->is_owed = false;
+	worker_timer_stop(sm->session->account->router->worker, &sm->owe);
+	if (sm->session->stream != NULL)
+		session_sm_say_count(sm, sm->session->stream, "a", NULL);
+}
+
+static void on_owe(struct worker *w, struct timer *t)
+{
+	struct session_sm *sm = LIST_ENTRY(t, struct session_sm, owe);
+
+	if (sm->session->stream == NULL)
+		return;
+	session_sm_say_count(sm, sm->session->stream, "a", NULL);
+	journal_hurry(router_of(w));
+}
+
+static void mark_done(struct session_sm *sm, uint32_t number)
+{
+	sm->done[number % SM_WINDOW / 64] |= UINT64_C(1) << (number % 64);
+	while (sm->in != sm->received && take_bit(sm, sm->in + 1))
+		sm->in++;
+	pay(sm);
+	if (sm->is_stopped && sm->received - sm->in < SM_WINDOW / 2) {
+		sm->is_stopped = false;
+		if (sm->session->stream != NULL && sm->session->stream->conn != NULL)
+			conn_resume(sm->session->stream->conn);
+	}
+}
+
+static void on_released(struct safe *safe, struct router *r)
+{
+	const struct sm_in *in = LIST_ENTRY(safe, struct sm_in, safe);
+
+	if (in->hash != 0)
+		journal_handled(r, in->key, in->number, in->hash);
+}
+
+static void on_done(struct safe *safe, struct router *r, bool was_away)
+{
+	struct sm_in *in = LIST_ENTRY(safe, struct sm_in, safe);
+
+	/* The other worker's journal may be replaced before this count is written anywhere. */
+	if (was_away && in->hash != 0)
+		journal_handled(r, in->key, in->number, in->hash);
+	if (in->session->sm != NULL)
+		mark_done(in->session->sm, in->number);
+	session_unref(in->session);
+	free(in);
+}
+
+/* ---- what came before ---- */
+
+/* What a message that is sent again has in common with its first coming; never 0. */
+static uint64_t hash_message(const struct comity_stanza *st)
+{
+	const struct comity_elem *body = comity_elem_find(st->doc->root, NS_CLIENT, "body");
+	const char *text = body != NULL ? comity_elem_text(body) : st->doc->inner;
+	size_t len = body != NULL ? strlen(text) : st->doc->inner_len;
+	const char *to = comity_elem_attr(st->doc->root, "to");
+	uint64_t seed = st->id != NULL ? hash_bytes(st->id, strlen(st->id), 0) : 0;
+
+	if (to != NULL)
+		seed = hash_bytes(to, strlen(to), seed);
+	return hash_bytes(text != NULL ? text : "", text != NULL ? len : 0, seed) | 1;
+}
+
+static bool was_handled(struct session_sm *sm, uint64_t hash)
+{
+	for (size_t i = 0; i < sm->handled_count; i++) {
+		if (sm->handled[i].hash != hash)
+			continue;
+		sm->handled[i] = sm->handled[--sm->handled_count];
+		return true;
+	}
+	return false;
+}
+
+/* ---- coming in ---- */
+
+static void hold(struct session_sm *sm, struct comity_rq *rq, uint64_t hash)
+{
+	struct sm_in *in = mem_new(sizeof(*in));
+
+	safe_init(&in->safe, rq->router->worker, on_done);
+	in->safe.released = on_released;
+	in->session = session_ref(sm->session);
+	in->key = sm->key;
+	in->hash = hash;
+	in->number = sm->received;
+	rq_set_safe(rq, &in->safe);
+}
+
+bool session_in_take(struct comity_session *s, struct comity_rq *rq)
+{
+	struct session_sm *sm = s->sm;
+	uint64_t hash = 0;
+
+	if (sm == NULL)
+		return true;
+	sm->received++;
+	if (sm->key != 0 && rq->st->kind == COMITY_MESSAGE) {
+		hash = hash_message(rq->st);
+		if (sm->handled_count != 0 && was_handled(sm, hash)) {
+			journal_handled(rq->router, sm->key, sm->received, hash);
+			mark_done(sm, sm->received);
+			return false;
+		}
+		rq->cause = (struct cause){ sm->key, hash };
+		rq->is_repeat = sm->is_restored;
+	}
+	hold(sm, rq, hash);
+	if (sm->received - sm->in >= SM_WINDOW - 1 && s->stream != NULL && s->stream->conn != NULL) {
+		sm->is_stopped = true;
+		conn_stop(s->stream->conn);
+		journal_hurry(rq->router);
+	}
+	return true;
+}
+
+void session_in_count(struct session_sm *sm)
+{
+	mark_done(sm, ++sm->received);
+}
+
+void session_in_ask(struct session_sm *sm)
+{
+	if (sm->in == sm->received) {
+		session_sm_say_count(sm, sm->session->stream, "a", NULL);
+		return;
+	}
+	sm->owed_for = sm->received;
+	if (!sm->is_owed) {
+		sm->is_owed = true;
+		sm->owe.fire = on_owe;
+		worker_timer_start(sm->session->account->router->worker, &sm->owe, OWE_MS);
+	}
+	journal_hurry(sm->session->account->router);
+}
+
+void session_in_resume(struct session_sm *sm)
+{
+	worker_timer_stop(sm->session->account->router->worker, &sm->owe);
+	sm->is_owed = sm->is_stopped = false;
+}
+
+void session_in_deinit(struct session_sm *sm)
+{
+	worker_timer_stop(sm->session->account->router->worker, &sm->owe);
+	free(sm->handled);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* What of sessions stands in the journal, and how they come back from it. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "router/host.h"
+#include "router/rq.h"
+#include "router/session_restore.h"
+#include "router/session_sm.h"
+#include "xmpp/stanza.h"
+
+/* ---- records ---- */
+
+static struct journal *journal_of(const struct session_sm *sm)
+{
+	return sm != NULL && sm->key != 0 ? sm->session->account->router->journal : NULL;
+}
+
+static char *stanza_text(const struct comity_stanza *st, struct comity_jid *from)
+{
+	struct buf out = { 0 };
+
+	stanza_write(&out, st, from != NULL ? comity_jid_text(from) : NULL, NULL, NULL);
+	return buf_take(&out);
+}
+
+static void write_item(struct buf *out, const struct sm_item *item)
+{
+	size_t mark = image_begin_item(out, &item->cause, item->received_us);
+
+	if (item->st != NULL)
+		stanza_write(out, item->st, item->from != NULL ? comity_jid_text(item->from) : NULL,
+		             item->to != NULL ? comity_jid_text(item->to) : NULL, NULL);
+	image_end_item(out, mark, item->st != NULL);
+}
+
+/* A view of the session's state; free_state() afterwards. */
+static void view_state(struct image *i, const struct comity_session *s)
+{
+	i->key = s->sm->key;
+	i->presence = s->presence != NULL ? stanza_text(s->presence, s->jid) : NULL;
+	i->presence_us = s->presence_us;
+	LIST_EACH(l, next, &s->kept) {
+		const struct kept_text *k = LIST_ENTRY(l, struct kept_text, link);
+
+		i->texts = mem_resize(i->texts, (i->text_count + 1) * sizeof(*i->texts));
+		i->texts[i->text_count++] = (struct image_text){ k->module, k->key, k->value };
+	}
+}
+
+static void free_view(struct image *i)
+{
+	free(i->presence);
+	free(i->texts);
+	free(i->account);
+}
+
+/* The head of RECORD_SESSION with no items, and then the items themselves: their number is put in behind. */
+static void write_session(struct buf *out, const struct comity_session *s)
+{
+	const struct session_sm *sm = s->sm;
+	struct image i = { 0 };
+	size_t mark;
+
+	view_state(&i, s);
+	i.account = mem_strdup(comity_jid_text(s->account->jid));
+	i.resource = (char *)(size_t)comity_jid_resource(s->jid);
+	memcpy(i.id, sm->id, sizeof(i.id));
+	i.can_resume = sm->can_resume;
+	i.in = sm->in;
+	i.acked = sm->acked;
+	i.max_ms = sm->max_ms;
+	i.handled = sm->handled;
+	i.handled_count = sm->handled_count;
+	image_write(out, &i);
+	mark = buf_size(out) - sizeof(uint32_t);
+	LIST_EACH(l, next, &sm->unacked)
+		write_item(out, LIST_ENTRY(l, struct sm_item, link));
+	memcpy(out->data + out->head + mark, &sm->unacked_count, sizeof(uint32_t));
+	free_view(&i);
+}
+
+void journal_session(struct comity_session *s)
+{
+	struct journal *j = journal_of(s->sm);
+
+	if (j == NULL)
+		return;
+	write_session(journal_begin(j, RECORD_SESSION), s);
+	journal_end(j);
+}
+
+void journal_state(struct comity_session *s)
+{
+	struct journal *j = journal_of(s->sm);
+	struct image i = { 0 };
+
+	if (j == NULL || s->is_ended)
+		return;
+	view_state(&i, s);
+	image_write_state(journal_begin(j, RECORD_STATE), &i);
+	journal_end(j);
+	free_view(&i);
+}
+
+void journal_sent(struct session_sm *sm, struct sm_item *item)
+{
+	struct journal *j = journal_of(sm);
+	struct buf *out;
+
+	if (j == NULL)
+		return;
+	out = journal_begin(j, RECORD_SENT);
+	record_u64(out, sm->key);
+	write_item(out, item);
+	item->place = journal_end(j);
+	if (item->safe != NULL)
+		list_append(&sm->session->account->router->unsynced, &item->unsynced);
+}
+
+static void write_number(struct session_sm *sm, enum record_type type, uint32_t n)
+{
+	struct journal *j = journal_of(sm);
+	struct buf *out;
+
+	if (j == NULL)
+		return;
+	out = journal_begin(j, type);
+	record_u64(out, sm->key);
+	record_u32(out, n);
+	journal_end(j);
+}
+
+void journal_acked(struct session_sm *sm)
+{
+	write_number(sm, RECORD_ACKED, sm->acked);
+}
+
+void journal_count(struct session_sm *sm)
+{
+	write_number(sm, RECORD_COUNT, sm->in);
+}
+
+void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t hash)
+{
+	struct buf *out;
+
+	if (r->journal == NULL)
+		return;
+	out = journal_begin(r->journal, RECORD_HANDLED);
+	record_u64(out, key);
+	record_u32(out, number);
+	record_u64(out, hash);
+	journal_end(r->journal);
+}
+
+void journal_ended(struct router *r, uint64_t key)
+{
+	if (r->journal == NULL || key == 0)
+		return;
+	record_u64(journal_begin(r->journal, RECORD_END), key);
+	journal_end(r->journal);
+}
+
+void journal_hurry(struct router *r)
+{
+	for (unsigned i = 0; i < r->server->worker_count; i++) {
+		struct router *other = router_of(r->server->workers[i]);
+
+		if (other == r && r->journal != NULL)
+			journal_want_sync(r->journal);
+		else if (other != NULL && other->journal != NULL)
+			journal_want_sync_of(other->journal);
+	}
+}
+
+/* ---- what the journal tells ---- */
+
+/* Sessions in memory and those that nobody has asked for since the restart. */
+static void on_new_file(void *arg)
+{
+	struct router *r = arg;
+	struct comity_account *a;
+	size_t pos = 0;
+
+	while ((a = map_next(&r->accounts, &pos)) != NULL)
+		for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
+			journal_session(s);
+	dormant_write(r);
+}
+
+static void on_synced(void *arg, uint64_t place)
+{
+	struct router *r = arg;
+
+	while (!list_empty(&r->unsynced)) {
+		struct sm_item *item = LIST_ENTRY(r->unsynced.next, struct sm_item, unsynced);
+
+		if (item->place > place)
+			return;
+		list_remove(&item->unsynced);
+		safe_unref(item->safe, r);
+		item->safe = NULL;
+	}
+}
+
+static const struct journal_events events = { on_new_file, on_synced };
+
+static void before_flush(struct worker *w)
+{
+	journal_write(router_of(w)->journal);
+}
+
+int router_open_journal(struct router *r, const struct journal_conf *conf, struct err_text *et)
+{
+	int rc = journal_open(r->worker, conf, &events, r, &r->journal, et);
+
+	if (rc == 0)
+		r->worker->before_flush = before_flush;
+	return rc;
+}
+
+void router_close_journal(struct router *r)
+{
+	r->worker->before_flush = NULL;
+	journal_close(&r->journal);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* Sessions that come back after a restart. */
+#include "router/session_restore.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "router/host.h"
+#include "router/rq.h"
+#include "router/session_sm.h"
+#include "xmpp/stanza.h"
+
+/* Accounts that are woken at a time when their sessions are over, and how often. */
+#define WAKE_COUNT 200
+#define WAKE_MS 100
+
+/* The sessions of one account. */
+struct dormant {
+	struct comity_jid *jid;
+	struct list images;
+};
+
+static struct dormant *find(const struct router *r, const struct comity_jid *bare)
+{
+	return map_find(&r->dormant, comity_jid_text(bare), comity_jid_text_len(bare));
+}
+
+static void free_dormant(struct router *r, struct dormant *d)
+{
+	map_remove(&r->dormant, comity_jid_text(d->jid), comity_jid_text_len(d->jid));
+	for (struct list *l; (l = list_shift(&d->images)) != NULL;)
+		image_free(LIST_ENTRY(l, struct image, link));
+	comity_jid_unref(d->jid);
+	free(d);
+}
+
+/* ---- the end of their time ---- */
+
+static uint64_t due_of(const struct dormant *d)
+{
+	uint64_t due = UINT64_MAX;
+
+	LIST_EACH(l, next, &d->images) {
+		const struct image *i = LIST_ENTRY(l, struct image, link);
+
+		if (i->due_ms < due)
+			due = i->due_ms;
+	}
+	return due;
+}
+
+/* The account wakes, and with it its sessions, whose own timers then end them. */
+static void wake_account(struct router *r, const struct dormant *d)
+{
+	struct host *h = router_find_host(r, comity_jid_domain(d->jid));
+
+	if (h != NULL)
+		comity_account_unref(account_get(r, h, d->jid));
+	else
+		dormant_drop(r, d->jid);
+}
+
+static void on_due(struct worker *w, struct timer *t)
+{
+	struct router *r = LIST_ENTRY(t, struct router, dormant_timer);
+	struct dormant *due[WAKE_COUNT], *d;
+	uint64_t now = worker_now(w), next = UINT64_MAX;
+	size_t count = 0, pos = 0;
+
+	while ((d = map_next(&r->dormant, &pos)) != NULL) {
+		uint64_t at = due_of(d);
+
+		if (at <= now && count < WAKE_COUNT)
+			due[count++] = d;
+		else if (at < next)
+			next = at;
+	}
+	if (next != UINT64_MAX)
+		worker_timer_start(w, &r->dormant_timer, next > now + WAKE_MS ? next - now : WAKE_MS);
+	for (size_t i = 0; i < count; i++)
+		wake_account(r, due[i]);
+}
+
+void dormant_adopt(struct router *r, struct image *i)
+{
+	struct comity_jid *jid = comity_jid_parse(i->account);
+	struct dormant *d = jid != NULL ? find(r, jid) : NULL;
+
+	if (jid == NULL) {
+		image_free(i);
+		return;
+	}
+	if (d == NULL) {
+		d = mem_new(sizeof(*d));
+		d->jid = comity_jid_ref(jid);
+		list_init(&d->images);
+		map_put(&r->dormant, comity_jid_text(d->jid), comity_jid_text_len(d->jid), d);
+	}
+	comity_jid_unref(jid);
+	/* What cannot be resumed only has messages to pass on. */
+	i->due_ms = worker_now(r->worker) + (i->can_resume ? i->max_ms : 0);
+	list_append(&d->images, &i->link);
+	r->dormant_timer.fire = on_due;
+	if (!timer_is_running(&r->dormant_timer) || r->dormant_timer.due > i->due_ms)
+		worker_timer_start(r->worker, &r->dormant_timer, i->due_ms - worker_now(r->worker));
+}
+
+void dormant_write(struct router *r)
+{
+	struct dormant *d;
+	size_t pos = 0;
+
+	if (r->journal == NULL)
+		return;
+	while ((d = map_next(&r->dormant, &pos)) != NULL)
+		LIST_EACH(l, next, &d->images) {
+			image_write(journal_begin(r->journal, RECORD_SESSION), LIST_ENTRY(l, struct image, link));
+			journal_end(r->journal);
+		}
+}
+
+/* ---- waking ---- */
+
+static struct comity_jid *address(const struct comity_stanza *st, const char *name)
+{
+	const char *text = st != NULL ? comity_elem_attr(comity_stanza_root(st), name) : NULL;
+
+	return text != NULL ? comity_jid_parse(text) : NULL;
+}
+
+static void restore_items(struct session_sm *sm, const struct image *i)
+{
+	sm->seen = mem_array(i->item_count - i->first + 1, sizeof(*sm->seen));
+	for (size_t n = i->first; n < i->item_count; n++) {
+		const struct image_item *was = &i->items[n];
+		struct comity_stanza *st = was->xml != NULL ? comity_stanza_parse(was->xml, was->len) : NULL;
+		struct comity_jid *from = address(st, "from");
+		struct comity_jid *to = address(st, "to");
+		struct sm_item *item = sm_item_new(st, from, to);
+
+		item->cause = was->cause;
+		item->received_us = was->received_us;
+		session_sm_add(sm, item);
+		if (was->cause.key != 0)
+			sm->seen[sm->seen_count++] = was->cause;
+		comity_stanza_unref(st);
+		comity_jid_unref(from);
+		comity_jid_unref(to);
+	}
+}
+
+static void restore_sm(struct comity_session *s, struct image *i)
+{
+	struct session_sm *sm = session_sm_new(s);
+	uint64_t now = worker_now(s->account->router->worker);
+
+	memcpy(sm->id, i->id, sizeof(sm->id));
+	sm->key = i->key;
+	sm->can_resume = i->can_resume;
+	sm->in = sm->received = i->in;
+	sm->acked = i->acked;
+	sm->max_ms = i->max_ms;
+	sm->is_restored = true;
+	sm->handled = i->handled;
+	sm->handled_count = i->handled_count;
+	i->handled = NULL;
+	i->handled_count = 0;
+	restore_items(sm, i);
+	session_sm_watch_expiry(sm, i->due_ms > now ? i->due_ms - now : 0);
+}
+
+static void restore_presence(struct comity_session *s, const struct image *i)
+{
+	struct comity_stanza *st = i->presence != NULL ? comity_stanza_parse(i->presence, strlen(i->presence)) : NULL;
+
+	if (st == NULL)
+		return;
+	s->presence = stanza_keep(st);
+	s->priority = stanza_priority(st);
+	s->presence_us = i->presence_us;
+	comity_stanza_unref(st);
+}
+
+static void restore(struct comity_account *a, struct image *i)
+{
+	struct comity_jid *full = comity_jid_with_resource(a->jid, i->resource);
+	struct comity_session *s = full != NULL ? session_new(a, full) : NULL;
+
+	comity_jid_unref(full);
+	if (s == NULL)
+		return;
+	for (size_t n = 0; n < i->text_count; n++)
+		session_add_kept(s, i->texts[n].module, i->texts[n].key, i->texts[n].value);
+	restore_presence(s, i);
+	restore_sm(s, i);
+	for (size_t n = 0; n < a->host->mod_count; n++) {
+		struct comity_mod *m = a->host->mods[n];
+
+		if (m->is_enabled && m->def->session_restored != NULL)
+			m->def->session_restored(m, s);
+	}
+}
+
+void dormant_wake(struct comity_account *a)
+{
+	struct dormant *d = find(a->router, a->jid);
+
+	if (d == NULL)
+		return;
+	for (struct list *l; (l = list_shift(&d->images)) != NULL;) {
+		struct image *i = LIST_ENTRY(l, struct image, link);
+
+		restore(a, i);
+		image_free(i);
+	}
+	free_dormant(a->router, d);
+}
+
+void dormant_drop(struct router *r, const struct comity_jid *bare)
+{
+	struct dormant *d = find(r, bare);
+
+	if (d == NULL)
+		return;
+	LIST_EACH(l, next, &d->images)
+		journal_ended(r, LIST_ENTRY(l, struct image, link)->key);
+	free_dormant(r, d);
+}
+
+void dormant_free(struct router *r)
+{
+	struct dormant *d;
+	size_t pos = 0;
+
+	worker_timer_stop(r->worker, &r->dormant_timer);
+	while ((d = map_next(&r->dormant, &pos)) != NULL) {
+		free_dormant(r, d);
+		pos = 0;
+	}
+	map_deinit(&r->dormant);
+}
+
+size_t dormant_count(const struct router *r)
+{
+	return r->dormant.count;
+}
+
+bool session_has_seen(const struct session_sm *sm, const struct cause *cause)
+{
+	for (size_t i = 0; i < sm->seen_count; i++)
+		if (sm->seen[i].key == cause->key && sm->seen[i].hash == cause->hash)
+			return true;
+	return false;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Sessions that a restart has left: they sleep as they were read from the journal until their account is used
+ * or their time is over. */
+#ifndef ROUTER_SESSION_RESTORE_H
+#define ROUTER_SESSION_RESTORE_H
+
+#include "router/account.h"
+#include "router/image.h"
+
+/* On the worker: takes over a session whose home it is, before there is any traffic; consumes it. */
+void dormant_adopt(struct router *r, struct image *i);
+/* Writes all of them to the journal. */
+void dormant_write(struct router *r);
+/* The account has been loaded: its sessions come back. */
+void dormant_wake(struct comity_account *a);
+/* The address is nobody's any more. */
+void dormant_drop(struct router *r, const struct comity_jid *bare);
+void dormant_free(struct router *r);
+size_t dormant_count(const struct router *r);
+
+#endif

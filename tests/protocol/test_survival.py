@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: MIT
+"""Sessions that outlive the server: restarts, crashes, and what is acknowledged when (XEP-0198)."""
+import glob
+import os
+import re
+
+from harness import Client, cases, check, dedicated, equal
+from test_management import NS_SM, _again, _bodies, _count, _managed
+
+RESTARTS = [("gracefully", False), ("after_a_kill", True)]
+STAY = "<status>still here</status>"
+
+
+def _received(client):
+    """The h that the client owes the server."""
+    return client.stanzas - client.enabled_at
+
+
+def _resume(client, h=None):
+    """The client on a new stream; h is what it has received, .told what the server says in turn."""
+    stream = _again(client, _received(client) if h is None else h)
+    answer = stream.expect("resumed", NS_SM)
+    equal(answer["previd"], client.enabled["id"])
+    stream.enabled, stream.told = client.enabled, int(answer["h"])
+    stream.enabled_at = stream.stanzas - (_received(client) if h is None else h)
+    return stream
+
+
+def _nothing_more(client):
+    more = [e for e in client.drain() if e.name == "message"]
+    check(not more, f"too many messages: {more}")
+
+
+def _chat(to, body):
+    return f"<message to='{to}' type='chat' id='{body}'><body>{body}</body></message>"
+
+
+def _befriend(a, b):
+    """a sees the presence of b."""
+    a.presence("subscribe", to=b.bare)
+    b.expect("presence", type="subscribe")
+    b.presence("subscribed", to=a.bare)
+    a.expect("presence", type="subscribed")
+    # What it caused is on disk.
+    _count(b)
+
+
+@dedicated()
+@cases(RESTARTS)
+def a_session_survives_a_restart(server, _name, hard):
+    account, bob = server.account("ann"), _managed(server.account("bob"), "phone")
+    ann = Client.login(account, presence=True)
+    before = _received(bob)
+    for n in range(3):
+        ann.send(_chat(bob.jid, f"before {n}"))
+    equal(_bodies(bob, 3), ["before 0", "before 1", "before 2"])
+    server.restart(hard=hard)
+    ann = Client.login(account, presence=True)
+    ann.message(bob.jid, "full")
+    ann.message(bob.bare, "bare")
+    ann.settle()
+    # The last of the three was lost on its way.
+    again = _resume(bob, before + 2)
+    equal(_bodies(again, 3), ["before 2", "full", "bare"])
+    _nothing_more(again)
+
+
+@dedicated()
+@cases(RESTARTS)
+def what_was_told_to_be_handled_still_is(server, _name, hard):
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"))
+    for n in range(3):
+        ann.message(bob.jid, f"m{n}")
+    ann.presence(payload="<show>away</show>")
+    equal(_count(ann), 4)
+    server.restart(hard=hard)
+    equal(_resume(ann).told, 4)
+
+
+@dedicated()
+@cases([("an_iq_between", True), ("only_messages", False)])
+def a_message_sent_again_after_a_crash_is_not_shown_twice(server, _name, between):
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"))
+    stanzas = [_chat(bob.jid, f"m{n}") for n in range(3)]
+    if between:
+        stanzas.insert(1, "<iq type='get' id='between'><query xmlns='jabber:iq:roster'/></iq>")
+    for stanza in stanzas:
+        ann.send(stanza)
+    equal(_bodies(bob, 3), ["m0", "m1", "m2"])
+    server.kill()
+    server.start()
+    bob = _resume(bob)
+    ann = _resume(ann)
+    # Nobody has told ann that they are safe: she sends again what the server does not count.
+    for stanza in stanzas[ann.told:]:
+        ann.send(stanza)
+    equal(_count(ann), len(stanzas))
+    _nothing_more(bob)
+
+
+@dedicated()
+def a_message_sent_again_is_not_shown_twice_though_it_was_acknowledged(server):
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"))
+    ann.send(_chat(bob.jid, "once"))
+    equal(_bodies(bob, 1), ["once"])
+    bob.send(f"<a xmlns='{NS_SM}' h='{_received(bob)}'/>")
+    bob.ping()
+    server.kill()
+    server.start()
+    bob, ann = _resume(bob), _resume(ann)
+    equal(ann.told, 1)
+    ann.send(_chat(bob.jid, "next"))
+    equal(_bodies(bob, 1), ["next"])
+
+
+@dedicated()
+def a_message_for_storage_is_kept_once_though_it_was_sent_again(server):
+    ann, account = _managed(server.account("ann")), server.account("bob")
+    ann.send(_chat(account.jid, "kept"))
+    equal(_count(ann), 1)
+    server.kill()
+    server.start()
+    again = _resume(ann)
+    equal(again.told, 1)
+    # As a client does that never heard of it.
+    bob = Client.login(account, presence=True)
+    equal(_bodies(bob, 1), ["kept"])
+    bob.expect_nothing()
+
+
+@dedicated()
+@cases(RESTARTS)
+def stored_messages_on_their_way_to_a_session_are_not_doubled(server, _name, hard):
+    ann, account = Client.login(server.account("ann"), presence=True), server.account("bob")
+    for n in range(3):
+        ann.message(account.jid, f"stored {n}")
+    ann.settle()
+    bob = Client.login(account, "phone")
+    bob.account = account
+    bob.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+    bob.enabled = bob.expect("enabled", NS_SM)
+    bob.enabled_at = bob.stanzas
+    bob.presence()
+    equal(_bodies(bob, 3), ["stored 0", "stored 1", "stored 2"])
+    server.restart(hard=hard)
+    # Another device does not get what the phone has been sent, whoever comes first.
+    other = Client.login(account, "desk", presence=True)
+    again = _resume(bob, _received(bob) - 2)
+    equal(_bodies(again, 2), ["stored 1", "stored 2"])
+    check(all(e.name != "message" for e in other.drain()), "the other device got stored messages")
+    again.drain()
+    again.close()
+    server.restart(hard=hard)
+    fresh = Client.login(account, "phone", presence=True)
+    check(all(e.name != "message" for e in fresh.drain()), "stored messages came again")
+
+
+@dedicated()
+@cases(RESTARTS)
+def contacts_see_a_session_that_is_yet_to_be_resumed(server, _name, hard):
+    account, bob = server.account("ann"), _managed(server.account("bob"), "phone")
+    ann = Client.login(account, presence=True)
+    _befriend(ann, bob)
+    bob.presence(payload=STAY)
+    ann.expect("presence", where=lambda e: e.child_text("status") == "still here")
+    server.restart(hard=hard)
+    ann = Client.login(account, presence=True)
+    ann.expect("presence", from_=bob.jid, where=lambda e: e.child_text("status") == "still here")
+
+
+@dedicated()
+def a_restart_is_no_flap_for_a_contact_that_resumes_as_well(server):
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"), "phone")
+    _befriend(ann, bob)
+    ann.drain()
+    server.restart()
+    ann, bob = _resume(ann), _resume(bob)
+    bob.ping()
+    check(all(e.name != "presence" for e in ann.drain(bob)), "the contact was told of the restart")
+
+
+@dedicated()
+@cases(RESTARTS)
+def what_modules_know_of_a_session_survives(server, _name, hard):
+    bob = _managed(server.account("bob"), "phone")
+    bob.get("<query xmlns='jabber:iq:roster'/>")
+    server.restart(hard=hard)
+    again = _resume(bob)
+    desk = Client.login(bob.account, "desk", presence=True)
+    desk.set("<query xmlns='jabber:iq:roster'><item jid='new@example.org'/></query>")
+    again.expect("iq", where=lambda e: e.find("query", "jabber:iq:roster") is not None)
+
+
+@dedicated()
+@cases(RESTARTS)
+def who_got_directed_presence_hears_of_the_end_after_a_restart(server, _name, hard):
+    account, bob = server.account("ann"), _managed(server.account("bob"), "phone")
+    ann = Client.login(account, presence=True)
+    bob.presence(to=ann.bare)
+    ann.expect("presence", from_=bob.jid)
+    server.restart(hard=hard)
+    ann = Client.login(account, presence=True)
+    _resume(bob).close()
+    ann.expect("presence", from_=bob.jid, type="unavailable")
+
+
+@dedicated(options={"resume_time": "2s"})
+@cases(RESTARTS)
+def a_session_that_nobody_resumes_after_a_restart_ends(server, _name, hard):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), "phone")
+    ann.message(bob.jid, "missed")
+    equal(_bodies(bob, 1), ["missed"])
+    server.restart(hard=hard)
+    server.wait_for(lambda: server.stored_messages(bob.bare) == 1, "message that goes to storage", 10)
+    equal(_again(bob, 0).expect("failed", NS_SM).find("item-not-found") is not None, True)
+    desk = Client.login(bob.account, "desk", presence=True)
+    equal(_bodies(desk, 1), ["missed"])
+
+
+@dedicated()
+def what_a_session_that_cannot_be_resumed_had_not_acknowledged_is_stored_after_a_crash(server):
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"), "phone", resume=False)
+    ann.send(_chat(bob.jid, "safe"))
+    equal(_bodies(bob, 1), ["safe"])
+    equal(_count(ann), 1)
+    server.kill()
+    server.start()
+    server.wait_for(lambda: server.stored_messages(bob.bare) == 1, "message that goes to storage", 10)
+    desk = Client.login(bob.account, "desk", presence=True)
+    equal(_bodies(desk, 1), ["safe"])
+
+
+@dedicated(options={"journal_size": "64KiB"})
+def a_journal_that_has_grown_is_replaced(server):
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"), "phone")
+    for _ in range(12):
+        for _ in range(10):
+            ann.message(bob.jid, "x" * 5000)
+        _bodies(bob, 10)
+        bob.send(f"<a xmlns='{NS_SM}' h='{_received(bob)}'/>")
+    ann.message(bob.jid, "last")
+    equal(_bodies(bob, 1), ["last"])
+    equal(_count(ann), 121)
+    files = glob.glob(os.path.join(server.folder, "data", "journal", "journal-*"))
+    sizes = [os.path.getsize(f) for f in files]
+    check(files and sum(sizes) < 500000, f"the journal has {sizes} bytes")
+    check(any(re.search("-0000000[2-9a-f]$", f) for f in files), f"no file was replaced: {files}")
+    server.kill()
+    server.start()
+    equal(_bodies(_resume(bob, _received(bob) - 1), 1), ["last"])
+
+
+@dedicated()
+def a_journal_that_ends_in_the_middle_is_read_as_far_as_it_is_sound(server):
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"), "phone")
+    ann.message(bob.jid, "first")
+    equal(_bodies(bob, 1), ["first"])
+    server.kill()
+    for name in glob.glob(os.path.join(server.folder, "data", "journal", "journal-*")):
+        with open(name, "ab") as file:
+            file.write(b"\x40\0\0\0torn")
+    server.start()
+    equal(_bodies(_resume(bob, _received(bob) - 1), 1), ["first"])
+    check("ends in the middle" in server.log(), "the log does not say that the journal was torn")
+
+
+def a_failed_resumption_tells_what_was_handled(server):
+    ann, bob = _managed(server.account("ann"), "phone"), Client.login(server.account("bob"), presence=True)
+    ann.message(bob.jid, "one")
+    ann.message(bob.jid, "two")
+    equal(_bodies(bob, 2), ["one", "two"])
+    equal(_count(ann), 2)
+    ann.close()
+    failed = _again(ann, 0).expect("failed", NS_SM)
+    equal(failed["h"], "2")
+    # Nobody else's business.
+    failed = _again(_managed(server.account("eve")), 0, previd=ann.enabled["id"]).expect("failed", NS_SM)
+    equal(failed["h"], None)
+
+
+@dedicated(options={"resume_location": "back.example.org:5222"})
+def a_client_is_told_where_to_resume(server):
+    equal(_managed(server.account("ann")).enabled["location"], "back.example.org:5222")
+
+
+def an_acknowledgement_covers_what_only_the_journal_has(server):
+    """The recipient never acknowledges."""
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"))
+    for n in range(5):
+        ann.message(bob.jid, f"m{n}")
+    equal(_count(ann), 5)
