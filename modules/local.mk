@@ -11,6 +11,11 @@ modules_mod_roster_la_SOURCES = modules/roster/item.c modules/roster/mod_roster.
 	modules/roster/subscription.c
 modules_mod_roster_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+pkglib_LTLIBRARIES += modules/mod_blocking.la
+modules_mod_blocking_la_SOURCES = modules/blocking/blocking.h modules/blocking/list.c modules/blocking/mod_blocking.c \
+	modules/blocking/seen.c
+modules_mod_blocking_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 pkglib_LTLIBRARIES += modules/mod_caps.la
 modules_mod_caps_la_SOURCES = modules/mod_caps.c
 modules_mod_caps_la_LDFLAGS = $(MODULE_LDFLAGS)

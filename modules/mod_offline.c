@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Keeps messages for accounts that nobody is logged in to (XEP-0160, XEP-0203). */
+#include <comity/blocking.h>
 #include <comity/module.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,15 @@ static void let_go(struct comity_mod *m, struct comity_account *a)
 	free(waiting);
 }
 
+/* Whether the sender has been blocked since (XEP-0191). */
+static bool is_blocked(struct comity_mod *m, struct comity_session *s, const struct comity_jid *from)
+{
+	struct comity_mod *blocking = NULL;
+	const struct comity_blocking_api *api = comity_module_api(m, "blocking", &blocking);
+
+	return api != NULL && from != NULL && api->is_blocked(blocking, comity_session_account(s), from);
+}
+
 static void deliver(struct comity_mod *m, struct comity_safe *safe, struct comity_session *s,
                     const struct store_entry *e)
 {
@@ -128,7 +138,8 @@ static void deliver(struct comity_mod *m, struct comity_safe *safe, struct comit
 	comity_format_time(e->when_us, stamp);
 	comity_elem_set(delay, "from", comity_host_name(m));
 	comity_elem_set(delay, "stamp", stamp);
-	comity_session_send_stored(safe, s, st, from, to, e->id);
+	if (!is_blocked(m, s, from))
+		comity_session_send_stored(safe, s, st, from, to, e->id);
 	comity_jid_unref(from);
 	comity_jid_unref(to);
 	comity_stanza_unref(st);

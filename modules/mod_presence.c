@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Presence: broadcast, probes, directed presence (RFC 6121 4). */
+#include <comity/blocking.h>
 #include <comity/module.h>
+#include <comity/presence.h>
 #include <comity/roster.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,14 @@ static struct comity_jid **find_directed(struct session *s, const struct comity_
 	return NULL;
 }
 
+static void clear_directed(struct session *s)
+{
+	while (s->count != 0)
+		comity_jid_unref(s->directed[--s->count]);
+	free(s->directed);
+	s->directed = NULL;
+}
+
 static void forget_directed(struct session *s, const struct comity_jid *to)
 {
 	struct comity_jid **found = find_directed(s, to);
@@ -34,6 +44,8 @@ static void forget_directed(struct session *s, const struct comity_jid *to)
 		return;
 	comity_jid_unref(*found);
 	*found = s->directed[--s->count];
+	if (s->count == 0)
+		clear_directed(s);
 }
 
 static void add_directed(struct session *s, struct comity_jid *to)
@@ -51,14 +63,6 @@ static bool note_directed(const struct conf *conf, struct session *s, struct com
 		return false;
 	add_directed(s, to);
 	return true;
-}
-
-static void clear_directed(struct session *s)
-{
-	while (s->count != 0)
-		comity_jid_unref(s->directed[--s->count]);
-	free(s->directed);
-	s->directed = NULL;
 }
 
 /* One address per line: what a restart must not forget, or they would never hear of the end. */
@@ -96,18 +100,20 @@ static void on_session_restored(struct comity_mod *m, struct comity_session *s)
 
 /* ---- contacts ---- */
 
-/* Addresses of the roster whose subscription has one of the bits; the caller frees the array. */
+/* Addresses of the roster whose subscription has one of the bits, without those that are blocked (XEP-0191 3.3); the
+ * caller frees the array. */
 static struct comity_jid **list_contacts(struct comity_mod *m, struct comity_account *a, unsigned bits, size_t *count)
 {
-	struct comity_mod *roster = NULL;
+	struct comity_mod *roster = NULL, *blocking = NULL;
 	const struct comity_roster_api *api = comity_module_api(m, "roster", &roster);
+	const struct comity_blocking_api *blocks = comity_module_api(m, "blocking", &blocking);
 	const struct comity_roster_item *item;
 	struct comity_jid **list = NULL;
 	size_t pos = 0, room = 0;
 
 	*count = 0;
 	while (api != NULL && (item = api->next(roster, a, &pos)) != NULL) {
-		if ((item->subscription & bits) == 0)
+		if ((item->subscription & bits) == 0 || (blocks != NULL && blocks->is_blocked(blocking, a, item->jid)))
 			continue;
 		if (*count == room) {
 			room = room != 0 ? room * 2 : 16;
@@ -302,6 +308,26 @@ static int on_incoming(struct comity_mod *m, struct comity_rq *rq)
 	return comity_rq_type(rq) == COMITY_TYPE_PROBE ? on_probe(m, rq) : COMITY_PASS;
 }
 
+/* ---- for other modules ---- */
+
+static struct comity_jid *api_next_directed(struct comity_mod *m, struct comity_session *s, size_t *pos)
+{
+	const struct session *data = comity_session_data(m, s);
+
+	return *pos < data->count ? data->directed[(*pos)++] : NULL;
+}
+
+static void api_forget_directed(struct comity_mod *m, struct comity_session *s, const struct comity_jid *to)
+{
+	forget_directed(comity_session_data(m, s), to);
+	keep_directed(m, s);
+}
+
+static const struct comity_presence_api api = {
+	.next_directed = api_next_directed,
+	.forget_directed = api_forget_directed,
+};
+
 static const struct comity_hook hooks[] = {
 	{ COMITY_OUTGOING, COMITY_DELIVER, COMITY_PRESENCE, on_outgoing },
 	{ COMITY_INCOMING, COMITY_DELIVER, COMITY_PRESENCE, on_incoming },
@@ -324,6 +350,7 @@ COMITY_MODULE(
 	.options = options,
 	.conf_size = sizeof(struct conf),
 	.session_size = sizeof(struct session),
+	.api = &api,
 	.session_closed = on_session_closed,
 	.session_restored = on_session_restored,
 	.session_unload = on_session_unload,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The state machine of subscriptions (RFC 6121 3 and appendix A). */
+#include <comity/blocking.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -343,18 +344,21 @@ void roster_end_subscription(struct comity_mod *m, struct comity_account *a, con
 
 void roster_on_presence(struct comity_mod *m, struct comity_session *s, bool was_available)
 {
-	const struct roster *r = roster_of(m, comity_session_account(s));
+	struct comity_account *a = comity_session_account(s);
+	const struct roster *r = roster_of(m, a);
+	struct comity_mod *blocking = NULL;
+	const struct comity_blocking_api *blocks = comity_module_api(m, "blocking", &blocking);
 
 	if (was_available || !comity_session_is_available(s))
 		return;
 	for (size_t i = 0; i < r->count; i++) {
 		struct comity_stanza *st;
 
-		if (r->items[i]->request == NULL)
+		if (r->items[i]->request == NULL || (blocks != NULL && blocks->is_blocked(blocking, a, r->items[i]->jid)))
 			continue;
 		st = comity_stanza_parse(r->items[i]->request, strlen(r->items[i]->request));
 		if (st != NULL)
-			comity_session_send(s, st, r->items[i]->jid, comity_account_jid(comity_session_account(s)));
+			comity_session_send(s, st, r->items[i]->jid, comity_account_jid(a));
 		comity_stanza_unref(st);
 	}
 }

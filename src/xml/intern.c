@@ -26,6 +26,7 @@ static const char *const known[] = {
 	"http://jabber.org/protocol/chatstates", "http://jabber.org/protocol/pubsub", "http://jabber.org/protocol/muc",
 	"urn:xmpp:ping", "urn:xmpp:time", "urn:xmpp:delay", "urn:xmpp:receipts", "urn:xmpp:sm:3", "urn:xmpp:carbons:2",
 	"urn:xmpp:forward:0", "urn:xmpp:hints", "urn:xmpp:sid:0", "urn:xmpp:chat-markers:0", "vcard-temp",
+	"urn:xmpp:blocking", "urn:xmpp:csi:0",
 	"vcard-temp:x:update", "http://www.w3.org/XML/1998/namespace",
 };
 

@@ -415,3 +415,31 @@ def password_change_and_removal(server):
         bots.append(late.start())
         await late.until("failed_all_auth")
     _run(story)
+
+
+def blocking_is_seen_by_both(server):
+    async def story(bots):
+        juliet, romeo = await _pair(server, bots)
+        await _befriend(juliet, romeo)
+        juliet.xmpp.register_plugin("xep_0191")
+        for event in ("blocked", "unblocked"):
+            juliet.xmpp.add_event_handler(event, lambda iq, name=event: juliet.note(name, iq))
+        blocking = juliet.xmpp["xep_0191"]
+        equal(len((await blocking.get_blocked(timeout=TIMEOUT))["blocklist"]["items"]), 0)
+        await blocking.block(romeo.account.jid, timeout=TIMEOUT)
+        equal({str(j) for j in (await juliet.until("blocked"))["block"]["items"]}, {romeo.account.jid})
+        equal({str(j) for j in (await blocking.get_blocked(timeout=TIMEOUT))["blocklist"]["items"]},
+              {romeo.account.jid})
+        await romeo.until("presence", lambda p: p["type"] == "unavailable" and p["from"] == juliet.xmpp.boundjid)
+        romeo.say(juliet.account.jid, "Can you hear me?")
+        error = await romeo.until("message", lambda m: m["type"] == "error")
+        equal(error["error"]["condition"], "service-unavailable")
+        juliet.say(romeo.account.jid, "No.")
+        error = await juliet.until("message", lambda m: m["type"] == "error")
+        equal(error["error"]["condition"], "not-acceptable")
+        await blocking.unblock(romeo.account.jid, timeout=TIMEOUT)
+        await juliet.until("unblocked")
+        await romeo.until("presence", lambda p: p["type"] == "available" and p["from"] == juliet.xmpp.boundjid)
+        romeo.say(juliet.account.jid, "And now?")
+        equal((await juliet.until("message"))["body"], "And now?")
+    _run(story)
