@@ -87,6 +87,13 @@ struct comity_stream_feature {
 	bool (*fill)(struct comity_mod *m, struct comity_elem *feature);
 };
 
+/* An element that is no stanza, sent by a bound client at the top of its stream; name NULL matches any. It is never
+ * answered by the core, and not counted by stream management. */
+struct comity_stream_element {
+	const char *ns, *name;
+	void (*handle)(struct comity_mod *m, struct comity_session *s, const struct comity_elem *e);
+};
+
 /* ---- the module ---- */
 
 /* What a module file defines, exactly once, with COMITY_MODULE(...). Tables end with { 0 }; all members
@@ -100,6 +107,7 @@ struct comity_module {
 	const struct comity_feature *features;
 	const struct comity_identity *identities;
 	const struct comity_stream_feature *stream_features;
+	const struct comity_stream_element *stream_elements;
 	const struct comity_option *options;
 	const char *const *account_maps;           /* read with every account; ends with NULL */
 	size_t conf_size;                          /* the struct that options write to */
@@ -120,6 +128,11 @@ struct comity_module {
 	void (*session_bound)(struct comity_mod *m, struct comity_session *s);
 	/* Its resource is already gone from the account's list; the rest is still readable. */
 	void (*session_closed)(struct comity_mod *m, struct comity_session *s);
+	/* Its stream was lost; it waits to be resumed, and what is written to it waits for that too. */
+	void (*session_suspended)(struct comity_mod *m, struct comity_session *s);
+	/* It goes on with another stream, on which what was not acknowledged has been written again. Without
+	 * session_suspended before it, when the old stream was not known to be lost. */
+	void (*session_resumed)(struct comity_mod *m, struct comity_session *s);
 	/* The session comes back after a restart of the server, with its presence and what comity_session_keep()
 	 * was given; it was bound before, and contacts know of it. */
 	void (*session_restored)(struct comity_mod *m, struct comity_session *s);
@@ -140,6 +153,9 @@ void *comity_host_data(struct comity_mod *m);
 void *comity_account_data(struct comity_mod *m, struct comity_account *a);
 /* NULL when s is NULL. */
 void *comity_session_data(struct comity_mod *m, struct comity_session *s);
+/* The same without making it: NULL until comity_session_data() was called for this session. For hooks that see every
+ * stanza and have to do with few sessions. */
+void *comity_session_find_data(const struct comity_mod *m, const struct comity_session *s);
 const char *comity_host_name(const struct comity_mod *m);
 struct comity_jid *comity_host_jid(const struct comity_mod *m);
 /* True for a domain that this server serves. */
@@ -213,6 +229,10 @@ void comity_session_each_stored(struct comity_mod *m, const struct comity_sessio
                                 void (*each)(void *arg, uint64_t id), void *arg);
 /* The same for a stanza in flight, with what was added to it. */
 void comity_session_send_rq(struct comity_session *s, struct comity_rq *rq);
+/* Writes what a hook of COMITY_TO_SESSION has held back, past these hooks. When the session is over, it goes the way
+ * of what was not acknowledged: to another session, to offline storage, or back. */
+void comity_session_write(struct comity_session *s, const struct comity_stanza *st, struct comity_jid *from,
+                          struct comity_jid *to);
 /* Of a stream before login: the address the client connects from. */
 const char *comity_rq_address(const struct comity_rq *rq);
 

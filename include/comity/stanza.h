@@ -93,6 +93,8 @@ void comity_stanza_set_id(struct comity_stanza *st, const char *id);
 enum comity_kind comity_stanza_kind(const struct comity_stanza *st);
 enum comity_type comity_stanza_type(const struct comity_stanza *st);
 const struct comity_elem *comity_stanza_root(const struct comity_stanza *st);
+/* About how many bytes of memory it takes. */
+size_t comity_stanza_size(const struct comity_stanza *st);
 /* NULL when absent. */
 const char *comity_stanza_id(const struct comity_stanza *st);
 

@@ -87,6 +87,32 @@ static void on_stanza(struct c2s *c, struct comity_stanza *st)
 	session_unref(s);
 }
 
+static const struct comity_stream_element *find_element(const struct comity_mod *m, const struct comity_elem *e)
+{
+	const struct comity_stream_element *row = m->is_enabled ? m->def->stream_elements : NULL;
+
+	while (row != NULL && row->ns != NULL && !comity_elem_is(e, row->ns, row->name != NULL ? row->name : e->name))
+		row++;
+	return row != NULL && row->ns != NULL ? row : NULL;
+}
+
+static bool on_element(struct c2s *c, const struct comity_elem *e)
+{
+	struct comity_session *s = c->session;
+	const struct comity_stream_element *row = NULL;
+	struct host *h = s != NULL ? s->account->host : NULL;
+
+	for (size_t i = 0; h != NULL && row == NULL && i < h->mod_count; i++) {
+		row = find_element(h->mods[i], e);
+		if (row == NULL)
+			continue;
+		session_ref(s);
+		row->handle(h->mods[i], s, e);
+		session_unref(s);
+	}
+	return row != NULL;
+}
+
 static void on_wrote(struct c2s *c)
 {
 	struct comity_session *s = c->session;
@@ -165,6 +191,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 		.arrived = session_begin,
 		.stanza = on_stanza,
 		.manage = session_on_sm,
+		.element = on_element,
 		.wrote = on_wrote,
 		.early_iq = on_early_iq,
 		.closed = on_closed,

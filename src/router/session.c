@@ -73,6 +73,11 @@ void *comity_session_data(struct comity_mod *m, struct comity_session *s)
 	return s != NULL ? slot_of(s, m) : NULL;
 }
 
+void *comity_session_find_data(const struct comity_mod *m, const struct comity_session *s)
+{
+	return m->slot < s->data_count ? s->data[m->slot] : NULL;
+}
+
 static struct kept_text *find_kept(const struct comity_session *s, const char *module, const char *key)
 {
 	LIST_EACH(l, next, &s->kept) {
@@ -284,10 +289,18 @@ static void drop_stream(struct comity_session *s)
 
 void session_lose_stream(struct comity_session *s, bool was_cut)
 {
-	if (was_cut && session_suspend(s))
-		drop_stream(s);
-	else
+	struct host *h = s->account->host;
+
+	if (!was_cut || !session_suspend(s)) {
 		session_end(s);
+		return;
+	}
+	drop_stream(s);
+	session_ref(s);
+	for (size_t i = 0; i < h->mod_count; i++)
+		if (h->mods[i]->is_enabled && h->mods[i]->def->session_suspended != NULL)
+			h->mods[i]->def->session_suspended(h->mods[i], s);
+	session_unref(s);
 }
 
 void sessions_end_suspended(struct router *r, const struct host *only)
@@ -360,6 +373,8 @@ void session_deliver(struct comity_session *s, struct comity_rq *rq)
 		struct comity_account *account = rq->account;
 		int verdict = COMITY_PASS;
 
+		/* A hook that writes may end the session. */
+		session_ref(s);
 		rq->session = s;
 		rq->account = s->account;
 		for (size_t i = 0; verdict == COMITY_PASS && i < h->hook_count[COMITY_TO_SESSION]; i++) {
@@ -370,8 +385,10 @@ void session_deliver(struct comity_session *s, struct comity_rq *rq)
 		}
 		rq->session = sender;
 		rq->account = account;
-		if (verdict != COMITY_PASS)
-			return;
+		if (verdict == COMITY_PASS)
+			session_write(s, rq);
+		session_unref(s);
+		return;
 	}
 	session_write(s, rq);
 }
@@ -388,6 +405,24 @@ void comity_session_send(struct comity_session *s, const struct comity_stanza *s
 	struct comity_rq *rq = rq_new(s->account->router, &shared, from, to);
 
 	session_deliver(s, rq);
+	comity_rq_release(rq);
+}
+
+void comity_session_write(struct comity_session *s, const struct comity_stanza *st, struct comity_jid *from,
+                          struct comity_jid *to)
+{
+	struct comity_stanza *shared = comity_stanza_ref(st);
+	struct comity_rq *rq = rq_new(s->account->router, &shared, from, to != NULL ? to : s->account->jid);
+
+	if (s->is_ended && s->sm == NULL) {
+		route(rq);
+		return;
+	}
+	/* Of a session that is ending, what is not acknowledged goes on afterwards, in order. */
+	if (s->is_ended)
+		session_sm_sent(s, rq);
+	else
+		session_write(s, rq);
 	comity_rq_release(rq);
 }
 

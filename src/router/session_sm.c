@@ -59,7 +59,7 @@ void sm_item_free(struct sm_item *item, struct router *r)
 	free(item);
 }
 
-static struct sm_item *shift_item(struct session_sm *sm)
+struct sm_item *session_sm_shift(struct session_sm *sm)
 {
 	struct list *l = list_shift(&sm->unacked);
 	struct sm_item *item = l != NULL ? LIST_ENTRY(l, struct sm_item, link) : NULL;
@@ -176,7 +176,7 @@ static bool take_ack(struct session_sm *sm, uint32_t h)
 	if (count != 0)
 		journal_acked(sm);
 	while (count-- != 0)
-		sm_item_free(shift_item(sm), sm->session->account->router);
+		sm_item_free(session_sm_shift(sm), sm->session->account->router);
 	return true;
 }
 
@@ -381,15 +381,6 @@ static const uint32_t *find_ended(const struct router *r, const struct comity_ac
 	return NULL;
 }
 
-static void note_ended(struct router *r, const struct session_sm *sm)
-{
-	struct ended_session *e = &r->ended[r->ended_next++ % ENDED_MAX];
-
-	memcpy(e->id, sm->id, sizeof(e->id));
-	e->account = comity_jid_hash(sm->session->account->jid);
-	e->count = sm->in;
-}
-
 static struct comity_session *find(struct comity_account *a, const char *id)
 {
 	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
@@ -459,6 +450,17 @@ static void replace_stream(struct comity_session *s, struct c2s *c)
 	c->is_managed = true;
 }
 
+static void tell_modules(struct comity_session *s)
+{
+	struct host *h = s->account->host;
+
+	session_ref(s);
+	for (size_t i = 0; i < h->mod_count; i++)
+		if (h->mods[i]->is_enabled && h->mods[i]->def->session_resumed != NULL)
+			h->mods[i]->def->session_resumed(h->mods[i], s);
+	session_unref(s);
+}
+
 static void refuse_resume(struct comity_account *a, struct c2s *c)
 {
 	refuse_with(c, "item-not-found", find_ended(a->router, a, c->resume_id));
@@ -487,113 +489,7 @@ void session_resume(struct comity_account *a, struct c2s *c)
 	session_sm_say_count(sm, c, "resumed", sm->id);
 	c2s_resumed(c, s->jid, s);
 	write_again(s);
-}
-
-/* ---- the end ---- */
-
-/* A session that has ended stays in the journal until all it had for its client is safe elsewhere. */
-struct ending {
-	struct safe safe;
-	uint64_t key;
-};
-
-/* A stanza on its way there; its sender waits as before. */
-struct passing {
-	struct safe safe;
-	struct safe *sender;
-	struct safe *ending;
-};
-
-static void on_ending_done(struct safe *safe, struct router *r, bool was_away)
-{
-	struct ending *e = LIST_ENTRY(safe, struct ending, safe);
-
-	(void)was_away;
-	journal_ended(r, e->key);
-	free(e);
-}
-
-static void on_passing_done(struct safe *safe, struct router *r, bool was_away)
-{
-	struct passing *p = LIST_ENTRY(safe, struct passing, safe);
-
-	(void)was_away;
-	safe_unref(p->sender, r);
-	safe_unref(p->ending, r);
-	free(p);
-}
-
-static struct safe *passing_new(struct sm_item *item, struct router *r, struct safe *ending)
-{
-	struct passing *p = mem_new(sizeof(*p));
-
-	safe_init(&p->safe, r->worker, on_passing_done);
-	p->sender = item->safe;
-	p->ending = safe_ref(ending);
-	item->safe = NULL;
-	return &p->safe;
-}
-
-/* Messages find another session, offline storage or their sender; requests get an error. */
-static void pass_on(struct comity_session *s, struct sm_item *item, struct safe *ending)
-{
-	struct router *r = s->account->router;
-	struct comity_rq *rq;
-
-	if (item->st == NULL || item->st->kind == COMITY_PRESENCE || item->from == NULL) {
-		sm_item_free(item, r);
-		return;
-	}
-	rq = rq_new(r, &item->st, item->from, item->to != NULL ? item->to : s->account->jid);
-	rq->received_us = item->received_us;
-	rq->cause = item->cause;
-	rq->is_repeat = s->sm_was_restored;
-	rq_set_safe(rq, passing_new(item, r, ending));
-	sm_item_free(item, r);
-	route(rq);
-}
-
-static void free_sm(struct session_sm *sm)
-{
-	struct worker *w = worker_of(sm->session);
-
-	worker_timer_stop(w, &sm->ask);
-	worker_timer_stop(w, &sm->expire);
-	session_in_deinit(sm);
-	free(sm->seen);
-	free(sm);
-}
-
-void session_sm_end(struct comity_session *s)
-{
-	struct session_sm *sm = s->sm;
-	struct ending *e;
-
-	if (sm == NULL)
-		return;
-	if (sm->can_resume)
-		note_ended(s->account->router, sm);
-	s->sm_was_restored = sm->is_restored;
-	s->sm = NULL;
-	e = mem_new(sizeof(*e));
-	safe_init(&e->safe, worker_of(s), on_ending_done);
-	e->key = sm->key;
-	for (struct sm_item *item; (item = shift_item(sm)) != NULL;)
-		pass_on(s, item, &e->safe);
-	safe_unref(&e->safe, s->account->router);
-	free_sm(sm);
-}
-
-void session_sm_forget(struct comity_session *s)
-{
-	struct session_sm *sm = s->sm;
-
-	if (sm == NULL)
-		return;
-	s->sm = NULL;
-	for (struct sm_item *item; (item = shift_item(sm)) != NULL;)
-		sm_item_free(item, s->account->router);
-	free_sm(sm);
+	tell_modules(s);
 }
 
 bool session_sm_part(struct comity_session *s)

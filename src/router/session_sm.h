@@ -78,6 +78,8 @@ struct session_sm *session_sm_new(struct comity_session *s);
 void session_sm_watch_expiry(struct session_sm *sm, uint64_t ms);
 /* Adds an item behind the others; it owns it from then on. */
 void session_sm_add(struct session_sm *sm, struct sm_item *item);
+/* Takes the oldest out; NULL when there is none. */
+struct sm_item *session_sm_shift(struct session_sm *sm);
 struct sm_item *sm_item_new(const struct comity_stanza *st, struct comity_jid *from, struct comity_jid *to);
 void sm_item_free(struct sm_item *item, struct router *r);
 void session_sm_say_count(struct session_sm *sm, struct c2s *c, const char *name, const char *previd);

@@ -207,7 +207,7 @@ static void on_element(struct c2s *c, struct xml_doc *doc)
 		c2s_fail(c, STREAM_INVALID_NAMESPACE, NULL);
 	else if (!handled && stanza_is_element(e))
 		take_stanza(c, &doc);
-	else if (!handled)
+	else if (!handled && (c->phase != C2S_BOUND || !c->shared->element(c, e)))
 		c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL);
 	xml_doc_free(doc);
 }

@@ -193,6 +193,11 @@ int stanza_priority(const struct comity_stanza *st)
 	return *text == '\0' || *end != '\0' || n < -128 || n > 127 ? 0 : (int)n;
 }
 
+size_t comity_stanza_size(const struct comity_stanza *st)
+{
+	return sizeof(*st) + stanza_weight(st);
+}
+
 size_t stanza_weight(const struct comity_stanza *st)
 {
 	return st->doc->arena.total + st->doc->inner_len;

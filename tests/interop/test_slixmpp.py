@@ -443,3 +443,31 @@ def blocking_is_seen_by_both(server):
         romeo.say(juliet.account.jid, "And now?")
         equal((await juliet.until("message"))["body"], "And now?")
     _run(story)
+
+
+def client_state_holds_presence_back(server):
+    async def story(bots):
+        juliet, romeo = (Bot(server.account(name)) for name in ("juliet", "romeo"))
+        juliet.xmpp.register_plugin("xep_0352")
+        for bot in (juliet, romeo):
+            bots.append(bot)
+            await bot.online()
+        await _befriend(juliet, romeo)
+        state = juliet.xmpp["xep_0352"]
+        check(state.enabled, "client state is not offered")
+        state.send_inactive()
+        await juliet.xmpp["xep_0199"].ping(server.domain, timeout=TIMEOUT)
+        for show in ("away", "dnd", "xa"):
+            romeo.xmpp.send_presence(pshow=show)
+        await romeo.until("presence", lambda p: p["from"] == romeo.xmpp.boundjid and p["show"] == "xa")
+        juliet.events.clear()
+        romeo.say(juliet.account.jid, "Wake up")
+        await juliet.until("message", lambda m: m["body"] == "Wake up")
+        shown = [p["show"] for name, p in juliet.events if name == "presence" and p["from"] == romeo.xmpp.boundjid]
+        equal(shown, ["xa"])
+        romeo.xmpp.send_presence(pshow="chat")
+        await romeo.until("presence", lambda p: p["from"] == romeo.xmpp.boundjid and p["show"] == "chat")
+        check(not any(p["show"] == "chat" for name, p in juliet.events if name == "presence"), "not held back")
+        state.send_active()
+        await juliet.until("presence", lambda p: p["show"] == "chat")
+    _run(story)

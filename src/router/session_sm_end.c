@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a session with stream management: what its client has not acknowledged finds another way. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "router/host.h"
+#include "router/rq.h"
+#include "router/session_sm.h"
+
+/* A session that has ended stays in the journal until all it had for its client is safe elsewhere. */
+struct ending {
+	struct safe safe;
+	uint64_t key;
+};
+
+/* A stanza on its way there; its sender waits as before. */
+struct passing {
+	struct safe safe;
+	struct safe *sender;
+	struct safe *ending;
+};
+
+static void on_ending_done(struct safe *safe, struct router *r, bool was_away)
+{
+	struct ending *e = LIST_ENTRY(safe, struct ending, safe);
+
+	(void)was_away;
+	journal_ended(r, e->key);
+	free(e);
+}
+
+static void on_passing_done(struct safe *safe, struct router *r, bool was_away)
+{
+	struct passing *p = LIST_ENTRY(safe, struct passing, safe);
+
+	(void)was_away;
+	safe_unref(p->sender, r);
+	safe_unref(p->ending, r);
+	free(p);
+}
+
+static struct safe *passing_new(struct sm_item *item, struct router *r, struct safe *ending)
+{
+	struct passing *p = mem_new(sizeof(*p));
+
+	safe_init(&p->safe, r->worker, on_passing_done);
+	p->sender = item->safe;
+	p->ending = safe_ref(ending);
+	item->safe = NULL;
+	return &p->safe;
+}
+
+/* Messages find another session, offline storage or their sender; requests get an error. */
+static void pass_on(struct comity_session *s, struct sm_item *item, struct safe *ending)
+{
+	struct router *r = s->account->router;
+	struct comity_rq *rq;
+
+	if (item->st == NULL || item->st->kind == COMITY_PRESENCE || item->from == NULL) {
+		sm_item_free(item, r);
+		return;
+	}
+	rq = rq_new(r, &item->st, item->from, item->to != NULL ? item->to : s->account->jid);
+	rq->received_us = item->received_us;
+	rq->cause = item->cause;
+	rq->is_repeat = s->sm_was_restored;
+	rq_set_safe(rq, passing_new(item, r, ending));
+	sm_item_free(item, r);
+	route(rq);
+}
+
+static void note_ended(struct router *r, const struct session_sm *sm)
+{
+	struct ended_session *e = &r->ended[r->ended_next++ % ENDED_MAX];
+
+	memcpy(e->id, sm->id, sizeof(e->id));
+	e->account = comity_jid_hash(sm->session->account->jid);
+	e->count = sm->in;
+}
+
+static void free_sm(struct session_sm *sm)
+{
+	struct worker *w = sm->session->account->router->worker;
+
+	worker_timer_stop(w, &sm->ask);
+	worker_timer_stop(w, &sm->expire);
+	session_in_deinit(sm);
+	free(sm->seen);
+	free(sm);
+}
+
+void session_sm_end(struct comity_session *s)
+{
+	struct session_sm *sm = s->sm;
+	struct ending *e;
+
+	if (sm == NULL)
+		return;
+	if (sm->can_resume)
+		note_ended(s->account->router, sm);
+	s->sm_was_restored = sm->is_restored;
+	s->sm = NULL;
+	e = mem_new(sizeof(*e));
+	safe_init(&e->safe, s->account->router->worker, on_ending_done);
+	e->key = sm->key;
+	for (struct sm_item *item; (item = session_sm_shift(sm)) != NULL;)
+		pass_on(s, item, &e->safe);
+	safe_unref(&e->safe, s->account->router);
+	free_sm(sm);
+}
+
+void session_sm_forget(struct comity_session *s)
+{
+	struct session_sm *sm = s->sm;
+
+	if (sm == NULL)
+		return;
+	s->sm = NULL;
+	for (struct sm_item *item; (item = session_sm_shift(sm)) != NULL;)
+		sm_item_free(item, s->account->router);
+	free_sm(sm);
+}
