@@ -133,6 +133,7 @@ static void flush(struct comity_session *s, struct queue *q)
 		comity_session_write(s, h->st, h->from, h->to);
 		held_free(h);
 	}
+	comity_session_write_now(s);
 }
 
 /* ---- what can wait ---- */
@@ -228,12 +229,18 @@ static enum verdict judge(const struct comity_rq *rq)
 	}
 }
 
-static void hold(const struct conf *conf, struct comity_session *s, struct queue *q, const struct comity_rq *rq)
+/* Messages wait where they are safe if there is such a place; presence can be lost. */
+static void hold(const struct conf *conf, struct comity_session *s, struct queue *q, struct comity_rq *rq)
 {
+	size_t later = 0;
+
 	if (comity_rq_kind(rq) == COMITY_PRESENCE)
 		forget_presence(q, comity_rq_from(rq));
-	put(q, rq);
-	if (q->count >= (size_t)conf->max_held || q->bytes >= conf->max_bytes)
+	else
+		later = comity_session_write_later(s, rq);
+	if (later == 0)
+		put(q, rq);
+	if (later + q->count >= (size_t)conf->max_held || q->bytes >= conf->max_bytes)
 		flush(s, q);
 }
 

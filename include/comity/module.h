@@ -214,6 +214,11 @@ const char *comity_session_address(const struct comity_session *s);
 /* Writes a stanza to one session, without routing and without further rules. */
 void comity_session_send(struct comity_session *s, const struct comity_stanza *st, struct comity_jid *from,
                          struct comity_jid *to);
+/* Keeps a message for a session with stream management, safe as if it had been written, and writes it when
+ * something else is, or with comity_session_write_now(). Returns how many wait so; 0: it has no stream management,
+ * and nothing was done. */
+size_t comity_session_write_later(struct comity_session *s, struct comity_rq *rq);
+void comity_session_write_now(struct comity_session *s);
 /* Something to be done once all stanzas that were sent with it are safe: the client has them, or they are
  * durable with their session, or there is nobody to wait for. done runs once, on this worker. The maker gives
  * its own share back with comity_safe_release(). */

@@ -358,6 +358,7 @@ void session_write(struct comity_session *s, const struct comity_rq *rq)
 	/* What its sender says again after a restart, this client may have got before. */
 	if (s->sm != NULL && rq->is_repeat && rq->cause.key != 0 && session_has_seen(s->sm, &rq->cause))
 		return;
+	comity_session_write_now(s);
 	if (s->is_ended || !session_sm_sent(s, rq) || s->stream == NULL)
 		return;
 	c2s_write(s->stream, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,

@@ -87,7 +87,7 @@ static void send_text(const struct comity_session *s, const char *text)
 static void ask(struct session_sm *sm)
 {
 	worker_timer_stop(worker_of(sm->session), &sm->ask);
-	if (sm->is_asked || sm->session->stream == NULL)
+	if (sm->is_asked || sm->session->stream == NULL || sm->unacked_count == sm->unwritten)
 		return;
 	sm->is_asked = true;
 	send_text(sm->session, "<r xmlns='" NS_SM "'/>");
@@ -170,7 +170,7 @@ static bool take_ack(struct session_sm *sm, uint32_t h)
 {
 	uint32_t count = h - sm->acked;
 
-	if (count > sm->unacked_count)
+	if (count > sm->unacked_count - sm->unwritten)
 		return false;
 	sm->acked = h;
 	if (count != 0)
@@ -359,12 +359,46 @@ void session_on_sm(struct c2s *c, const struct comity_elem *e)
 
 /* ---- resuming ---- */
 
+static void write_item(struct comity_session *s, const struct sm_item *item)
+{
+	if (item->st != NULL && s->stream != NULL)
+		c2s_write(s->stream, item->st, item->from != NULL ? comity_jid_text(item->from) : NULL,
+		          item->to != NULL ? comity_jid_text(item->to) : NULL, NULL);
+}
+
+size_t comity_session_write_later(struct comity_session *s, struct comity_rq *rq)
+{
+	if (s->sm == NULL || s->is_ended || s->stream == NULL)
+		return 0;
+	s->sm->unwritten++;
+	return session_sm_sent(s, rq) ? s->sm->unwritten : 1;
+}
+
+void comity_session_write_now(struct comity_session *s)
+{
+	struct session_sm *sm = s->sm;
+	uint32_t skip;
+
+	if (sm == NULL || sm->unwritten == 0)
+		return;
+	skip = sm->unacked_count - sm->unwritten;
+	sm->unwritten = 0;
+	LIST_EACH(l, next, &sm->unacked) {
+		if (skip != 0)
+			skip--;
+		else
+			write_item(s, LIST_ENTRY(l, struct sm_item, link));
+	}
+	worker_timer_start(worker_of(s), &sm->ask, ASK_MS);
+}
+
 bool session_suspend(struct comity_session *s)
 {
 	struct session_sm *sm = s->sm;
 
 	if (sm == NULL || !sm->can_resume)
 		return false;
+	sm->unwritten = 0;
 	worker_timer_stop(worker_of(s), &sm->ask);
 	worker_timer_start(worker_of(s), &sm->expire, sm->max_ms);
 	sm->is_asked = false;
@@ -391,13 +425,8 @@ static struct comity_session *find(struct comity_account *a, const char *id)
 
 static void write_again(struct comity_session *s)
 {
-	LIST_EACH(l, next, &s->sm->unacked) {
-		const struct sm_item *item = LIST_ENTRY(l, struct sm_item, link);
-
-		if (item->st != NULL && s->stream != NULL)
-			c2s_write(s->stream, item->st, item->from != NULL ? comity_jid_text(item->from) : NULL,
-			          item->to != NULL ? comity_jid_text(item->to) : NULL, NULL);
-	}
+	LIST_EACH(l, next, &s->sm->unacked)
+		write_item(s, LIST_ENTRY(l, struct sm_item, link));
 	if (s->sm->unacked_count != 0)
 		ask(s->sm);
 }

@@ -49,6 +49,7 @@ struct session_sm {
 	struct list unacked;
 	uint32_t unacked_count;
 	size_t unacked_bytes;
+	uint32_t unwritten;            /* the last of them, that wait until something else is written */
 	struct cause *seen;            /* of messages it was sent before the restart */
 	size_t seen_count;
 	uint64_t max_ms;
