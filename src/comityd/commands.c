@@ -11,6 +11,7 @@
 #include "router/account.h"
 #include "router/credentials.h"
 #include "router/host.h"
+#include "router/session_restore.h"
 
 #define OWNERS_MAX 100000
 
@@ -253,6 +254,19 @@ static void list_account(struct session_list *list, struct comity_account *a)
 	}
 }
 
+/* One that has not been resumed since the restart. */
+static void list_asleep(void *arg, const struct image *i)
+{
+	struct session_list *list = arg;
+	char *full;
+
+	if (list->only != NULL && strcmp(i->account, comity_jid_text(list->only)) != 0)
+		return;
+	full = mem_printf("%s/%s", i->account, i->resource);
+	json_array_append_new(list->rows, json_pack("[s, s, s, s, n]", full, "", "cut off", "none"));
+	free(full);
+}
+
 static void run_session_list(struct worker *w, void *arg)
 {
 	struct session_list *list = arg;
@@ -261,6 +275,7 @@ static void run_session_list(struct worker *w, void *arg)
 	for (struct comity_account *a; (a = map_next(&router_of(w)->accounts, &pos)) != NULL;)
 		if (list->only == NULL || comity_jid_equal(a->jid, list->only))
 			list_account(list, a);
+	dormant_each(router_of(w), list_asleep, list);
 }
 
 static json_t *session_list(struct command *c)
@@ -381,44 +396,6 @@ static json_t *module_list(struct command *c)
 	return command_table(c, "host module summary");
 }
 
-static void add_figure(struct command *c, const char *name, uint64_t value, const char *help)
-{
-	json_array_append_new(c->rows, json_pack("[s, I, s]", name, (json_int_t)value, help));
-}
-
-static json_t *stats(struct command *c)
-{
-	struct server *s = &c->d->server;
-	uint64_t sessions = 0, accounts = 0, letters = 0;
-	struct store_stats store;
-
-	for (unsigned i = 0; i < s->worker_count; i++) {
-		sessions += atomic_load(&router_of(s->workers[i])->session_count);
-		accounts += atomic_load(&router_of(s->workers[i])->account_count);
-		letters += atomic_load(&s->workers[i]->mailbox.depth);
-	}
-	add_figure(c, "uptime_seconds", (uint64_t)(c->d->env.wall_us(&c->d->env) - s->started_us) / 1000000,
-	           "seconds since the start");
-	add_figure(c, "workers", s->worker_count, "worker threads");
-	add_figure(c, "sessions", sessions, "resources bound now");
-	add_figure(c, "accounts_in_memory", accounts, "accounts held in memory now");
-	add_figure(c, "mailbox_letters", letters, "letters between workers waiting now");
-	for (int m = 0; m < METRIC_COUNT; m++) {
-		uint64_t sum = 0;
-
-		for (unsigned i = 0; i < s->worker_count; i++)
-			sum += metrics_get(&s->workers[i]->metrics, m);
-		add_figure(c, metric_name(m), sum, metric_help(m));
-	}
-	store_get_stats(s->store, &store);
-	add_figure(c, "store_commits", store.commits, "transactions committed");
-	add_figure(c, "store_writes", store.writes, "writes asked for");
-	add_figure(c, "store_reads", store.reads, "reads asked for");
-	add_figure(c, "store_failures", store.failures, "calls of the store that failed");
-	add_figure(c, "store_waiting", store.waiting, "calls of the store under way now");
-	return command_table(c, "name value meaning");
-}
-
 /* ---- the server ---- */
 
 static json_t *reload(struct command *c)
@@ -506,7 +483,7 @@ static const struct {
 	{ { "host", "list" }, 0, 0, host_list },
 	{ { "module", "list" }, 0, 1, module_list },
 	{ { "modules", NULL }, 0, 1, module_list },
-	{ { "stats", NULL }, 0, 0, stats },
+	{ { "stats", NULL }, 0, 0, command_stats },
 	{ { "reload", NULL }, 0, 0, reload },
 	{ { "backup", NULL }, 1, 1, backup },
 	{ { "log", "level" }, 0, 1, log_level },

@@ -23,6 +23,9 @@ json_t *command_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The answer with rows; columns are words with spaces between. */
 json_t *command_table(struct command *c, const char *columns);
 
+/* Figures (commands_stats.c). */
+json_t *command_stats(struct command *c);
+
 /* Federation (commands_fed.c). */
 json_t *command_s2s_list(struct command *c);
 json_t *command_s2s_show(struct command *c);

@@ -242,9 +242,14 @@ void dormant_free(struct router *r)
 	map_deinit(&r->dormant);
 }
 
-size_t dormant_count(const struct router *r)
+void dormant_each(const struct router *r, void (*each)(void *arg, const struct image *i), void *arg)
 {
-	return r->dormant.count;
+	struct dormant *d;
+	size_t pos = 0;
+
+	while ((d = map_next(&r->dormant, &pos)) != NULL)
+		LIST_EACH(l, next, &d->images)
+			each(arg, LIST_ENTRY(l, struct image, link));
 }
 
 bool session_has_seen(const struct session_sm *sm, const struct cause *cause)

@@ -16,6 +16,7 @@ void dormant_wake(struct comity_account *a);
 /* The address is nobody's any more. */
 void dormant_drop(struct router *r, const struct comity_jid *bare);
 void dormant_free(struct router *r);
-size_t dormant_count(const struct router *r);
+/* Calls each for every session that sleeps. */
+void dormant_each(const struct router *r, void (*each)(void *arg, const struct image *i), void *arg);
 
 #endif
