@@ -112,7 +112,7 @@ class FileRun:
 
     def run_one(self, name, function, args):
         """One test. A failure that may lie in the timing of a busy machine is tried once more, and told
-        either way; what a sanitizer or the end of a server says counts at once."""
+        either way; what a sanitizer, the end of a server or the crash test says counts at once."""
         started = time.monotonic()
         result, text = self.attempt(function, args)
         if result == "failed" and not FINAL.search(text):
@@ -176,7 +176,7 @@ class FileRun:
         return "\n".join(lines)
 
 
-FINAL = re.compile(r"sanitizer report|Sanitizer|runtime error:|the server died|ended with|exit code|does not start")
+FINAL = re.compile(r"sanitizer report|Sanitizer|runtime error:|the server died|ended with|exit code|does not start|promise broken")
 
 
 def selected(name, filters):

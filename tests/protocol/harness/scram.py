@@ -3,6 +3,7 @@
 import base64
 import ctypes
 import ctypes.util
+import functools
 import hashlib
 import hmac
 import secrets
@@ -21,6 +22,12 @@ def unb64(text):
 
 def saslname(name):
     return name.replace("=", "=3D").replace(",", "=2C")
+
+
+@functools.lru_cache(1000)
+def salted_password(name, password, salt, iterations):
+    """What takes long in SCRAM; a client that logs in again and again may keep it (RFC 5802 3)."""
+    return hashlib.pbkdf2_hmac(name, password.encode(), salt, iterations)
 
 
 class Scram:
@@ -56,7 +63,7 @@ class Scram:
         self.read_challenge(challenge)
         without = f"c={b64(self.gs2.encode() + self.data)},r={self.full_nonce}"
         message = f"{self.bare},{self.server_first},{without}".encode()
-        salted = hashlib.pbkdf2_hmac(self.hash, self.password.encode(), self.salt, self.iterations)
+        salted = salted_password(self.hash, self.password, self.salt, self.iterations)
         client = hmac.digest(salted, b"Client Key", self.hash)
         stored = hashlib.new(self.hash, client).digest()
         signature = hmac.digest(stored, message, self.hash)
