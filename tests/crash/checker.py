@@ -10,7 +10,7 @@ import time
 import zlib
 
 # What the server did so shortly before a kill may be forgotten where nothing was promised (it is not for messages).
-GRACE = 0.5
+GRACE = 0.25
 
 KINDS = {
     "lost": "acknowledged to its sender, not returned, and it is nowhere",
@@ -40,6 +40,8 @@ class Device:
     account: str
     managed: bool = True      # speaks stream management
     alone: bool = True        # the only device of its account
+    # [from, to]: it was bound and had not enabled stream management yet, so that nothing is promised to it.
+    windows: list = dataclasses.field(default_factory=list)
 
     def __str__(self):
         return self.name
@@ -236,6 +238,8 @@ class Records:
         """First arrivals keep the order of sending. With several devices in an account what one has left behind
         may reach another late, so there it is about what was sent while the session was there, and for it."""
         device = arrival.device
+        if not device.managed and len(message.sends) > 1:
+            return   # what it was sent at first may have been lost, as nothing is promised
         if not device.alone:
             begin = arrival.session.available
             if begin is None or begin > message.sends[0][0] or message.device not in (None, device):
@@ -244,7 +248,9 @@ class Records:
         newest = self.newest.get(key, -1)
         if message.seq < newest:
             self.violation("reordered", f"{message.uid} came to {device} after number {newest}", message)
-        self.newest[key] = max(newest, message.seq)
+        if message.device is None or arrival.session.available is not None:
+            # Otherwise it was for a session that may have had no presence yet, and overtakes what waits for that.
+            self.newest[key] = max(newest, message.seq)
 
     # Judgement when all is quiet
 
@@ -260,11 +266,17 @@ class Records:
         if message.acked is None or message.returns or not self._is_strict(message):
             return None
         if not message.arrivals:
-            return "lost"
+            return None if self._fell_in_window(message) else "lost"
         if message.device is None and any(self._was_there(d, message) for d in self.devices.values()
                                           if d.account == message.account and d.managed):
             return "missed"
         return None
+
+    @staticmethod
+    def _fell_in_window(message):
+        """It may have been written to a session of its device that had no stream management yet."""
+        windows = message.device.windows if message.device else []
+        return any(begin <= message.acked and (end is None or end >= message.sends[0][0]) for begin, end in windows)
 
     def _was_there(self, device, message):
         """The device has had one session from before it was sent until now, and has not got it."""
@@ -288,6 +300,8 @@ class Records:
             self.violation("unacknowledged", f"{message.uid} was never acknowledged", message)
         if not self._is_strict(message) and not message.arrivals:
             self.counts["missing where nothing is promised"] += 1
+        elif message.acked is not None and not message.arrivals and not message.returns and not kind:
+            self.counts["lost between binding and enabling"] += 1
         self._check_place(message)
         if message.returns:
             self._check_return(message)
@@ -313,6 +327,8 @@ class Records:
         for message in self.messages.values():
             key = message.sender.name, message.account
             self.checked[key] = max(self.checked.get(key, 0), message.seq + 1)
+        for device in self.devices.values():
+            device.windows[:] = [w for w in device.windows if w[1] is None]
         self.messages.clear()
         self.faults = [f for f in self.faults if f[0] > self.now() - 60]
 
@@ -426,6 +442,11 @@ def _lost_over_kill(s):
     assert not message.arrivals
 
 
+def _lost_before_management(s):
+    s.joe.windows.append([s.time + 0.05, s.time + 0.15])
+    s.send("joe", s.joe)
+
+
 def _unpromised(s):
     s.send(ack=False)
 
@@ -526,6 +547,14 @@ def _reordered_between_kinds(s):
     s.come(second, s.eve)
 
 
+def _early_for_a_session_without_presence(s):
+    first, second = s.send(), s.send("joe", s.joe)
+    s.login(s.joe).joe.session.available = None
+    s.come(second)
+    s.joe.session.available = s.time
+    s.come(first)
+
+
 def _late_from_a_dead_session(s):
     first = s.send("bob", s.bob)
     s.login(s.bob)
@@ -558,6 +587,7 @@ STORIES = [
     ("all is well", _right, set()),
     ("lost", _lost, {"lost"}),
     ("lost over a kill", _lost_over_kill, {"lost"}),
+    ("lost before stream management was enabled", _lost_before_management, set()),
     ("never acknowledged", _unpromised, {"unacknowledged"}),
     ("missed by one of two devices", _missed_by_one_device, {"missed"}),
     ("left by a dead session", _left_by_a_dead_session, set()),
@@ -575,6 +605,7 @@ STORIES = [
     ("sent again when resumed after a kill, and doubled", lambda s: _sent_again_when_resumed(s, True), {"again"}),
     ("reordered", _reordered, {"reordered"}),
     ("bare and full addresses reordered", _reordered_between_kinds, {"reordered"}),
+    ("early for a session without presence", _early_for_a_session_without_presence, set()),
     ("late from a dead session", _late_from_a_dead_session, set()),
     ("invented", lambda s: s.come("ann.joe.7"), {"invented"}),
     ("to the wrong account", lambda s: s.come(s.send("bob", None, False)), {"invented", "unacknowledged"}),

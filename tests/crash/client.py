@@ -112,6 +112,7 @@ class Device(checker.Device):
         self.dice = random.Random(name)
         self.numbers = 0
         self.wire = None
+        self.is_bound = False       # connected and bound, not yet live
         self.is_live = False        # connected, and the session goes on
         self.wanted = True
         self.away_until = None      # when it comes back, if it has gone for a time
@@ -190,6 +191,7 @@ class Device(checker.Device):
 
     async def begin(self):
         """Binds, enables stream management, becomes available, and sends what was not acknowledged before."""
+        self.windows.append([self.records.now(), None])
         self.wire.send(f"<iq type='set' id='bind'><bind xmlns='{NS_BIND}'><resource>{self.name}</resource></bind></iq>")
         answer = await self.next("iq")
         jid = answer.path("bind", "jid")
@@ -200,6 +202,7 @@ class Device(checker.Device):
         self.end_session()
         self.numbers += 1
         session = self.session = Session(self, self.numbers)
+        self.is_bound = True
         # Until it begins, what was left belongs to it, unsent.
         session.queue.extend(Out(None, message, 0, False) for message in left)
         if not self.managed:
@@ -213,10 +216,17 @@ class Device(checker.Device):
         """The session is there: becomes available and sends first what was not acknowledged before."""
         left = [out.message for out in self.session.queue]
         self.session.queue.clear()
+        self.close_window()
         self.is_live = True
         self.send("<presence/>", is_presence=True)
         for message in left:
             self.send_message(message)
+
+    def close_window(self):
+        """The time in which the device is bound and stream management is not enabled is over."""
+        self.is_bound = False
+        if self.windows and self.windows[-1][1] is None:
+            self.windows[-1][1] = self.records.now()
 
     def end_session(self):
         if self.session.ended is None:
@@ -243,7 +253,9 @@ class Device(checker.Device):
                 self.on_management(element, now)
             elif self.is_live:
                 self.on_stanza(element)
-            else:
+            elif self.is_bound and element.name == "message":
+                self.on_message(element)   # before stream management is enabled; nobody counts it
+            elif not self.is_bound or element.name != "presence":
                 self.inbox.put_nowait((kind, element))
 
     def on_lost(self, now):
@@ -251,6 +263,7 @@ class Device(checker.Device):
             self.is_live, self.cut_at, self.owes = False, now, False
             if not self.managed:
                 self.end_session()
+        self.close_window()
         self.inbox.put_nowait(("lost", None))
         self.wake.set()
 
@@ -358,7 +371,7 @@ class Device(checker.Device):
         sound = message is not None and element.child_text("body") == checker.body_of(uid) and \
             element["from"] == message.sender.jid and element["to"] == self.address(message)
         arrival = self.records.arrived(uid, self.session, sound)
-        if arrival is not None and self.managed:
+        if arrival is not None and self.managed and self.is_live:
             self.session.unsettled.append((self.session.received, arrival))
 
     # What goes

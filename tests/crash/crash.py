@@ -5,8 +5,10 @@ out of time, and their connections are cut at random bytes; then it is proved th
 doubled or reordered. See --help and doc/reliability.md."""
 import argparse
 import asyncio
+import collections
 import contextlib
 import glob
+import logging
 import os
 import random
 import resource
@@ -313,7 +315,14 @@ class Crash:
     def story(self, most=8):
         """The violations with their histories, and how to run them again."""
         lines = []
-        for violation in self.records.violations[:most]:
+        seen = collections.Counter()
+
+        def rank(violation):
+            """The first of each kind come first."""
+            seen[violation.kind] += 1
+            return seen[violation.kind]
+
+        for violation in sorted(self.records.violations, key=rank)[:most]:
             lines.append(f"{violation.kind} at {violation.when:.3f} ({checker.KINDS[violation.kind]}): {violation.text}")
             if violation.message is not None:
                 lines.append(self.records.history(violation.message))
@@ -332,11 +341,17 @@ class Crash:
         return "\n".join(rows)
 
 
+def silence():
+    """Writing to a connection that has just been lost is nothing to warn of."""
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
 def run(**given):
     """A run from Python: the Crash, after it. Options as on the command line."""
     options = arguments([])
     for name, value in given.items():
         setattr(options, name, value)
+    silence()
     crash = Crash(options)
     asyncio.run(crash.run())
     return crash
@@ -368,6 +383,7 @@ def arguments(argv=None):
 
 def main():
     options = arguments()
+    silence()
     wrong = checker.self_test()
     print("\n".join(f"the checker is wrong: {w}" for w in wrong) or f"crash: the checker judges "
           f"{len(checker.STORIES)} histories rightly", flush=True)
@@ -385,6 +401,9 @@ def main():
             print(f"logs, data and all histories: {crash.keep(options.keep)}")
         print(f"crash: seed {options.seed}, {len(crash.seconds)} rounds: {crash.records.summary()}", flush=True)
         return 1 if bad else 0
+    except Failure as failure:
+        print(f"crash: {failure}")
+        return 1
     finally:
         if own:
             shutil.rmtree(own, ignore_errors=True)
