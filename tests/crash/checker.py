@@ -18,6 +18,7 @@ KINDS = {
     "astray": "to a device whose session never ended, and it came to another one",
     "doubled": "came twice to one device, and neither a new login nor a kill explains it",
     "again": "sent again after a resumption because it was not acknowledged, and came twice to one device",
+    "unwritten": "the same, and the disk was full when the kill came",
     "reordered": "came before one that the same device had sent earlier to the same account",
     "invented": "came, and nobody has sent it",
     "altered": "came with another body or other addresses than it was sent with",
@@ -214,10 +215,13 @@ class Records:
                 continue
             if kill <= when + GRACE:
                 return True
-            if any(k == "disk-full" and begin <= kill and (end is None or end >= max(when, kill - GRACE))
-                   for begin, end, k, _ in self.faults):
+            if self._was_full(kill, when):
                 return True
         return False
+
+    def _was_full(self, kill, since=0.0):
+        return any(k == "disk-full" and begin <= kill and (end is None or end >= max(since, kill - GRACE))
+                   for begin, end, k, _ in self.faults)
 
     def _repeated(self, message, earlier, arrival):
         device, last = arrival.device, earlier[-1]
@@ -227,12 +231,14 @@ class Records:
         elif anew > 0 and sum(a.session is arrival.session for a in earlier) <= anew:
             self.counts["repeated by a sender that logged in anew"] += 1
         elif len(message.sends) > 1 and self._killed(message.sends[0][0]):
-            self.violation("again", f"{message.uid} came to {device} {len(earlier) + 1} times", message)
+            kind = "unwritten" if self._killed(message.sends[0][0], full=True) else "again"
+            self.violation(kind, f"{message.uid} came to {device} {len(earlier) + 1} times", message)
         else:
             self.violation("doubled", f"{message.uid} came to {device} {len(earlier) + 1} times", message)
 
-    def _killed(self, since):
-        return any(kind == "kill" and when >= since for when, _, kind, _ in self.faults)
+    def _killed(self, since, full=False):
+        return any(kind == "kill" and when >= since and (not full or self._was_full(when))
+                   for when, _, kind, _ in self.faults)
 
     def _in_order(self, message, arrival):
         """First arrivals keep the order of sending. With several devices in an account what one has left behind
@@ -524,9 +530,11 @@ def _repeated_too_often(s):
     s.come(list(s.records.messages)[0])
 
 
-def _sent_again_when_resumed(s, kill=False):
+def _sent_again_when_resumed(s, kill=False, full=False):
     message = s.send(ack=False)
     s.come(message)
+    if full:
+        s.fault("disk-full")
     if kill:
         s.fault("kill")
     s.resend(message)
@@ -603,6 +611,7 @@ STORIES = [
     ("repeated more often than sent", _repeated_too_often, {"doubled"}),
     ("sent again when resumed, and doubled", _sent_again_when_resumed, {"doubled"}),
     ("sent again when resumed after a kill, and doubled", lambda s: _sent_again_when_resumed(s, True), {"again"}),
+    ("the same with the disk full", lambda s: _sent_again_when_resumed(s, True, True), {"unwritten"}),
     ("reordered", _reordered, {"reordered"}),
     ("bare and full addresses reordered", _reordered_between_kinds, {"reordered"}),
     ("early for a session without presence", _early_for_a_session_without_presence, set()),
