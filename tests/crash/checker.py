@@ -23,7 +23,7 @@ KINDS = {
     "invented": "came, and nobody has sent it",
     "altered": "came with another body or other addresses than it was sent with",
     "refused": "returned though the disk was not full",
-    "both": "sent once, returned to its sender, and it came all the same",
+    "both": "sent once, returned to its sender, and it came later or had been acknowledged by its receiver",
     "unacknowledged": "never acknowledged though the sender asked again and again",
     "forgot": "the server counts fewer stanzas than it has acknowledged before",
     "count": "the server acknowledges or demands more stanzas than there were",
@@ -325,7 +325,9 @@ class Records:
         if not any(kind == "disk-full" and begin <= when and (end is None or end >= first)
                    for begin, end, kind, _ in self.faults):
             self.violation("refused", f"{message.uid} was returned: {text}", message)
-        if len(message.sends) == 1 and message.arrivals:
+        # A client that had it and never said so is none of the server's fault.
+        known = [a for a in message.arrivals if a.when > when or a.settled is not None and a.settled < when]
+        if len(message.sends) == 1 and known:
             self.violation("both", f"{message.uid} was returned and came too: {text}", message)
 
     def forget(self):
@@ -581,14 +583,19 @@ def _refused(s, full=False):
     s.records.returned(message.uid, s.ann, "resource-constraint")
 
 
-def _returned_and_came(s):
+def _returned_and_came(s, came_before=False):
     s.fault("disk-full", 5)
     s.records.faults[-1][1] = s.time
     s.records.faults[-1][0] = s.time - 1
     message = s.send()
     s.records.faults[-1][1] = s.time
+    if came_before:
+        s.come(message, settle=False)
+        s.login(s.joe)
+        s.step(2)
     s.records.returned(message.uid, s.ann, "resource-constraint")
-    s.come(message)
+    if not came_before:
+        s.come(message)
 
 
 STORIES = [
@@ -622,6 +629,7 @@ STORIES = [
     ("refused", _refused, {"refused"}),
     ("refused by a full disk", lambda s: _refused(s, True), set()),
     ("returned and came", _returned_and_came, {"both"}),
+    ("came to a session that did not say so, and returned", lambda s: _returned_and_came(s, True), set()),
     ("an error for nothing", lambda s: s.records.returned("ann.joe.7", s.ann, "x"), {"invented"}),
 ]
 
