@@ -173,6 +173,7 @@ void image_free(struct image *i)
 	for (size_t n = i->first; n < i->item_count; n++)
 		free(i->items[n].xml);
 	free(i->items);
+	free(i->seen);
 	free(i->handled);
 	free(i->account);
 	free(i->resource);
@@ -338,6 +339,18 @@ static void count_handled(struct image *i)
 
 /* ---- records ---- */
 
+/* Its sender may not know that it is safe (it may be under way to other sessions), and send it again. */
+static void note_seen(struct image *i, const struct cause *cause)
+{
+	if (cause->key == 0)
+		return;
+	if (i->seen_count == i->seen_room) {
+		i->seen_room = i->seen_room != 0 ? 2 * i->seen_room : 4;
+		i->seen = mem_resize(i->seen, i->seen_room * sizeof(*i->seen));
+	}
+	i->seen[i->seen_count++] = *cause;
+}
+
 static void take_acked(struct image *i, uint32_t acked)
 {
 	uint32_t count = acked - i->acked;
@@ -345,8 +358,10 @@ static void take_acked(struct image *i, uint32_t acked)
 	if (count > i->item_count - i->first)
 		count = (uint32_t)(i->item_count - i->first);
 	i->acked = acked;
-	for (; count != 0; count--)
+	for (; count != 0; count--) {
+		note_seen(i, &i->items[i->first].cause);
 		free(i->items[i->first++].xml);
+	}
 	if (i->first == i->item_count)
 		i->first = i->item_count = 0;
 }

@@ -61,6 +61,8 @@ struct image {
 	size_t text_count;
 	struct image_item *items;      /* from first on */
 	size_t first, item_count, item_room;
+	struct cause *seen;            /* of items that the client has acknowledged */
+	size_t seen_count, seen_room;
 	struct image_handled *handled;
 	size_t handled_count;
 };

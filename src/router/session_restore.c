@@ -132,7 +132,10 @@ static struct comity_jid *address(const struct comity_stanza *st, const char *na
 
 static void restore_items(struct session_sm *sm, const struct image *i)
 {
-	sm->seen = mem_array(i->item_count - i->first + 1, sizeof(*sm->seen));
+	sm->seen = mem_array(i->seen_count + i->item_count - i->first + 1, sizeof(*sm->seen));
+	if (i->seen_count != 0)
+		memcpy(sm->seen, i->seen, i->seen_count * sizeof(*i->seen));
+	sm->seen_count = i->seen_count;
 	for (size_t n = i->first; n < i->item_count; n++) {
 		const struct image_item *was = &i->items[n];
 		struct comity_stanza *st = was->xml != NULL ? comity_stanza_parse(was->xml, was->len) : NULL;
