@@ -146,6 +146,7 @@ static void restore_items(struct session_sm *sm, const struct image *i)
 		item->cause = was->cause;
 		item->received_us = was->received_us;
 		session_sm_add(sm, item);
+		sm->restored++;
 		if (was->cause.key != 0)
 			sm->seen[sm->seen_count++] = was->cause;
 		comity_stanza_unref(st);

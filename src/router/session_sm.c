@@ -455,11 +455,15 @@ static void drop_empty(struct session_sm *sm)
 /* After a crash of the machine the client may have what the journal has not. */
 static bool take_resumed_ack(struct session_sm *sm, uint32_t h)
 {
-	if (take_ack(sm, h))
-		return true;
-	if (!sm->is_restored || (int32_t)(h - sm->acked) < 0)
+	bool is_first = sm->is_restored && !sm->was_resumed;
+
+	sm->was_resumed = true;
+	if (!is_first || h - sm->acked <= sm->restored)
+		return take_ack(sm, h);
+	if ((int32_t)(h - sm->acked) < 0)
 		return false;
-	take_ack(sm, sm->acked + sm->unacked_count);
+	/* What was sent since the restart has numbers that the client knows for others. */
+	take_ack(sm, sm->acked + sm->restored);
 	sm->acked = h;
 	journal_session(sm->session);
 	return true;

@@ -34,12 +34,17 @@ struct session_sm {
 
 	/* What the client sends (session_in.c). Numbers wrap at 2^32 (XEP-0198 4). */
 	uint32_t received;             /* stanzas that came */
+	uint32_t restored;             /* items that came back from the journal, until the client resumes */
+	uint32_t repeats;              /* so many of the next have come before, and come again since they were not safe */
+	uint32_t told;                 /* the last count that the journal could take */
+	struct c2s *resuming;          /* a stream that waits for all of it to be safe; with a reference */
 	uint32_t in;                   /* of these, how many are safe, without a gap: h */
 	uint64_t done[SM_WINDOW / 64]; /* those behind a gap, by number */
 	bool is_owed;                  /* the client asked when owed_for had come */
 	uint32_t owed_for;
 	struct timer owe;
 	bool is_restored;              /* since the last restart: what comes may have come before */
+	bool was_resumed;              /* since then */
 	bool is_stopped;               /* the client is read no further for now */
 	struct image_handled *handled; /* what is known to have been handled before the restart */
 	size_t handled_count;
