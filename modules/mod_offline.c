@@ -18,6 +18,7 @@ struct conf {
 /* While stored messages are on their way to a session, later ones wait, so that order is kept. */
 struct account {
 	bool is_draining;
+	uint64_t last;             /* id up to which messages are with a session, though perhaps still in the store */
 	struct comity_rq **waiting;
 	size_t count;
 };
@@ -158,12 +159,14 @@ static void on_delivered(struct comity_mod *m, void *arg)
 static void deliver_all(struct comity_mod *m, struct drain *d, struct comity_session *s,
                         const struct store_entries *entries)
 {
+	struct account *data = comity_account_data(m, d->account);
 	struct comity_safe *safe = comity_safe_new(m, on_delivered, d);
 
 	d->first = entries->entries[0].id;
 	d->last = entries->entries[entries->count - 1].id;
 	for (size_t i = 0; i < entries->count; i++)
 		deliver(m, safe, s, &entries->entries[i]);
+	data->last = d->last;
 	comity_safe_release(safe);
 }
 
@@ -187,7 +190,7 @@ static void on_read(struct comity_mod *m, void *arg, const struct store_entries 
 
 static void on_presence(struct comity_mod *m, struct comity_session *s, bool was_available)
 {
-	static const struct store_query all;
+	struct store_query rest = { 0 };
 	struct comity_account *a = comity_session_account(s);
 	struct account *data = comity_account_data(m, a);
 	struct drain *d;
@@ -201,7 +204,8 @@ static void on_presence(struct comity_mod *m, struct comity_session *s, bool was
 		abort();
 	d->account = comity_account_ref(a);
 	data->is_draining = true;
-	comity_archive_query(m, comity_account_jid(a), STORE, &all, on_read, d);
+	rest.after_id = data->last;
+	comity_archive_query(m, comity_account_jid(a), STORE, &rest, on_read, d);
 }
 
 struct restored {

@@ -49,7 +49,6 @@ struct comity_session {
 	void **data;
 	size_t data_count;
 	struct list kept;                 /* struct kept_text */
-	bool sm_was_restored;             /* what of sm is needed while it ends */
 };
 
 /* The account in memory, activated when it is not yet: then its state is ACCOUNT_LOADING. The caller

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "router/account.h"
+#include "router/copies.h"
 #include "router/host.h"
 #include "router/rq.h"
 
@@ -175,6 +176,23 @@ static void run(struct comity_account *a, struct comity_rq *rq)
 		rq_refuse(rq, COMITY_SERVICE_UNAVAILABLE, NULL);
 }
 
+static bool has_several_sessions(const struct comity_account *a)
+{
+	return a->sessions.next != a->sessions.prev;
+}
+
+/* They know each other by the cause, after a restart too: a message whose sender gave none gets one. */
+static struct copies *copies_begin(struct comity_account *a, struct comity_rq *rq)
+{
+	struct router *r = a->router;
+
+	if (rq->cause.key == 0) {
+		rq->cause.key = (uint64_t)r->server->started_us | 1;
+		rq->cause.hash = ++r->session_serial * r->server->worker_count + r->worker->id;
+	}
+	return copies_new(a);
+}
+
 void deliver_to_account(struct comity_account *a, struct comity_rq *rq)
 {
 	struct comity_rq *outer = rq_begin(rq);
@@ -186,6 +204,8 @@ void deliver_to_account(struct comity_account *a, struct comity_rq *rq)
 		rq_set_account(rq, a);
 		rq->host = a->host;
 		rq->point = COMITY_INCOMING;
+		if (rq->st->kind == COMITY_MESSAGE && rq->copies == NULL && has_several_sessions(a))
+			rq->copies = copies_begin(a, rq);
 		run(a, rq);
 	}
 	rq_end(a->router, outer);

@@ -46,11 +46,12 @@ void image_write_state(struct buf *out, const struct image *i)
 	}
 }
 
-size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us)
+size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us, bool is_settled)
 {
 	record_u64(out, cause->key);
 	record_u64(out, cause->hash);
 	record_u64(out, (uint64_t)received_us);
+	record_u32(out, is_settled);
 	record_u32(out, NO_TEXT);
 	return buf_size(out);
 }
@@ -78,9 +79,14 @@ void image_write(struct buf *out, const struct image *i)
 		record_u32(out, i->handled[n].number);
 		record_u64(out, i->handled[n].hash);
 	}
+	record_u32(out, (uint32_t)i->seen_count);
+	for (size_t n = 0; n < i->seen_count; n++) {
+		record_u64(out, i->seen[n].key);
+		record_u64(out, i->seen[n].hash);
+	}
 	record_u32(out, (uint32_t)(i->item_count - i->first));
 	for (size_t n = i->first; n < i->item_count; n++) {
-		size_t mark = image_begin_item(out, &i->items[n].cause, i->items[n].received_us);
+		size_t mark = image_begin_item(out, &i->items[n].cause, i->items[n].received_us, i->items[n].is_settled);
 
 		buf_add(out, i->items[n].xml, i->items[n].len);
 		image_end_item(out, mark, i->items[n].xml != NULL);
@@ -203,6 +209,7 @@ static void read_item(struct image *i, struct reader *r)
 	item.cause.key = read_u64(r);
 	item.cause.hash = read_u64(r);
 	item.received_us = (int64_t)read_u64(r);
+	item.is_settled = read_u32(r) != 0;
 	item.xml = read_text(r, &item.len);
 	if (r->is_bad) {
 		free(item.xml);
@@ -230,6 +237,16 @@ static void read_handled(struct image *i, struct reader *r)
 	}
 }
 
+static void read_seen(struct image *i, struct reader *r)
+{
+	i->seen_count = i->seen_room = read_count(r, 2 * sizeof(uint64_t));
+	i->seen = mem_array(i->seen_count, sizeof(*i->seen));
+	for (size_t n = 0; n < i->seen_count; n++) {
+		i->seen[n].key = read_u64(r);
+		i->seen[n].hash = read_u64(r);
+	}
+}
+
 static struct image *read_image(uint64_t key, struct reader *r)
 {
 	struct image *i = mem_new(sizeof(*i));
@@ -252,7 +269,8 @@ static struct image *read_image(uint64_t key, struct reader *r)
 	i->acked = read_u32(r);
 	i->max_ms = read_u64(r);
 	read_handled(i, r);
-	for (size_t n = read_count(r, 3 * sizeof(uint64_t) + sizeof(uint32_t)); n != 0 && !r->is_bad; n--)
+	read_seen(i, r);
+	for (size_t n = read_count(r, 3 * sizeof(uint64_t) + 2 * sizeof(uint32_t)); n != 0 && !r->is_bad; n--)
 		read_item(i, r);
 	if (!r->is_bad)
 		return i;
@@ -344,6 +362,8 @@ static void note_seen(struct image *i, const struct cause *cause)
 {
 	if (cause->key == 0)
 		return;
+	if (i->seen_count >= SESSION_SEEN_MAX)
+		memmove(i->seen, i->seen + 1, --i->seen_count * sizeof(*i->seen));
 	if (i->seen_count == i->seen_room) {
 		i->seen_room = i->seen_room != 0 ? 2 * i->seen_room : 4;
 		i->seen = mem_resize(i->seen, i->seen_room * sizeof(*i->seen));
@@ -364,6 +384,16 @@ static void take_acked(struct image *i, uint32_t acked)
 	}
 	if (i->first == i->item_count)
 		i->first = i->item_count = 0;
+}
+
+static void take_settled(struct image *i, struct reader *r)
+{
+	struct cause cause = { .key = read_u64(r) };
+
+	cause.hash = read_u64(r);
+	for (size_t n = i->first; n < i->item_count; n++)
+		if (i->items[n].cause.key == cause.key && i->items[n].cause.hash == cause.hash)
+			i->items[n].is_settled = true;
 }
 
 static void take_session(struct images *images, uint64_t key, struct reader *r)
@@ -387,6 +417,9 @@ static void take_known(struct images *images, struct image *i, unsigned type, st
 		break;
 	case RECORD_ACKED:
 		take_acked(i, read_u32(r));
+		break;
+	case RECORD_SETTLED:
+		take_settled(i, r);
 		break;
 	case RECORD_COUNT:
 		i->in = read_u32(r);

@@ -14,6 +14,9 @@
 
 #define SM_ID_SIZE 33
 
+/* Causes that are remembered of a session. */
+#define SESSION_SEEN_MAX 1024
+
 enum record_type {
 	RECORD_SESSION = 1,   /* all of a session; replaces what was known of it */
 	RECORD_STATE,         /* its presence and what modules keep */
@@ -21,6 +24,7 @@ enum record_type {
 	RECORD_ACKED,         /* the client has so many */
 	RECORD_COUNT,         /* the client was told that so many of its own were handled */
 	RECORD_HANDLED,       /* one of its stanzas is safe, which it may not have been told */
+	RECORD_SETTLED,       /* another client of the account has a message */
 	RECORD_END,
 };
 
@@ -37,6 +41,7 @@ struct image_text {
 struct image_item {
 	struct cause cause;
 	int64_t received_us;
+	bool is_settled;      /* another client has it */
 	char *xml;            /* NULL: it only counts */
 	size_t len;
 };
@@ -61,7 +66,7 @@ struct image {
 	size_t text_count;
 	struct image_item *items;      /* from first on */
 	size_t first, item_count, item_room;
-	struct cause *seen;            /* of items that the client has acknowledged */
+	struct cause *seen;            /* of messages that the client has acknowledged; the newest SESSION_SEEN_MAX */
 	size_t seen_count, seen_room;
 	struct image_handled *handled;
 	size_t handled_count;
@@ -80,7 +85,7 @@ void image_write(struct buf *out, const struct image *i);
 void image_write_state(struct buf *out, const struct image *i);
 /* The body of RECORD_SENT behind the key, and a part of RECORD_SESSION. xml is what was added to out between
  * begin and end. */
-size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us);
+size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us, bool is_settled);
 void image_end_item(struct buf *out, size_t mark, bool has_xml);
 
 /* ---- reading ---- */

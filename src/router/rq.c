@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "router/account.h"
+#include "router/copies.h"
 #include "router/host.h"
 #include "xml/elem.h"
 #include "xml/writer.h"
@@ -26,6 +27,7 @@ struct comity_rq *rq_new(struct router *r, struct comity_stanza **st, struct com
 	list_init(&rq->link);
 	if (r->current != NULL) {
 		rq->safe = safe_ref(r->current->safe);
+		rq->copies = copies_ref(r->current->copies);
 		rq->cause = r->current->cause;
 		rq->is_repeat = r->current->is_repeat;
 	}
@@ -56,6 +58,8 @@ void rq_detach(struct comity_rq *rq)
 {
 	rq_set_session(rq, NULL);
 	rq_set_account(rq, NULL);
+	copies_unref(rq->copies);
+	rq->copies = NULL;
 	rq->host = NULL;
 	rq->next_hook = 0;
 }

@@ -26,6 +26,7 @@ struct comity_rq {
 	bool is_to_implied;              /* the sender gave no 'to' */
 	bool is_repeat;                  /* it may have come before the last restart, too */
 	struct safe *safe;               /* held until it is safe; with a reference, may be NULL */
+	struct copies *copies;           /* what sessions of one account get of it; with a reference, may be NULL */
 	struct cause cause;              /* of a message: what its sender may say again */
 };
 

@@ -28,6 +28,11 @@ struct safe *safe_ref(struct safe *s)
 	return s;
 }
 
+bool safe_is_shared(const struct safe *s)
+{
+	return s != NULL && atomic_load_explicit(&s->refs, memory_order_relaxed) > 1;
+}
+
 static void run_done(struct worker *w, struct mail *mail)
 {
 	struct safe *s = LIST_ENTRY(mail, struct safe, mail);

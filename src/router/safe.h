@@ -25,5 +25,7 @@ void safe_init(struct safe *s, struct worker *home, void (*done)(struct safe *sa
 /* s may be NULL in both. r: of the worker that calls. */
 struct safe *safe_ref(struct safe *s);
 void safe_unref(struct safe *s, struct router *r);
+/* True when others hold it, too. */
+bool safe_is_shared(const struct safe *s);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "router/account.h"
+#include "router/copies.h"
 #include "router/host.h"
 #include "router/rq.h"
 #include "router/session_sm.h"
@@ -358,6 +359,8 @@ void session_write(struct comity_session *s, const struct comity_rq *rq)
 	/* What its sender says again after a restart, this client may have got before. */
 	if (s->sm != NULL && rq->is_repeat && rq->cause.key != 0 && session_has_seen(s->sm, &rq->cause))
 		return;
+	if (s->sm == NULL && s->stream != NULL && rq->copies != NULL && rq->copies->account == s->account)
+		copies_settle(rq->copies);
 	comity_session_write_now(s);
 	if (s->is_ended || !session_sm_sent(s, rq) || s->stream == NULL)
 		return;

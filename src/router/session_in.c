@@ -47,10 +47,21 @@ static void on_owe(struct worker *w, struct timer *t)
 {
 	struct session_sm *sm = LIST_ENTRY(t, struct session_sm, owe);
 
-	if (sm->session->stream == NULL)
-		return;
-	session_sm_say_count(sm, sm->session->stream, "a", NULL);
-	journal_hurry(router_of(w));
+	if (sm->resuming != NULL) {
+		session_resume_now(sm);
+	} else if (sm->session->stream != NULL) {
+		session_sm_say_count(sm, sm->session->stream, "a", NULL);
+		journal_hurry(router_of(w));
+	}
+}
+
+static void start_owe(struct session_sm *sm)
+{
+	struct router *r = sm->session->account->router;
+
+	sm->owe.fire = on_owe;
+	worker_timer_start(r->worker, &sm->owe, OWE_MS);
+	journal_hurry(r);
 }
 
 static void mark_done(struct session_sm *sm, uint32_t number)
@@ -58,7 +69,10 @@ static void mark_done(struct session_sm *sm, uint32_t number)
 	sm->done[number % SM_WINDOW / 64] |= UINT64_C(1) << (number % 64);
 	while (sm->in != sm->received && take_bit(sm, sm->in + 1))
 		sm->in++;
-	pay(sm);
+	if (sm->resuming != NULL && sm->in == sm->received)
+		session_resume_now(sm);
+	else
+		pay(sm);
 	if (sm->is_stopped && sm->received - sm->in < SM_WINDOW / 2) {
 		sm->is_stopped = false;
 		if (sm->session->stream != NULL && sm->session->stream->conn != NULL)
@@ -136,6 +150,10 @@ bool session_in_take(struct comity_session *s, struct comity_rq *rq)
 
 	if (sm == NULL)
 		return true;
+	if (sm->repeats != 0) {
+		sm->repeats--;
+		return false;
+	}
 	sm->received++;
 	if (sm->key != 0 && rq->st->kind == COMITY_MESSAGE) {
 		hash = hash_message(rq->st);
@@ -158,7 +176,10 @@ bool session_in_take(struct comity_session *s, struct comity_rq *rq)
 
 void session_in_count(struct session_sm *sm)
 {
-	mark_done(sm, ++sm->received);
+	if (sm->repeats != 0)
+		sm->repeats--;
+	else
+		mark_done(sm, ++sm->received);
 }
 
 void session_in_ask(struct session_sm *sm)
@@ -168,22 +189,38 @@ void session_in_ask(struct session_sm *sm)
 		return;
 	}
 	sm->owed_for = sm->received;
-	if (!sm->is_owed) {
-		sm->is_owed = true;
-		sm->owe.fire = on_owe;
-		worker_timer_start(sm->session->account->router->worker, &sm->owe, OWE_MS);
+	if (sm->is_owed) {
+		journal_hurry(sm->session->account->router);
+		return;
 	}
-	journal_hurry(sm->session->account->router);
+	sm->is_owed = true;
+	start_owe(sm);
 }
 
+bool session_in_settled(struct session_sm *sm, struct c2s *c)
+{
+	if (sm->in == sm->received)
+		return true;
+	sm->resuming = c2s_ref(c);
+	start_owe(sm);
+	return false;
+}
+
+/* XEP-0198 5: the client sends again what the count does not cover, first and in order. There is something only
+ * when it takes very long to be safe, or the disk is full. */
 void session_in_resume(struct session_sm *sm)
 {
 	worker_timer_stop(sm->session->account->router->worker, &sm->owe);
 	sm->is_owed = sm->is_stopped = false;
+	sm->repeats = sm->received - sm->told;
 }
 
 void session_in_deinit(struct session_sm *sm)
 {
 	worker_timer_stop(sm->session->account->router->worker, &sm->owe);
+	if (sm->resuming != NULL) {
+		c2s_fail(sm->resuming, STREAM_RESET, "the session has ended");
+		c2s_unref(sm->resuming);
+	}
 	free(sm->handled);
 }

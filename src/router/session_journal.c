@@ -28,7 +28,8 @@ static char *stanza_text(const struct comity_stanza *st, struct comity_jid *from
 
 static void write_item(struct buf *out, const struct sm_item *item)
 {
-	size_t mark = image_begin_item(out, &item->cause, item->received_us);
+	size_t mark = image_begin_item(out, &item->cause, item->received_us,
+	                               item->copies != NULL && item->copies->is_settled);
 
 	if (item->st != NULL)
 		stanza_write(out, item->st, item->from != NULL ? comity_jid_text(item->from) : NULL,
@@ -74,6 +75,8 @@ static void write_session(struct buf *out, const struct comity_session *s)
 	i.max_ms = sm->max_ms;
 	i.handled = sm->handled;
 	i.handled_count = sm->handled_count;
+	i.seen = sm->seen;
+	i.seen_count = sm->seen_count;
 	image_write(out, &i);
 	mark = buf_size(out) - sizeof(uint32_t);
 	LIST_EACH(l, next, &sm->unacked)
@@ -120,6 +123,20 @@ void journal_sent(struct session_sm *sm, struct sm_item *item)
 		list_append(&sm->session->account->router->unsynced, &item->unsynced);
 }
 
+void journal_settled(struct sm_item *item)
+{
+	struct journal *j = journal_of(item->sm);
+	struct buf *out;
+
+	if (j == NULL || item->cause.key == 0)
+		return;
+	out = journal_begin(j, RECORD_SETTLED);
+	record_u64(out, item->sm->key);
+	record_u64(out, item->cause.key);
+	record_u64(out, item->cause.hash);
+	journal_end(j);
+}
+
 static void write_number(struct session_sm *sm, enum record_type type, uint32_t n)
 {
 	struct journal *j = journal_of(sm);
@@ -138,8 +155,14 @@ void journal_acked(struct session_sm *sm)
 	write_number(sm, RECORD_ACKED, sm->acked);
 }
 
+/* While the journal cannot be written, a count would be forgotten by a crash, and the client would not. */
 void journal_count(struct session_sm *sm)
 {
+	const struct journal *j = journal_of(sm);
+
+	if (j != NULL && journal_is_failing(j))
+		return;
+	sm->told = sm->in;
 	write_number(sm, RECORD_COUNT, sm->in);
 }
 

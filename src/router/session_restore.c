@@ -136,6 +136,7 @@ static void restore_items(struct session_sm *sm, const struct image *i)
 	if (i->seen_count != 0)
 		memcpy(sm->seen, i->seen, i->seen_count * sizeof(*i->seen));
 	sm->seen_count = i->seen_count;
+	sm->seen_room = i->seen_count + i->item_count - i->first + 1;
 	for (size_t n = i->first; n < i->item_count; n++) {
 		const struct image_item *was = &i->items[n];
 		struct comity_stanza *st = was->xml != NULL ? comity_stanza_parse(was->xml, was->len) : NULL;
@@ -145,9 +146,10 @@ static void restore_items(struct session_sm *sm, const struct image *i)
 
 		item->cause = was->cause;
 		item->received_us = was->received_us;
+		item->was_settled = was->is_settled;
 		session_sm_add(sm, item);
 		sm->restored++;
-		if (was->cause.key != 0)
+		if (was->cause.key != 0 && !session_has_seen(sm, &was->cause))
 			sm->seen[sm->seen_count++] = was->cause;
 		comity_stanza_unref(st);
 		comity_jid_unref(from);
@@ -163,7 +165,7 @@ static void restore_sm(struct comity_session *s, struct image *i)
 	memcpy(sm->id, i->id, sizeof(sm->id));
 	sm->key = i->key;
 	sm->can_resume = i->can_resume;
-	sm->in = sm->received = i->in;
+	sm->in = sm->received = sm->told = i->in;
 	sm->acked = i->acked;
 	sm->max_ms = i->max_ms;
 	sm->is_restored = true;
@@ -219,6 +221,7 @@ void dormant_wake(struct comity_account *a)
 		restore(a, i);
 		image_free(i);
 	}
+	copies_restore(a);
 	free_dormant(a->router, d);
 }
 
@@ -254,6 +257,19 @@ void dormant_each(const struct router *r, void (*each)(void *arg, const struct i
 	while ((d = map_next(&r->dormant, &pos)) != NULL)
 		LIST_EACH(l, next, &d->images)
 			each(arg, LIST_ENTRY(l, struct image, link));
+}
+
+void session_note_seen(struct session_sm *sm, const struct cause *cause)
+{
+	if (cause->key == 0)
+		return;
+	if (sm->seen_count >= SESSION_SEEN_MAX)
+		memmove(sm->seen, sm->seen + 1, --sm->seen_count * sizeof(*sm->seen));
+	if (sm->seen_count == sm->seen_room) {
+		sm->seen_room = sm->seen_room != 0 ? 2 * sm->seen_room : 4;
+		sm->seen = mem_resize(sm->seen, sm->seen_room * sizeof(*sm->seen));
+	}
+	sm->seen[sm->seen_count++] = *cause;
 }
 
 bool session_has_seen(const struct session_sm *sm, const struct cause *cause)

@@ -39,6 +39,7 @@ struct sm_item *sm_item_new(const struct comity_stanza *st, struct comity_jid *f
 
 	list_init(&item->link);
 	list_init(&item->unsynced);
+	list_init(&item->copy);
 	item->size = ITEM_COST;
 	if (st == NULL)
 		return item;
@@ -52,6 +53,8 @@ struct sm_item *sm_item_new(const struct comity_stanza *st, struct comity_jid *f
 void sm_item_free(struct sm_item *item, struct router *r)
 {
 	list_remove(&item->unsynced);
+	list_remove(&item->copy);
+	copies_unref(item->copies);
 	safe_unref(item->safe, r);
 	comity_stanza_unref(item->st);
 	comity_jid_unref(item->from);
@@ -73,6 +76,7 @@ struct sm_item *session_sm_shift(struct session_sm *sm)
 
 void session_sm_add(struct session_sm *sm, struct sm_item *item)
 {
+	item->sm = sm;
 	list_append(&sm->unacked, &item->link);
 	sm->unacked_count++;
 	sm->unacked_bytes += item->size;
@@ -136,6 +140,8 @@ bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq)
 	if (sm == NULL)
 		return true;
 	item = rq != NULL ? make_item(rq) : sm_item_new(NULL, NULL, NULL);
+	if (rq != NULL && rq->copies != NULL && rq->copies->account == s->account)
+		copies_join(rq->copies, item);
 	session_sm_add(sm, item);
 	journal_sent(sm, item);
 	if (is_over_limit(sm)) {
@@ -166,6 +172,16 @@ static bool read_count(const struct comity_elem *e, uint32_t *h)
 	return *end == '\0' && n <= UINT32_MAX;
 }
 
+static void forget_acked(struct session_sm *sm, struct sm_item *item)
+{
+	if (item->copies != NULL)
+		copies_settle(item->copies);
+	/* While others are yet to have it, its sender may say it again after a crash. */
+	if (safe_is_shared(item->safe))
+		session_note_seen(sm, &item->cause);
+	sm_item_free(item, sm->session->account->router);
+}
+
 static bool take_ack(struct session_sm *sm, uint32_t h)
 {
 	uint32_t count = h - sm->acked;
@@ -176,7 +192,7 @@ static bool take_ack(struct session_sm *sm, uint32_t h)
 	if (count != 0)
 		journal_acked(sm);
 	while (count-- != 0)
-		sm_item_free(session_sm_shift(sm), sm->session->account->router);
+		forget_acked(sm, session_sm_shift(sm));
 	return true;
 }
 
@@ -211,7 +227,7 @@ void session_sm_say_count(struct session_sm *sm, struct c2s *c, const char *name
 	struct buf out = { 0 };
 
 	journal_count(sm);
-	buf_printf(&out, "<%s xmlns='" NS_SM "' h='%lu'", name, (unsigned long)sm->in);
+	buf_printf(&out, "<%s xmlns='" NS_SM "' h='%lu'", name, (unsigned long)sm->told);
 	if (previd != NULL)
 		xml_write_attr(&out, "previd", previd);
 	buf_add(&out, "/>", 3);
@@ -469,18 +485,19 @@ static bool take_resumed_ack(struct session_sm *sm, uint32_t h)
 	return true;
 }
 
-/* The old stream may not have noticed that it is dead. */
-static void replace_stream(struct comity_session *s, struct c2s *c)
+/* The old stream may not have noticed that it is dead; or another has waited to resume. */
+static void drop_streams(struct comity_session *s)
 {
-	struct c2s *old = s->stream;
+	struct c2s *old[] = { s->stream, s->sm->resuming };
 
-	if (old != NULL) {
-		old->session = NULL;
-		c2s_fail(old, STREAM_CONFLICT, "the session was resumed on another stream");
-		c2s_unref(old);
+	s->stream = s->sm->resuming = NULL;
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+		if (old[i] == NULL)
+			continue;
+		old[i]->session = NULL;
+		c2s_fail(old[i], STREAM_CONFLICT, "the session was resumed on another stream");
+		c2s_unref(old[i]);
 	}
-	s->stream = c2s_ref(c);
-	c->is_managed = true;
 }
 
 static void tell_modules(struct comity_session *s)
@@ -500,29 +517,51 @@ static void refuse_resume(struct comity_account *a, struct c2s *c)
 	c2s_resume_failed(c);
 }
 
+static void go_on(struct session_sm *sm, struct c2s *c)
+{
+	struct comity_session *s = sm->session;
+
+	if (!c2s_is_open(c)) {
+		session_sm_watch_expiry(sm, sm->max_ms);
+		return;
+	}
+	if (!take_resumed_ack(sm, c->resume_h)) {
+		fail_count(c, sm, c->resume_h);
+		session_sm_watch_expiry(sm, sm->max_ms);
+		return;
+	}
+	drop_empty(sm);
+	sm->is_asked = false;
+	s->stream = c2s_ref(c);
+	c->is_managed = true;
+	session_sm_say_count(sm, c, "resumed", sm->id);
+	session_in_resume(sm);
+	c2s_resumed(c, s->jid, s);
+	write_again(s);
+	tell_modules(s);
+}
+
+void session_resume_now(struct session_sm *sm)
+{
+	struct c2s *c = sm->resuming;
+
+	sm->resuming = NULL;
+	go_on(sm, c);
+	c2s_unref(c);
+}
+
 void session_resume(struct comity_account *a, struct c2s *c)
 {
 	struct comity_session *s = a->state == ACCOUNT_ACTIVE ? find(a, c->resume_id) : NULL;
-	struct session_sm *sm;
 
 	if (s == NULL) {
 		refuse_resume(a, c);
 		return;
 	}
-	sm = s->sm;
-	if (!take_resumed_ack(sm, c->resume_h)) {
-		fail_count(c, sm, c->resume_h);
-		return;
-	}
-	worker_timer_stop(worker_of(s), &sm->expire);
-	drop_empty(sm);
-	sm->is_asked = false;
-	replace_stream(s, c);
-	session_in_resume(sm);
-	session_sm_say_count(sm, c, "resumed", sm->id);
-	c2s_resumed(c, s->jid, s);
-	write_again(s);
-	tell_modules(s);
+	drop_streams(s);
+	worker_timer_stop(worker_of(s), &s->sm->expire);
+	if (session_in_settled(s->sm, c))
+		go_on(s->sm, c);
 }
 
 bool session_sm_part(struct comity_session *s)

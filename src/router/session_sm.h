@@ -5,6 +5,7 @@
 #define ROUTER_SESSION_SM_H
 
 #include "router/account.h"
+#include "router/copies.h"
 #include "router/image.h"
 #include "router/safe.h"
 
@@ -15,12 +16,16 @@ struct comity_elem;
 
 /* A stanza that was written; without one it only counts. */
 struct sm_item {
+	struct session_sm *sm;
 	struct list link;
 	struct list unsynced;          /* in router->unsynced while the journal has yet to sync it */
 	uint64_t place;                /* in the journal */
 	struct comity_stanza *st;
 	struct comity_jid *from, *to;
 	struct safe *safe;             /* of a message: held until it is safe here */
+	struct copies *copies;         /* what other sessions of the account got of it; NULL: nothing */
+	struct list copy;              /* in copies->items */
+	bool was_settled;              /* before the restart another client had it */
 	struct cause cause;
 	int64_t received_us;
 	size_t size;
@@ -55,8 +60,8 @@ struct session_sm {
 	uint32_t unacked_count;
 	size_t unacked_bytes;
 	uint32_t unwritten;            /* the last of them, that wait until something else is written */
-	struct cause *seen;            /* of messages it was sent before the restart */
-	size_t seen_count;
+	struct cause *seen;            /* of messages that it has got, and their senders may say again */
+	size_t seen_count, seen_room;
 	uint64_t max_ms;
 	struct timer ask, expire;
 };
@@ -82,6 +87,8 @@ bool session_sm_part(struct comity_session *s);
 
 struct session_sm *session_sm_new(struct comity_session *s);
 void session_sm_watch_expiry(struct session_sm *sm, uint64_t ms);
+/* Goes on with a resumption that has waited. */
+void session_resume_now(struct session_sm *sm);
 /* Adds an item behind the others; it owns it from then on. */
 void session_sm_add(struct session_sm *sm, struct sm_item *item);
 /* Takes the oldest out; NULL when there is none. */
@@ -99,6 +106,8 @@ bool session_in_take(struct comity_session *s, struct comity_rq *rq);
 void session_in_ask(struct session_sm *sm);
 /* A stanza of the client that the stream has answered itself. */
 void session_in_count(struct session_sm *sm);
+/* False: something of what the client sent is still to be safe; c goes on when it is. */
+bool session_in_settled(struct session_sm *sm, struct c2s *c);
 /* The client has come back, and sends what it thinks is not handled. */
 void session_in_resume(struct session_sm *sm);
 void session_in_deinit(struct session_sm *sm);
@@ -109,6 +118,8 @@ void session_in_deinit(struct session_sm *sm);
 void journal_session(struct comity_session *s);
 void journal_state(struct comity_session *s);
 void journal_sent(struct session_sm *sm, struct sm_item *item);
+/* Another client has what this item is a copy of. */
+void journal_settled(struct sm_item *item);
 void journal_acked(struct session_sm *sm);
 void journal_count(struct session_sm *sm);
 void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t hash);
@@ -116,6 +127,7 @@ void journal_ended(struct router *r, uint64_t key);
 /* Syncs soon, on all workers: the client waits for what may be on any. */
 void journal_hurry(struct router *r);
 /* Messages that this session has got already, before the restart. */
+void session_note_seen(struct session_sm *sm, const struct cause *cause);
 bool session_has_seen(const struct session_sm *sm, const struct cause *cause);
 
 #endif

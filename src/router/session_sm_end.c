@@ -61,11 +61,17 @@ static void pass_on(struct comity_session *s, struct sm_item *item, struct safe 
 		sm_item_free(item, r);
 		return;
 	}
+	item->safe = passing_new(item, r, ending);
+	list_remove(&item->unsynced);
+	item = copies_leave(item);
+	if (item == NULL)
+		return;
 	rq = rq_new(r, &item->st, item->from, item->to != NULL ? item->to : s->account->jid);
 	rq->received_us = item->received_us;
 	rq->cause = item->cause;
-	rq->is_repeat = s->sm_was_restored;
-	rq_set_safe(rq, passing_new(item, r, ending));
+	rq->is_repeat = true;
+	rq_set_safe(rq, item->safe);
+	item->safe = NULL;
 	sm_item_free(item, r);
 	route(rq);
 }
@@ -99,7 +105,6 @@ void session_sm_end(struct comity_session *s)
 		return;
 	if (sm->can_resume)
 		note_ended(s->account->router, sm);
-	s->sm_was_restored = sm->is_restored;
 	s->sm = NULL;
 	e = mem_new(sizeof(*e));
 	safe_init(&e->safe, s->account->router->worker, on_ending_done);

@@ -493,6 +493,11 @@ void journal_close(struct journal **journal)
 	journal_free(j);
 }
 
+bool journal_is_failing(const struct journal *j)
+{
+	return j->is_broken;
+}
+
 void journal_get_stats(const struct journal *j, struct journal_stats *stats)
 {
 	*stats = j->stats;

@@ -62,6 +62,9 @@ void journal_want_sync_of(struct journal *j);
 /* Writes and syncs now, and waits for it; not while traffic goes on. Returns 0 or -ERR_IO. */
 int journal_sync_now(struct journal *j);
 
+/* True while what is recorded is lost. */
+bool journal_is_failing(const struct journal *j);
+
 /* Figures for comityctl stats. */
 struct journal_stats {
 	uint64_t bytes, writes, syncs, file_bytes;

@@ -18,6 +18,7 @@
 #define NS_BIDI "urn:xmpp:bidi"
 #define NS_BIDI_FEATURE "urn:xmpp:features:bidi"
 #define NS_SM "urn:xmpp:sm:3"
+#define NS_CARBONS "urn:xmpp:carbons:2"
 #define NS_LIMITS "urn:xmpp:stream-limits:0"
 
 #endif

@@ -289,3 +289,42 @@ def an_acknowledgement_covers_what_only_the_journal_has(server):
     for n in range(5):
         ann.message(bob.jid, f"m{n}")
     equal(_count(ann), 5)
+
+
+def stored_messages_come_once_though_they_are_not_acknowledged(server):
+    ann, account = Client.login(server.account("ann"), presence=True), server.account("bob")
+    ann.message(account.jid, "stored")
+    ann.settle()
+    bob = Client.login(account, "phone")
+    bob.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+    bob.expect("enabled", NS_SM)
+    bob.presence()
+    equal(_bodies(bob, 1), ["stored"])
+    bob.presence(payload="<show>away</show>")
+    desk = Client.login(account, "desk", presence=True)
+    for client in bob, desk:
+        check(all(e.name != "message" for e in client.drain()), "the stored message came again")
+
+
+@cases([("acknowledged", True), ("unacknowledged", False)])
+def a_message_to_two_devices_is_not_passed_on_when_one_is_lost(server, _name, acknowledged):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), "phone")
+    desk = _managed(bob.account, "desk")
+    desk.drain()
+    bob.drain()
+    ann.message(bob.bare, "for both")
+    equal(_bodies(bob, 1), ["for both"])
+    equal(_bodies(desk, 1), ["for both"])
+    if acknowledged:
+        desk.send(f"<a xmlns='{NS_SM}' h='{_received(desk)}'/>")
+        desk.ping()
+    bob.abort()
+    # The resource is taken over: the old session is over.
+    again = Client.login(bob.account, "phone")
+    again.presence(payload="<priority>-1</priority>")
+    again.ping()
+    check(all(e.name != "message" for e in desk.drain()), "the other device got it twice")
+    desk.abort()
+    Client.login(bob.account, "desk").presence(payload="<priority>-1</priority>")
+    server.wait_for(lambda: server.stored_messages(bob.bare) == (0 if acknowledged else 1),
+                    "message in storage unless a client has it", 5)
