@@ -46,6 +46,24 @@ enum comity_type {
 	COMITY_TYPE_RESULT,
 };
 
+/* What a message holds beside <thread/>, as bits. */
+enum comity_part {
+	COMITY_PART_BODY = 1,
+	COMITY_PART_CHAT_STATE = 2,            /* XEP-0085 */
+	COMITY_PART_RECEIPT = 4,               /* XEP-0184: asked for or given */
+	COMITY_PART_MARKER = 8,                /* XEP-0333 */
+	COMITY_PART_MUC_USER = 16,             /* XEP-0045: from or to somebody in a room, or an invitation */
+	COMITY_PART_INVITATION = 32,           /* XEP-0249, or by the room */
+	COMITY_PART_CARBON = 64,               /* XEP-0280: sent or received */
+	COMITY_PART_PRIVATE = 128,             /* XEP-0280 */
+	COMITY_PART_STANZA_ID = 256,           /* XEP-0359; an origin-id is no more than OTHER */
+	COMITY_PART_NO_COPY = 512,             /* this and the following: hints, XEP-0334 */
+	COMITY_PART_NO_STORE = 1024,
+	COMITY_PART_NO_PERMANENT_STORE = 2048,
+	COMITY_PART_STORE = 4096,
+	COMITY_PART_OTHER = 8192
+};
+
 /* Stanza error conditions, RFC 6120 8.3.3. A handler returns minus one of these. */
 enum comity_cond {
 	COMITY_BAD_REQUEST = 1,
@@ -98,10 +116,22 @@ size_t comity_stanza_size(const struct comity_stanza *st);
 /* NULL when absent. */
 const char *comity_stanza_id(const struct comity_stanza *st);
 
+/* Its parts, an or of enum comity_part; they are read once and remembered. Stamps are not among them. */
+unsigned comity_stanza_parts(const struct comity_stanza *st);
+/* True when they tell of nothing but somebody's typing, which is of no use to one who reads it later. */
+static inline bool comity_parts_are_fleeting(unsigned parts)
+{
+	unsigned idle = COMITY_PART_CHAT_STATE | COMITY_PART_PRIVATE | COMITY_PART_NO_COPY | COMITY_PART_NO_STORE |
+	                COMITY_PART_NO_PERMANENT_STORE;
+
+	return (parts & COMITY_PART_CHAT_STATE) != 0 && (parts & ~idle) == 0;
+}
+
 const struct comity_stanza *comity_rq_stanza(const struct comity_rq *rq);
 enum comity_kind comity_rq_kind(const struct comity_rq *rq);
 enum comity_type comity_rq_type(const struct comity_rq *rq);
 const struct comity_elem *comity_rq_root(const struct comity_rq *rq);
+unsigned comity_rq_parts(const struct comity_rq *rq);
 /* The first child element; of an iq, what is asked. NULL when there is none. */
 const struct comity_elem *comity_rq_payload(const struct comity_rq *rq);
 const char *comity_rq_id(const struct comity_rq *rq);
@@ -116,11 +146,26 @@ struct comity_session *comity_rq_session(const struct comity_rq *rq);
 struct comity_account *comity_rq_account(const struct comity_rq *rq);
 /* Microseconds since 1970 when the server got it. */
 int64_t comity_rq_received_us(const struct comity_rq *rq);
+/* True for a stanza that went to a session which ended without having acknowledged it, and now looks for another:
+ * hooks have seen it before, and its stamps are in it. */
+bool comity_rq_is_again(const struct comity_rq *rq);
+/* Of a message in COMITY_INCOMING, by the rules of RFC 6121 8.5 and as things stand now: whether the server will
+ * deliver it to this session of the account; whether it will neither be delivered nor kept. */
+bool comity_rq_reaches(const struct comity_rq *rq, const struct comity_session *s);
+bool comity_rq_is_refused(const struct comity_rq *rq);
 
 /* ---- changing what travels with it ---- */
 
 /* Adds an element behind the stanza's own content, to be filled by the caller. */
 struct comity_elem *comity_rq_stamp(struct comity_rq *rq, const char *ns, const char *name);
+/* The first such element that was added; NULL when there is none. */
+const struct comity_elem *comity_rq_find_stamp(const struct comity_rq *rq, const char *ns, const char *name);
+/* Takes child elements out of the stanza as it goes on from here, those for which drop is true; what was borrowed from
+ * the stanza before is not to be used any more. */
+void comity_rq_strip(struct comity_rq *rq, bool (*drop)(void *arg, const struct comity_elem *child), void *arg);
+/* A message of the same type with <name xmlns=ns><forwarded>, and in it the stanza with addresses and stamps (XEP-0297).
+ * It shares the memory of the stanza. The caller unrefs it. */
+struct comity_stanza *comity_rq_forward(const struct comity_rq *rq, const char *ns, const char *name);
 /* The stanza with what was added to it, as a stanza of its own; the caller unrefs it. */
 struct comity_stanza *comity_rq_flatten(const struct comity_rq *rq);
 /* The whole stanza as XML, with addresses and stamps. The caller frees the result. */

@@ -26,48 +26,46 @@ static int best_priority(const struct comity_account *a)
 }
 
 /* A session may end while it is written to (its queue is over the limit), so the next one is found first. */
-static unsigned send_to_available(struct comity_account *a, struct comity_rq *rq, int least)
+static void send_to_available(struct comity_account *a, struct comity_rq *rq, int least)
 {
-	unsigned count = 0;
-
 	for (struct comity_session *s = comity_account_first_session(a), *next; s != NULL; s = next) {
 		next = comity_session_next(s);
 		if (s->presence == NULL || s->priority < least)
 			continue;
 		session_deliver(s, rq);
-		count++;
 	}
-	return count;
 }
 
-/* RFC 6121 8.5.2: to the bare address. */
-static enum outcome message_to_bare(struct comity_account *a, struct comity_rq *rq)
-{
-	int best = best_priority(a);
+/* Where a message goes: to one session, or to all available ones from a priority on. */
+struct way {
+	struct comity_session *only;
+	int least;
+};
 
-	switch (rq->st->type) {
+/* RFC 6121 8.5.2: to the bare address. */
+static enum outcome plan_for_bare(const struct comity_account *a, enum comity_type type, struct way *way)
+{
+	switch (type) {
 	case COMITY_TYPE_ERROR:
 		return IGNORE;
 	case COMITY_TYPE_GROUPCHAT:
 		return REFUSE;
 	case COMITY_TYPE_HEADLINE:
-		send_to_available(a, rq, 0);
+		way->least = 0;
 		return DELIVERED;
 	default:
 		/* To the most available: all with the highest priority that is not negative. */
-		if (best < 0)
-			return KEEP;
-		send_to_available(a, rq, best);
-		return DELIVERED;
+		way->least = best_priority(a);
+		return way->least < 0 ? KEEP : DELIVERED;
 	}
 }
 
 /* RFC 6121 8.5.3.2.1: to a full address that nobody has bound. */
-static enum outcome message_to_gone(struct comity_account *a, struct comity_rq *rq)
+static enum outcome plan_for_gone(const struct comity_account *a, enum comity_type type, struct way *way)
 {
-	switch (rq->st->type) {
+	switch (type) {
 	case COMITY_TYPE_CHAT:
-		return message_to_bare(a, rq);
+		return plan_for_bare(a, type, way);
 	case COMITY_TYPE_NORMAL:
 	case COMITY_TYPE_GROUPCHAT:
 		return REFUSE;
@@ -76,13 +74,48 @@ static enum outcome message_to_gone(struct comity_account *a, struct comity_rq *
 	}
 }
 
-static enum outcome deliver_message(struct comity_account *a, struct comity_rq *rq, struct comity_session *s)
+static struct comity_session *find_addressee(const struct comity_account *a, const struct comity_rq *rq)
 {
-	if (s != NULL) {
-		session_deliver(s, rq);
+	const char *resource = comity_jid_resource(rq->to);
+
+	return resource != NULL ? comity_account_find_session(a, resource) : NULL;
+}
+
+static enum outcome plan_message(const struct comity_account *a, const struct comity_rq *rq, struct way *way)
+{
+	way->only = find_addressee(a, rq);
+	if (way->only != NULL)
 		return DELIVERED;
-	}
-	return comity_jid_is_bare(rq->to) ? message_to_bare(a, rq) : message_to_gone(a, rq);
+	return comity_jid_is_bare(rq->to) ? plan_for_bare(a, rq->st->type, way) : plan_for_gone(a, rq->st->type, way);
+}
+
+bool comity_rq_reaches(const struct comity_rq *rq, const struct comity_session *s)
+{
+	struct way way;
+
+	if (plan_message(rq->account, rq, &way) != DELIVERED)
+		return false;
+	return way.only != NULL ? s == way.only : s->presence != NULL && s->priority >= way.least;
+}
+
+bool comity_rq_is_refused(const struct comity_rq *rq)
+{
+	struct way way;
+	enum outcome outcome = plan_message(rq->account, rq, &way);
+
+	return outcome == REFUSE || outcome == IGNORE;
+}
+
+static enum outcome deliver_message(struct comity_account *a, struct comity_rq *rq)
+{
+	struct way way;
+	enum outcome outcome = plan_message(a, rq, &way);
+
+	if (outcome == DELIVERED && way.only != NULL)
+		session_deliver(way.only, rq);
+	else if (outcome == DELIVERED)
+		send_to_available(a, rq, way.least);
+	return outcome;
 }
 
 static enum outcome deliver_presence(struct comity_account *a, struct comity_rq *rq, struct comity_session *s)
@@ -123,16 +156,13 @@ static enum outcome deliver_iq(struct comity_account *a, struct comity_rq *rq, s
 
 static enum outcome deliver(struct comity_account *a, struct comity_rq *rq)
 {
-	const char *resource = comity_jid_resource(rq->to);
-	struct comity_session *s = resource != NULL ? comity_account_find_session(a, resource) : NULL;
-
 	switch (rq->st->kind) {
 	case COMITY_MESSAGE:
-		return deliver_message(a, rq, s);
+		return deliver_message(a, rq);
 	case COMITY_PRESENCE:
-		return deliver_presence(a, rq, s);
+		return deliver_presence(a, rq, find_addressee(a, rq));
 	default:
-		return deliver_iq(a, rq, s);
+		return deliver_iq(a, rq, find_addressee(a, rq));
 	}
 }
 

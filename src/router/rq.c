@@ -144,38 +144,67 @@ int64_t comity_rq_received_us(const struct comity_rq *rq)
 	return rq->received_us;
 }
 
+unsigned comity_rq_parts(const struct comity_rq *rq)
+{
+	return comity_stanza_parts(rq->st);
+}
+
+bool comity_rq_is_again(const struct comity_rq *rq)
+{
+	return rq->is_again;
+}
+
 const char *comity_rq_address(const struct comity_rq *rq)
 {
 	return rq->stream != NULL && rq->stream->conn != NULL ? rq->stream->conn->address : "";
 }
 
+/* Enough for what is usually added. */
+#define STAMPS_ROOM 700
+
 struct comity_elem *comity_rq_stamp(struct comity_rq *rq, const char *ns, const char *name)
 {
 	if (rq->stamps == NULL) {
-		rq->stamps = xml_doc_new();
+		rq->stamps = xml_doc_new_sized(STAMPS_ROOM);
 		rq->stamps->root = xml_elem_new(&rq->stamps->arena, NS_CLIENT, "stamps");
 	}
 	return comity_elem_add(rq->stamps->root, ns, name);
 }
 
+static const struct comity_elem *stamps_of(const struct comity_rq *rq)
+{
+	return rq->stamps != NULL ? rq->stamps->root : NULL;
+}
+
+const struct comity_elem *comity_rq_find_stamp(const struct comity_rq *rq, const char *ns, const char *name)
+{
+	const struct comity_elem *found = rq->stamps != NULL ? comity_elem_find(rq->stamps->root, ns, name) : NULL;
+
+	return found != NULL ? found : stanza_find_stamp(rq->st, ns, name);
+}
+
+void comity_rq_strip(struct comity_rq *rq, bool (*drop)(void *arg, const struct comity_elem *child), void *arg)
+{
+	struct comity_stanza *st = stanza_without(rq->st, drop, arg);
+
+	comity_stanza_unref(rq->st);
+	rq->st = st;
+}
+
+struct comity_stanza *comity_rq_forward(const struct comity_rq *rq, const char *ns, const char *name)
+{
+	return stanza_forward(rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
+	                      rq->to != NULL ? comity_jid_text(rq->to) : NULL, stamps_of(rq), ns, name);
+}
+
 struct comity_stanza *comity_rq_flatten(const struct comity_rq *rq)
 {
-	const struct comity_elem *from = rq->st->doc->root;
-	struct comity_stanza *copy;
-	struct comity_elem *root;
+	/* It stays the same in another form, which costs nothing to who asks next. */
+	struct comity_rq *same = (struct comity_rq *)(uintptr_t)rq;
 
-	if (rq->stamps == NULL)
-		return comity_stanza_ref(rq->st);
-	copy = comity_stanza_new(rq->st->kind, rq->st->type);
-	root = comity_stanza_edit(copy);
-	if (rq->st->id != NULL)
-		comity_stanza_set_id(copy, rq->st->id);
-	comity_elem_set_lang(root, comity_elem_lang(from));
-	for (const struct comity_elem *c = comity_elem_first(from); c != NULL; c = comity_elem_next(c))
-		comity_elem_add_copy(root, c);
-	for (const struct comity_elem *c = comity_elem_first(rq->stamps->root); c != NULL; c = comity_elem_next(c))
-		comity_elem_add_copy(root, c);
-	return copy;
+	if (same->stamps != NULL)
+		same->st = stanza_with_stamps(&same->st, &same->stamps);
+	return comity_stanza_ref(rq->st);
 }
 
 char *comity_rq_to_xml(const struct comity_rq *rq, size_t *len)
@@ -183,7 +212,7 @@ char *comity_rq_to_xml(const struct comity_rq *rq, size_t *len)
 	struct buf out = { 0 };
 
 	stanza_write(&out, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
-	             rq->to != NULL ? comity_jid_text(rq->to) : NULL, rq->stamps != NULL ? rq->stamps->root : NULL);
+	             rq->to != NULL ? comity_jid_text(rq->to) : NULL, stamps_of(rq));
 	if (len != NULL)
 		*len = buf_size(&out);
 	return buf_take(&out);

@@ -23,6 +23,7 @@ struct comity_rq {
 	size_t next_hook;
 	struct mail mail;                /* on the way to another worker */
 	struct list link;                /* waiting for an account to load */
+	bool is_again;                   /* see comity_rq_is_again() */
 	bool is_to_implied;              /* the sender gave no 'to' */
 	bool is_repeat;                  /* it may have come before the last restart, too */
 	struct safe *safe;               /* held until it is safe; with a reference, may be NULL */

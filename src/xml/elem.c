@@ -13,16 +13,21 @@
 
 struct doc_memory {
 	struct xml_doc doc;
-	_Alignas(max_align_t) char room[DOC_ROOM];
+	_Alignas(max_align_t) char room[];
 };
+
+struct xml_doc *xml_doc_new_sized(size_t room)
+{
+	struct doc_memory *m = mem_resize(NULL, offsetof(struct doc_memory, room) + room);
+
+	memset(&m->doc, 0, sizeof(m->doc));
+	arena_adopt(&m->doc.arena, m->room, room);
+	return &m->doc;
+}
 
 struct xml_doc *xml_doc_new(void)
 {
-	struct doc_memory *m = mem_resize(NULL, sizeof(*m));
-
-	memset(&m->doc, 0, sizeof(m->doc));
-	arena_adopt(&m->doc.arena, m->room, sizeof(m->room));
-	return &m->doc;
+	return xml_doc_new_sized(DOC_ROOM);
 }
 
 void xml_doc_free(struct xml_doc *doc)
@@ -245,7 +250,7 @@ void comity_elem_put_text(struct comity_elem *e, const char *text)
 		xml_elem_append_text(e, text, strlen(text));
 }
 
-static struct comity_elem *copy_elem(struct arena *arena, const struct comity_elem *e)
+struct comity_elem *xml_elem_copy(struct arena *arena, const struct comity_elem *e)
 {
 	struct comity_elem *copy = xml_elem_new(arena, e->ns, e->name);
 
@@ -255,7 +260,7 @@ static struct comity_elem *copy_elem(struct arena *arena, const struct comity_el
 		if (n->text != NULL)
 			xml_elem_append_text(copy, n->text, n->len);
 		else
-			xml_elem_append(copy, &copy_elem(arena, (const struct comity_elem *)(const void *)n)->node);
+			xml_elem_append(copy, &xml_elem_copy(arena, (const struct comity_elem *)(const void *)n)->node);
 	}
 	xml_elem_join_text(copy);
 	return copy;
@@ -263,7 +268,7 @@ static struct comity_elem *copy_elem(struct arena *arena, const struct comity_el
 
 struct comity_elem *comity_elem_add_copy(struct comity_elem *parent, const struct comity_elem *e)
 {
-	struct comity_elem *copy = copy_elem(parent->arena, e);
+	struct comity_elem *copy = xml_elem_copy(parent->arena, e);
 
 	xml_elem_append(parent, &copy->node);
 	return copy;
@@ -275,17 +280,15 @@ struct comity_elem *comity_elem_add_copy(struct comity_elem *parent, const struc
 struct xml_doc *xml_doc_shrink(const struct xml_doc *doc)
 {
 	size_t room = doc->arena.total + doc->arena.total / 8 + COPY_SPARE;
-	struct doc_memory *m;
+	struct xml_doc *copy;
 
 	if (room > DOC_ROOM / 4 * 3)
 		return NULL;
-	m = mem_resize(NULL, offsetof(struct doc_memory, room) + room);
-	memset(&m->doc, 0, sizeof(m->doc));
-	arena_adopt(&m->doc.arena, m->room, room);
-	m->doc.root = copy_elem(&m->doc.arena, doc->root);
-	m->doc.inner_usable = doc->inner_usable;
-	m->doc.inner_len = doc->inner_len;
+	copy = xml_doc_new_sized(room);
+	copy->root = xml_elem_copy(&copy->arena, doc->root);
+	copy->inner_usable = doc->inner_usable;
+	copy->inner_len = doc->inner_len;
 	if (doc->inner != NULL)
-		m->doc.inner = arena_dup(&m->doc.arena, doc->inner, doc->inner_len);
-	return &m->doc;
+		copy->inner = arena_dup(&copy->arena, doc->inner, doc->inner_len);
+	return copy;
 }

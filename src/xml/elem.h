@@ -44,6 +44,8 @@ struct xml_doc {
 };
 
 struct xml_doc *xml_doc_new(void);
+/* The same with so much memory at first. */
+struct xml_doc *xml_doc_new_sized(size_t room);
 void xml_doc_free(struct xml_doc *doc);
 /* A copy in as much memory as it needs, for one that is kept for long; NULL when that gains little. */
 struct xml_doc *xml_doc_shrink(const struct xml_doc *doc);
@@ -56,6 +58,8 @@ const char *xml_split_name(struct arena *a, const char *text, char separator, co
 struct comity_elem *xml_elem_new(struct arena *a, const char *ns, const char *name);
 /* The same for strings that live long enough already. */
 struct comity_elem *xml_elem_make(struct arena *a, const char *ns, const char *name);
+/* A deep copy in an arena. */
+struct comity_elem *xml_elem_copy(struct arena *a, const struct comity_elem *e);
 struct xml_attr *xml_elem_add_attr(struct comity_elem *e, const char *ns, const char *name, const char *value);
 void xml_elem_append(struct comity_elem *parent, struct xml_node *child);
 /* Called by the parser at the end of an element, so that readers on several threads never write. */

@@ -145,19 +145,28 @@ struct comity_stanza *stanza_keep(const struct comity_stanza *st)
 
 void comity_stanza_unref(struct comity_stanza *st)
 {
-	if (st != NULL && atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) == 1)
+	while (st != NULL && atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) == 1) {
+		struct comity_stanza *base = st->base;
+
 		xml_doc_free(st->doc);
+		st = base;
+	}
 }
 
 struct comity_elem *comity_stanza_edit(struct comity_stanza *st)
 {
+	if (st->base != NULL)
+		stanza_unshare(st);
 	/* What is built differs from any bytes that came in. */
 	st->doc->inner_usable = false;
+	atomic_store_explicit(&st->parts, 0, memory_order_relaxed);
 	return st->doc->root;
 }
 
 void comity_stanza_set_id(struct comity_stanza *st, const char *id)
 {
+	if (st->base != NULL)
+		stanza_unshare(st);
 	comity_elem_set(st->doc->root, "id", id);
 	st->id = comity_elem_attr(st->doc->root, "id");
 }
@@ -203,8 +212,30 @@ size_t stanza_weight(const struct comity_stanza *st)
 	return st->doc->arena.total + st->doc->inner_len;
 }
 
+/* All inside the root: as the bytes that came in wherever they still mean the same. */
+static void write_content(struct buf *out, const struct comity_stanza *st, bool may_copy)
+{
+	const struct comity_elem *root = st->doc->root;
+	const struct xml_node *shared = st->base != NULL ? st->base->doc->root->first : NULL;
+
+	if (may_copy && st->doc->inner_usable) {
+		buf_add(out, st->doc->inner, st->doc->inner_len);
+		return;
+	}
+	for (const struct xml_node *n = root->first; n != NULL; n = n->next) {
+		if (n == shared) {
+			write_content(out, st->base, may_copy);
+			return;
+		}
+		if (n->text != NULL)
+			xml_write_text(out, n->text, n->len);
+		else
+			xml_write_elem(out, (const struct comity_elem *)(const void *)n, root->ns);
+	}
+}
+
 static void write_stanza(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
-                         const struct comity_elem *stamps, bool as_it_came)
+                         const struct comity_elem *stamps, bool may_copy)
 {
 	static const char *const addresses[] = { "from", "to", NULL };
 	const struct xml_doc *doc = st->doc;
@@ -224,10 +255,7 @@ static void write_stanza(struct buf *out, const struct comity_stanza *st, const 
 		return;
 	}
 	buf_add(out, ">", 1);
-	if (as_it_came)
-		buf_add(out, doc->inner, doc->inner_len);
-	else
-		xml_write_inner(out, doc->root);
+	write_content(out, st, may_copy);
 	if (has_stamps)
 		xml_write_inner(out, stamps);
 	buf_add(out, "</", 2);
@@ -238,14 +266,15 @@ static void write_stanza(struct buf *out, const struct comity_stanza *st, const 
 void stanza_write(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
                   const struct comity_elem *stamps)
 {
-	write_stanza(out, st, from, to, stamps, st->doc->inner_usable);
+	write_stanza(out, st, from, to, stamps, true);
 }
 
 void stanza_write_server(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
                          const struct comity_elem *stamps)
 {
 	const struct xml_doc *doc = st->doc;
-	bool as_it_came = doc->inner_usable && memmem(doc->inner, doc->inner_len, NS_CLIENT, strlen(NS_CLIENT)) == NULL;
+	/* Content that is shared with another stanza is not looked into: it is written anew. */
+	bool may_copy = doc->inner_usable && memmem(doc->inner, doc->inner_len, NS_CLIENT, strlen(NS_CLIENT)) == NULL;
 
-	write_stanza(out, st, from, to, stamps, as_it_came);
+	write_stanza(out, st, from, to, stamps, may_copy);
 }

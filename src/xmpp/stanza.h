@@ -16,6 +16,8 @@ struct comity_stanza {
 	enum comity_type type;     /* COMITY_TYPE_NONE: an unknown type of presence or iq */
 	const char *id;            /* NULL: none */
 	struct xml_doc *doc;
+	struct comity_stanza *base; /* whose elements stand in this tree too; NULL: none */
+	_Atomic unsigned parts;    /* enum comity_part, once they were read; else 0 */
 };
 
 /* True for message, presence and iq in the content namespaces. */
@@ -29,6 +31,20 @@ const char *stanza_type_name(enum comity_type type);
 const char *stanza_kind_name(enum comity_kind kind);
 /* The priority of a presence, 0 when it has none or one that is not understood (RFC 6121 4.7.2.3). */
 int stanza_priority(const struct comity_stanza *st);
+
+/* A stanza of the same content behind what is in stamps; the memory of the content is shared. Consumes both. */
+struct comity_stanza *stanza_with_stamps(struct comity_stanza **st, struct xml_doc **stamps);
+/* What stanza_with_stamps() put before the content; NULL: no such element. */
+const struct comity_elem *stanza_find_stamp(const struct comity_stanza *st, const char *ns, const char *name);
+/* A message of st's type with <name xmlns=ns><forwarded>st</forwarded></name> (XEP-0297), st with these addresses and,
+ * if not NULL, stamps; it shares the content of st. */
+struct comity_stanza *stanza_forward(const struct comity_stanza *st, const char *from, const char *to,
+                                     const struct comity_elem *stamps, const char *ns, const char *name);
+/* A copy without the child elements for which drop is true. */
+struct comity_stanza *stanza_without(const struct comity_stanza *st,
+                                     bool (*drop)(void *arg, const struct comity_elem *child), void *arg);
+/* Makes the tree of a stanza that shares elements its own. */
+void stanza_unshare(struct comity_stanza *st);
 
 /* About how many bytes it holds in memory. */
 size_t stanza_weight(const struct comity_stanza *st);
