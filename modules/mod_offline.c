@@ -7,8 +7,6 @@
 
 #define STORE "offline"
 #define NS_DELAY "urn:xmpp:delay"
-#define NS_HINTS "urn:xmpp:hints"
-#define NS_CHATSTATES "http://jabber.org/protocol/chatstates"
 
 struct conf {
 	int64_t max_messages, max_waiting;
@@ -25,20 +23,6 @@ struct account {
 
 /* ---- keeping ---- */
 
-static bool is_only_chat_state(const struct comity_elem *message)
-{
-	bool any = false;
-
-	for (const struct comity_elem *e = comity_elem_first(message); e != NULL; e = comity_elem_next(e)) {
-		if (comity_elem_is(e, NULL, "thread"))
-			continue;
-		if (strcmp(comity_elem_ns(e), NS_CHATSTATES) != 0)
-			return false;
-		any = true;
-	}
-	return any;
-}
-
 static void on_stored(struct comity_mod *m, void *arg, int status)
 {
 	struct comity_rq *rq = arg;
@@ -54,17 +38,18 @@ static void on_stored(struct comity_mod *m, void *arg, int status)
 	comity_rq_release(rq);
 }
 
-/* XEP-0160 3: chat and normal messages are kept, chat states alone are not worth it. */
+/* XEP-0160 3: chat and normal messages are kept; chat states alone are not worth it, unless the sender wants it
+ * (XEP-0334 4.4). */
 static int on_keep(struct comity_mod *m, struct comity_rq *rq)
 {
 	const struct conf *conf = comity_conf(m);
-	const struct comity_elem *root = comity_rq_root(rq);
+	unsigned parts = comity_rq_parts(rq);
 	struct store_entry entry = { .when_us = comity_rq_received_us(rq) };
 	char *xml;
 
-	if (is_only_chat_state(root))
+	if (comity_parts_are_fleeting(parts))
 		return COMITY_DONE;
-	if (comity_elem_find(root, NS_HINTS, "no-store") != NULL)
+	if ((parts & COMITY_PART_NO_STORE) != 0)
 		return COMITY_PASS;
 	xml = comity_rq_to_xml(rq, &entry.len);
 	if (entry.len > conf->max_bytes) {
