@@ -238,7 +238,9 @@ static void answer(struct comity_rq *rq, struct comity_stanza **st)
 		return;
 	}
 	back = rq_new(rq->router, st, from, rq->from);
-	if (rq->session != NULL) {
+	/* The error for a message takes the way of a message, so that hooks see it wherever it was made. What the sender's
+	 * own hooks refuse is told to the sender alone. */
+	if (rq->session != NULL && (back->st->kind != COMITY_MESSAGE || from == NULL || rq->point == COMITY_OUTGOING)) {
 		session_deliver(rq->session, back);
 		comity_rq_release(back);
 		return;
