@@ -21,6 +21,10 @@ modules_mod_caps_la_SOURCES = modules/mod_caps.c
 modules_mod_caps_la_LDFLAGS = $(MODULE_LDFLAGS)
 modules_mod_caps_la_LIBADD = $(GNUTLS_LIBS)
 
+pkglib_LTLIBRARIES += modules/mod_carbons.la
+modules_mod_carbons_la_SOURCES = modules/mod_carbons.c
+modules_mod_carbons_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 pkglib_LTLIBRARIES += modules/mod_csi.la
 modules_mod_csi_la_SOURCES = modules/mod_csi.c
 modules_mod_csi_la_LDFLAGS = $(MODULE_LDFLAGS)

@@ -164,5 +164,5 @@ const struct conf_section server_section = {
 	.children = server_children,
 };
 
-const char *const default_modules[] = { "blocking", "caps", "csi", "disco", "last", "offline", "ping", "presence", "private",
+const char *const default_modules[] = { "blocking", "caps", "carbons", "csi", "disco", "last", "offline", "ping", "presence", "private",
                                         "register", "roster", "time", "vcard", "version", NULL };

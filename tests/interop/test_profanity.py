@@ -159,6 +159,29 @@ def two_resources(server):
         check(found, "the phone is gone")
 
 
+def carbons_show_both_sides(server):
+    """What the desk writes and gets in a conversation, the phone shows too."""
+    a, b = server.accounts("juliet", "romeo")
+    with Profanity(a) as juliet, Profanity(b, "desk") as desk, Profanity(b, "phone") as phone:
+        juliet.online()
+        desk.online()
+        _befriend(juliet, desk)
+        phone.online()
+        phone.console("/carbons on")
+        phone.until(r"(?i)carbons? enabled|carbons on|message carbons")
+        juliet.ask(f"/info {b.jid}", r"(?s)desk.*phone|phone.*desk")
+        juliet.chat(b.jid)
+        juliet.type("/resource set desk")
+        juliet.type("to the desk")
+        desk.chat(a.jid)
+        desk.until("to the desk")
+        phone.chat(a.jid)
+        phone.until("to the desk")
+        desk.type("from the desk")
+        juliet.until("from the desk")
+        phone.until("from the desk")
+
+
 def services_of_the_server(server):
     with Profanity(server.account("juliet")) as client:
         client.online()

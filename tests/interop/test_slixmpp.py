@@ -25,7 +25,8 @@ class Bot:
 
     EVENTS = ("session_start", "message", "presence", "roster_update", "failed_auth", "ssl_invalid_chain",
               "connection_failed", "disconnected", "got_online", "got_offline", "stream_error",
-              "failed_all_auth", "vcard_avatar_update", "changed_status", "sm_enabled", "session_resumed")
+              "failed_all_auth", "vcard_avatar_update", "changed_status", "sm_enabled", "session_resumed",
+              "carbon_received", "carbon_sent")
 
     def __init__(self, account, resource=None, mechanism=None, direct=False, ca=None, managed=False):
         self.account, self.direct = account, direct
@@ -334,6 +335,35 @@ def two_resources(server):
         equal((await phone.until("message"))["body"], "but this")
         await phone.stop()
         await juliet.until("presence", lambda p: p["type"] == "unavailable" and p["from"] == phone.xmpp.boundjid)
+    _run(story)
+
+
+def carbons_show_both_sides(server):
+    async def story(bots):
+        juliet, romeo = await _pair(server, bots)
+        phone = Bot(romeo.account, resource="phone")
+        phone.xmpp.register_plugin("xep_0280")
+        bots.append(phone)
+        await phone.online()
+        await phone.xmpp["xep_0280"].enable(timeout=TIMEOUT)
+        juliet.say(romeo.xmpp.boundjid, "to the desk")
+        equal((await romeo.until("message"))["body"], "to the desk")
+        copy = (await phone.until("carbon_received"))["carbon_received"]
+        equal((copy["body"], copy["from"], copy["to"]), ("to the desk", juliet.xmpp.boundjid, romeo.xmpp.boundjid))
+        romeo.say(juliet.account.jid, "from the desk")
+        equal((await juliet.until("message"))["body"], "from the desk")
+        copy = (await phone.until("carbon_sent"))["carbon_sent"]
+        equal((copy["body"], copy["from"]), ("from the desk", romeo.xmpp.boundjid))
+        message = romeo.xmpp.make_message(mto=juliet.account.jid, mbody="in private", mtype="chat")
+        message.enable("carbon_private")
+        message.send()
+        equal((await juliet.until("message"))["body"], "in private")
+        await phone.xmpp["xep_0280"].disable(timeout=TIMEOUT)
+        juliet.say(romeo.xmpp.boundjid, "to the desk alone")
+        await romeo.until("message", lambda m: m["body"] == "to the desk alone")
+        await phone.xmpp["xep_0199"].send_ping(server.domain, timeout=TIMEOUT)
+        check(not [d for n, d in phone.events if n in ("message", "carbon_sent", "carbon_received")],
+              f"more came to the phone: {phone.events}")
     _run(story)
 
 
