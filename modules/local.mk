@@ -53,6 +53,10 @@ pkglib_LTLIBRARIES += modules/mod_register.la
 modules_mod_register_la_SOURCES = modules/mod_register.c
 modules_mod_register_la_LDFLAGS = $(MODULE_LDFLAGS)
 
+pkglib_LTLIBRARIES += modules/mod_stanza_id.la
+modules_mod_stanza_id_la_SOURCES = modules/mod_stanza_id.c
+modules_mod_stanza_id_la_LDFLAGS = $(MODULE_LDFLAGS)
+
 pkglib_LTLIBRARIES += modules/mod_time.la
 modules_mod_time_la_SOURCES = modules/mod_time.c
 modules_mod_time_la_LDFLAGS = $(MODULE_LDFLAGS)

@@ -156,7 +156,7 @@ bool comity_rq_is_refused(const struct comity_rq *rq);
 
 /* ---- changing what travels with it ---- */
 
-/* Adds an element behind the stanza's own content, to be filled by the caller. */
+/* Adds an element to the stanza's own content, to be filled by the caller. */
 struct comity_elem *comity_rq_stamp(struct comity_rq *rq, const char *ns, const char *name);
 /* The first such element that was added; NULL when there is none. */
 const struct comity_elem *comity_rq_find_stamp(const struct comity_rq *rq, const char *ns, const char *name);

@@ -164,5 +164,6 @@ const struct conf_section server_section = {
 	.children = server_children,
 };
 
-const char *const default_modules[] = { "blocking", "caps", "carbons", "csi", "disco", "last", "offline", "ping", "presence", "private",
-                                        "register", "roster", "time", "vcard", "version", NULL };
+const char *const default_modules[] = { "blocking", "caps", "carbons", "csi", "disco", "last", "offline", "ping",
+                                        "presence", "private", "register", "roster", "stanza_id", "time", "vcard",
+                                        "version", NULL };

@@ -12,4 +12,5 @@ EXTRA_DIST += tests/protocol/test_dialback.py tests/protocol/test_faults.py test
 	tests/protocol/test_workers.py
 EXTRA_DIST += tests/protocol/test_blocking.py tests/protocol/test_csi.py
 EXTRA_DIST += tests/protocol/test_directory.py
-EXTRA_DIST += tests/protocol/test_carbons.py tests/protocol/test_crash.py tests/protocol/test_hints.py
+EXTRA_DIST += tests/protocol/test_carbons.py tests/protocol/test_crash.py tests/protocol/test_hints.py \
+	tests/protocol/test_stanza_ids.py

@@ -371,6 +371,24 @@ def copies_wait_for_a_session_that_resumes(server):
     equal(_copy(scene.phone, "received")["id"], "w2")
 
 
+@cases([("stopped", False), ("killed", True)])
+@dedicated()
+def a_restart_of_the_server_does_not_end_carbons(server, _name, hard):
+    scene = Scene(server)
+    jid, bare = scene.phone.jid, scene.phone.bare
+    id_ = _managed(scene.phone)
+    _send(scene.peer, scene.phone.jid, id_="before")
+    scene.phone.expect("message", id="before")
+    scene.phone.send(f"<a xmlns='{NS_SM}' h='1'/>")
+    scene.phone.ping()
+    server.restart(hard=hard)
+    scene.phone = _resume(scene.account, id_, 2)
+    scene.phone.jid, scene.phone.bare = jid, bare
+    scene.desk, scene.peer = (Client.login(a, presence=True) for a in (scene.account, server.account("peer")))
+    _send(scene.peer, scene.desk.jid, id_="after")
+    equal(_copy(scene.phone, "received")["id"], "after")
+
+
 @dedicated(options={"resume_time": "1s"})
 def copies_for_a_session_that_never_resumes_are_gone(server):
     """They are no messages of their own: neither delivered elsewhere nor stored."""

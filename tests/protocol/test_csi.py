@@ -45,7 +45,7 @@ def _got(client):
 def _word(e):
     if e.name == "presence":
         return e["type"] or e.child_text("show") or "available"
-    return e.child_text("body") or (e.children[0].name if e.children else e.name)
+    return e.child_text("body") or next((c.name for c in e.children if c.name != "stanza-id"), e.name)
 
 
 def _flushed(client):
