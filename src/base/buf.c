@@ -37,19 +37,6 @@ void buf_commit(struct buf *b, size_t n)
 	b->len += n;
 }
 
-void buf_add(struct buf *b, const void *bytes, size_t n)
-{
-	if (n == 0)
-		return;
-	memcpy(buf_reserve(b, n), bytes, n);
-	b->len += n;
-}
-
-void buf_add_str(struct buf *b, const char *s)
-{
-	buf_add(b, s, strlen(s));
-}
-
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap, again;

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Zeroed it is empty and owns nothing. Bytes from head to len are content. */
 struct buf {
@@ -27,8 +28,17 @@ static inline const char *buf_bytes(const struct buf *b)
 char *buf_reserve(struct buf *b, size_t n);
 /* Counts n bytes written at the place that buf_reserve gave. */
 void buf_commit(struct buf *b, size_t n);
-void buf_add(struct buf *b, const void *bytes, size_t n);
-void buf_add_str(struct buf *b, const char *s);
+static inline void buf_add(struct buf *b, const void *bytes, size_t n)
+{
+	if (n == 0)
+		return;
+	memcpy(b->cap - b->len >= n ? b->data + b->len : buf_reserve(b, n), bytes, n);
+	b->len += n;
+}
+static inline void buf_add_str(struct buf *b, const char *s)
+{
+	buf_add(b, s, strlen(s));
+}
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Drops n bytes from the front. */
 void buf_consume(struct buf *b, size_t n);

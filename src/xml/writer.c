@@ -7,34 +7,21 @@
 
 #include "xml/elem.h"
 
-static const char *escape_of(unsigned char c)
-{
-	switch (c) {
-	case '&':
-		return "&amp;";
-	case '<':
-		return "&lt;";
-	case '>':
-		return "&gt;";
-	case '\'':
-		return "&apos;";
-	case '"':
-		return "&quot;";
-	case '\r':
-		return "&#13;";
-	default:
-		return NULL;
-	}
-}
+/* What is not written as it is; the last two only in values, where white space would be normalised to spaces
+ * (XML 1.0, 3.3.3). */
+static const char *const escapes[256] = {
+	['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['\''] = "&apos;", ['"'] = "&quot;", ['\r'] = "&#13;",
+	['\t'] = "&#9;", ['\n'] = "&#10;",
+};
 
-void xml_write_text(struct buf *out, const char *text, size_t len)
+static void write_escaped(struct buf *out, const char *text, size_t len, bool is_value)
 {
 	size_t from = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		const char *escape = escape_of((unsigned char)text[i]);
+		const char *escape = escapes[(unsigned char)text[i]];
 
-		if (escape == NULL)
+		if (escape == NULL || (!is_value && (text[i] == '\t' || text[i] == '\n')))
 			continue;
 		buf_add(out, text + from, i - from);
 		buf_add_str(out, escape);
@@ -43,15 +30,14 @@ void xml_write_text(struct buf *out, const char *text, size_t len)
 	buf_add(out, text + from, len - from);
 }
 
-/* In a value, white space would be normalised to spaces (XML 1.0, 3.3.3). */
+void xml_write_text(struct buf *out, const char *text, size_t len)
+{
+	write_escaped(out, text, len, false);
+}
+
 static void write_value(struct buf *out, const char *value)
 {
-	for (size_t run; *value != '\0'; value += run) {
-		run = strcspn(value, "\t\n");
-		xml_write_text(out, value, run);
-		if (value[run] != '\0')
-			buf_add_str(out, value[run++] == '\t' ? "&#9;" : "&#10;");
-	}
+	write_escaped(out, value, strlen(value), true);
 }
 
 void xml_write_attr(struct buf *out, const char *name, const char *value)
