@@ -21,6 +21,13 @@ void record_u64(struct buf *out, uint64_t n)
 	buf_add(out, &n, sizeof(n));
 }
 
+void record_file(struct buf *out, const struct image_file *file)
+{
+	record_u32(out, file->generation);
+	record_u32(out, file->worker);
+	record_u32(out, file->number);
+}
+
 void record_text(struct buf *out, const char *text, size_t len)
 {
 	record_u32(out, text != NULL ? (uint32_t)len : NO_TEXT);
@@ -46,12 +53,12 @@ void image_write_state(struct buf *out, const struct image *i)
 	}
 }
 
-size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us, bool is_settled)
+size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us, unsigned flags)
 {
 	record_u64(out, cause->key);
 	record_u64(out, cause->hash);
 	record_u64(out, (uint64_t)received_us);
-	record_u32(out, is_settled);
+	record_u32(out, flags);
 	record_u32(out, NO_TEXT);
 	return buf_size(out);
 }
@@ -86,7 +93,7 @@ void image_write(struct buf *out, const struct image *i)
 	}
 	record_u32(out, (uint32_t)(i->item_count - i->first));
 	for (size_t n = i->first; n < i->item_count; n++) {
-		size_t mark = image_begin_item(out, &i->items[n].cause, i->items[n].received_us, i->items[n].is_settled);
+		size_t mark = image_begin_item(out, &i->items[n].cause, i->items[n].received_us, i->items[n].flags);
 
 		buf_add(out, i->items[n].xml, i->items[n].len);
 		image_end_item(out, mark, i->items[n].xml != NULL);
@@ -209,7 +216,7 @@ static void read_item(struct image *i, struct reader *r)
 	item.cause.key = read_u64(r);
 	item.cause.hash = read_u64(r);
 	item.received_us = (int64_t)read_u64(r);
-	item.is_settled = read_u32(r) != 0;
+	item.flags = read_u32(r);
 	item.xml = read_text(r, &item.len);
 	if (r->is_bad) {
 		free(item.xml);
@@ -393,7 +400,7 @@ static void take_settled(struct image *i, struct reader *r)
 	cause.hash = read_u64(r);
 	for (size_t n = i->first; n < i->item_count; n++)
 		if (i->items[n].cause.key == cause.key && i->items[n].cause.hash == cause.hash)
-			i->items[n].is_settled = true;
+			i->items[n].flags |= IMAGE_SETTLED;
 }
 
 static void take_session(struct images *images, uint64_t key, struct reader *r)
@@ -403,7 +410,34 @@ static void take_session(struct images *images, uint64_t key, struct reader *r)
 	if (i == NULL)
 		return;
 	drop(images, key);
+	i->file = images->file;
 	map_put(&images->by_key, (const char *)&i->key, sizeof(i->key), i);
+}
+
+static void take_file(struct images *images, struct reader *r)
+{
+	images->file.generation = read_u32(r);
+	images->file.worker = read_u32(r);
+	images->file.number = read_u32(r);
+}
+
+static bool is_of_earlier_file(const struct image *i, const struct image_file *now)
+{
+	return i->file.generation == now->generation && i->file.worker == now->worker && i->file.number != now->number;
+}
+
+/* Removing is not allowed during a walk over the map. */
+static void drop_earlier(struct images *images)
+{
+	uint64_t *keys = mem_array(images->by_key.count + 1, sizeof(*keys));
+	size_t count = 0, pos = 0;
+
+	for (const struct image *i; (i = map_next(&images->by_key, &pos)) != NULL;)
+		if (is_of_earlier_file(i, &images->file))
+			keys[count++] = i->key;
+	while (count != 0)
+		drop(images, keys[--count]);
+	free(keys);
 }
 
 static void take_known(struct images *images, struct image *i, unsigned type, struct reader *r)
@@ -417,6 +451,10 @@ static void take_known(struct images *images, struct image *i, unsigned type, st
 		break;
 	case RECORD_ACKED:
 		take_acked(i, read_u32(r));
+		break;
+	case RECORD_WRITTEN:
+		for (size_t n = i->first; n < i->item_count; n++)
+			i->items[n].flags |= IMAGE_WRITTEN;
 		break;
 	case RECORD_SETTLED:
 		take_settled(i, r);
@@ -438,11 +476,20 @@ void images_take(void *arg, unsigned type, const char *body, size_t len)
 {
 	struct images *images = arg;
 	struct reader r = { body, body + len, false };
-	uint64_t key = read_u64(&r);
-	struct image *i = find(images, key);
+	uint64_t key;
+	struct image *i;
 
+	if (type == RECORD_FILE || type == RECORD_WHOLE) {
+		take_file(images, &r);
+		if (type == RECORD_WHOLE && !r.is_bad)
+			drop_earlier(images);
+		images->damaged += r.is_bad;
+		return;
+	}
+	key = read_u64(&r);
+	i = find(images, key);
 	if (r.is_bad)
-		images->damaged++;
+		i = NULL;
 	else if (type == RECORD_SESSION)
 		take_session(images, key, &r);
 	else if (type == RECORD_HANDLED)

@@ -24,14 +24,22 @@ enum record_type {
 	RECORD_ACKED,         /* the client has so many */
 	RECORD_COUNT,         /* the client was told that so many of its own were handled */
 	RECORD_HANDLED,       /* one of its stanzas is safe, which it may not have been told */
+	RECORD_WRITTEN,       /* all that was kept for the client has been written to a stream */
 	RECORD_SETTLED,       /* another client of the account has a message */
 	RECORD_END,
+	RECORD_FILE,          /* the beginning of a worker's file */
+	RECORD_WHOLE,         /* all that counts of its earlier files has been written to this one */
 };
 
 /* What a message is known by when its sender says it again after a restart: the session that sent it and a
  * hash of what makes it this one. All zero: it is not known. */
 struct cause {
 	uint64_t key, hash;
+};
+
+enum image_flag {
+	IMAGE_SETTLED = 1,    /* another client of the account has it */
+	IMAGE_WRITTEN = 2,    /* to a stream, so that the client may have it */
 };
 
 struct image_text {
@@ -41,7 +49,7 @@ struct image_text {
 struct image_item {
 	struct cause cause;
 	int64_t received_us;
-	bool is_settled;      /* another client has it */
+	unsigned flags;       /* enum image_flag, or-ed */
 	char *xml;            /* NULL: it only counts */
 	size_t len;
 };
@@ -51,9 +59,15 @@ struct image_handled {
 	uint64_t hash;
 };
 
+/* Where a session was read: sessions that a worker's later file does not have are over. */
+struct image_file {
+	uint32_t generation, worker, number;
+};
+
 struct image {
 	struct list link;
 	uint64_t key;
+	struct image_file file;
 	char *account, *resource;
 	char id[SM_ID_SIZE];
 	bool can_resume;
@@ -76,6 +90,8 @@ struct image {
 
 void record_u32(struct buf *out, uint32_t n);
 void record_u64(struct buf *out, uint64_t n);
+/* The body of RECORD_FILE. */
+void record_file(struct buf *out, const struct image_file *file);
 /* NULL is kept apart from "". */
 void record_text(struct buf *out, const char *text, size_t len);
 void record_str(struct buf *out, const char *text);
@@ -85,7 +101,7 @@ void image_write(struct buf *out, const struct image *i);
 void image_write_state(struct buf *out, const struct image *i);
 /* The body of RECORD_SENT behind the key, and a part of RECORD_SESSION. xml is what was added to out between
  * begin and end. */
-size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us, bool is_settled);
+size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us, unsigned flags);
 void image_end_item(struct buf *out, size_t mark, bool has_xml);
 
 /* ---- reading ---- */
@@ -93,6 +109,7 @@ void image_end_item(struct buf *out, size_t mark, bool has_xml);
 struct images {
 	struct map by_key;             /* struct image */
 	struct map handled;            /* what is told of sessions, by key */
+	struct image_file file;        /* that is being read */
 	size_t damaged;                /* records that made no sense */
 };
 

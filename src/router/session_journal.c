@@ -28,8 +28,9 @@ static char *stanza_text(const struct comity_stanza *st, struct comity_jid *from
 
 static void write_item(struct buf *out, const struct sm_item *item)
 {
-	size_t mark = image_begin_item(out, &item->cause, item->received_us,
-	                               item->copies != NULL && item->copies->is_settled);
+	unsigned flags = (item->copies != NULL && item->copies->is_settled ? IMAGE_SETTLED : 0) |
+	                 (item->is_written ? IMAGE_WRITTEN : 0);
+	size_t mark = image_begin_item(out, &item->cause, item->received_us, flags);
 
 	if (item->st != NULL)
 		stanza_write(out, item->st, item->from != NULL ? comity_jid_text(item->from) : NULL,
@@ -85,6 +86,15 @@ static void write_session(struct buf *out, const struct comity_session *s)
 	free_view(&i);
 }
 
+struct buf journal_image_of(const struct comity_session *s)
+{
+	struct buf out = { 0 };
+
+	if (journal_of(s->sm) != NULL)
+		write_session(&out, s);
+	return out;
+}
+
 void journal_session(struct comity_session *s)
 {
 	struct journal *j = journal_of(s->sm);
@@ -121,6 +131,16 @@ void journal_sent(struct session_sm *sm, struct sm_item *item)
 	item->place = journal_end(j);
 	if (item->safe != NULL)
 		list_append(&sm->session->account->router->unsynced, &item->unsynced);
+}
+
+void journal_written(struct session_sm *sm)
+{
+	struct journal *j = journal_of(sm);
+
+	if (j == NULL)
+		return;
+	record_u64(journal_begin(j, RECORD_WRITTEN), sm->key);
+	journal_end(j);
 }
 
 void journal_settled(struct sm_item *item)
@@ -201,6 +221,15 @@ void journal_hurry(struct router *r)
 
 /* ---- what the journal tells ---- */
 
+static void write_file(struct router *r, enum record_type type)
+{
+	struct image_file file = { .worker = r->worker->id };
+
+	file.number = journal_number(r->journal, &file.generation);
+	record_file(journal_begin(r->journal, type), &file);
+	journal_end(r->journal);
+}
+
 /* Sessions in memory and those that nobody has asked for since the restart. */
 static void on_new_file(void *arg)
 {
@@ -208,10 +237,13 @@ static void on_new_file(void *arg)
 	struct comity_account *a;
 	size_t pos = 0;
 
+	write_file(r, RECORD_FILE);
 	while ((a = map_next(&r->accounts, &pos)) != NULL)
 		for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
 			journal_session(s);
 	dormant_write(r);
+	endings_write(r);
+	write_file(r, RECORD_WHOLE);
 }
 
 static void on_synced(void *arg, uint64_t place)
@@ -240,9 +272,11 @@ int router_open_journal(struct router *r, const struct journal_conf *conf, struc
 {
 	int rc = journal_open(r->worker, conf, &events, r, &r->journal, et);
 
-	if (rc == 0)
-		r->worker->before_flush = before_flush;
-	return rc;
+	if (rc != 0)
+		return rc;
+	r->worker->before_flush = before_flush;
+	write_file(r, RECORD_FILE);
+	return 0;
 }
 
 void router_close_journal(struct router *r)

@@ -146,9 +146,9 @@ static void restore_items(struct session_sm *sm, const struct image *i)
 
 		item->cause = was->cause;
 		item->received_us = was->received_us;
-		item->was_settled = was->is_settled;
+		item->was_settled = (was->flags & IMAGE_SETTLED) != 0;
+		item->is_written = (was->flags & IMAGE_WRITTEN) != 0;
 		session_sm_add(sm, item);
-		sm->restored++;
 		if (was->cause.key != 0 && !session_has_seen(sm, &was->cause))
 			sm->seen[sm->seen_count++] = was->cause;
 		comity_stanza_unref(st);

@@ -143,6 +143,7 @@ bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq)
 	if (rq != NULL && rq->copies != NULL && rq->copies->account == s->account)
 		copies_join(rq->copies, item);
 	session_sm_add(sm, item);
+	item->is_written = s->stream != NULL && sm->unwritten == 0;
 	journal_sent(sm, item);
 	if (is_over_limit(sm)) {
 		if (s->stream != NULL)
@@ -375,8 +376,9 @@ void session_on_sm(struct c2s *c, const struct comity_elem *e)
 
 /* ---- resuming ---- */
 
-static void write_item(struct comity_session *s, const struct sm_item *item)
+static void write_item(struct comity_session *s, struct sm_item *item)
 {
+	item->is_written = true;
 	if (item->st != NULL && s->stream != NULL)
 		c2s_write(s->stream, item->st, item->from != NULL ? comity_jid_text(item->from) : NULL,
 		          item->to != NULL ? comity_jid_text(item->to) : NULL, NULL);
@@ -405,6 +407,7 @@ void comity_session_write_now(struct comity_session *s)
 		else
 			write_item(s, LIST_ENTRY(l, struct sm_item, link));
 	}
+	journal_written(sm);
 	worker_timer_start(worker_of(s), &sm->ask, ASK_MS);
 }
 
@@ -443,6 +446,7 @@ static void write_again(struct comity_session *s)
 {
 	LIST_EACH(l, next, &s->sm->unacked)
 		write_item(s, LIST_ENTRY(l, struct sm_item, link));
+	journal_written(s->sm);
 	if (s->sm->unacked_count != 0)
 		ask(s->sm);
 }
@@ -468,18 +472,30 @@ static void drop_empty(struct session_sm *sm)
 		journal_session(sm->session);
 }
 
-/* After a crash of the machine the client may have what the journal has not. */
+/* Of what waits, how much the client may have: nobody writes to a stream that is gone. */
+static uint32_t count_written(const struct session_sm *sm)
+{
+	uint32_t n = 0;
+
+	LIST_EACH(l, next, &sm->unacked) {
+		if (!LIST_ENTRY(l, struct sm_item, link)->is_written)
+			break;
+		n++;
+	}
+	return n;
+}
+
+/* After a crash the client may have more than the journal could take: the disk was full, or the machine went
+ * down before it was synced. Then what has not been written has other numbers from now on. */
 static bool take_resumed_ack(struct session_sm *sm, uint32_t h)
 {
-	bool is_first = sm->is_restored && !sm->was_resumed;
+	uint32_t written = count_written(sm);
 
-	sm->was_resumed = true;
-	if (!is_first || h - sm->acked <= sm->restored)
+	if (h - sm->acked <= written)
 		return take_ack(sm, h);
-	if ((int32_t)(h - sm->acked) < 0)
+	if (!sm->is_restored || (int32_t)(h - sm->acked) < 0)
 		return false;
-	/* What was sent since the restart has numbers that the client knows for others. */
-	take_ack(sm, sm->acked + sm->restored);
+	take_ack(sm, sm->acked + written);
 	sm->acked = h;
 	journal_session(sm->session);
 	return true;

@@ -26,6 +26,7 @@ struct sm_item {
 	struct copies *copies;         /* what other sessions of the account got of it; NULL: nothing */
 	struct list copy;              /* in copies->items */
 	bool was_settled;              /* before the restart another client had it */
+	bool is_written;               /* to a stream: the client may have it */
 	struct cause cause;
 	int64_t received_us;
 	size_t size;
@@ -39,7 +40,6 @@ struct session_sm {
 
 	/* What the client sends (session_in.c). Numbers wrap at 2^32 (XEP-0198 4). */
 	uint32_t received;             /* stanzas that came */
-	uint32_t restored;             /* items that came back from the journal, until the client resumes */
 	uint32_t repeats;              /* so many of the next have come before, and come again since they were not safe */
 	uint32_t told;                 /* the last count that the journal could take */
 	struct c2s *resuming;          /* a stream that waits for all of it to be safe; with a reference */
@@ -49,7 +49,6 @@ struct session_sm {
 	uint32_t owed_for;
 	struct timer owe;
 	bool is_restored;              /* since the last restart: what comes may have come before */
-	bool was_resumed;              /* since then */
 	bool is_stopped;               /* the client is read no further for now */
 	struct image_handled *handled; /* what is known to have been handled before the restart */
 	size_t handled_count;
@@ -97,6 +96,9 @@ struct sm_item *sm_item_new(const struct comity_stanza *st, struct comity_jid *f
 void sm_item_free(struct sm_item *item, struct router *r);
 void session_sm_say_count(struct session_sm *sm, struct c2s *c, const char *name, const char *previd);
 
+/* Sessions that have ended, whose messages are still on their way (session_sm_end.c). */
+void endings_write(struct router *r);
+
 /* ---- what the client sends (session_in.c) ---- */
 
 /* A stanza of the client has come as rq: from now on it holds what makes it count once it is safe. False: it
@@ -116,8 +118,12 @@ void session_in_deinit(struct session_sm *sm);
 
 /* All of the session, when stream management begins. */
 void journal_session(struct comity_session *s);
+/* The same as bytes; empty for a session that is not in the journal. */
+struct buf journal_image_of(const struct comity_session *s);
 void journal_state(struct comity_session *s);
 void journal_sent(struct session_sm *sm, struct sm_item *item);
+/* All that waited has been written to a stream. */
+void journal_written(struct session_sm *sm);
 /* Another client has what this item is a copy of. */
 void journal_settled(struct sm_item *item);
 void journal_acked(struct session_sm *sm);

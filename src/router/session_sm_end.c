@@ -11,7 +11,9 @@
 /* A session that has ended stays in the journal until all it had for its client is safe elsewhere. */
 struct ending {
 	struct safe safe;
+	struct list link;     /* in router->endings */
 	uint64_t key;
+	struct buf image;     /* as it was */
 };
 
 /* A stanza on its way there; its sender waits as before. */
@@ -27,6 +29,8 @@ static void on_ending_done(struct safe *safe, struct router *r, bool was_away)
 
 	(void)was_away;
 	journal_ended(r, e->key);
+	list_remove(&e->link);
+	buf_deinit(&e->image);
 	free(e);
 }
 
@@ -38,6 +42,31 @@ static void on_passing_done(struct safe *safe, struct router *r, bool was_away)
 	safe_unref(p->sender, r);
 	safe_unref(p->ending, r);
 	free(p);
+}
+
+static struct ending *ending_new(struct comity_session *s)
+{
+	struct router *r = s->account->router;
+	struct ending *e = mem_new(sizeof(*e));
+
+	safe_init(&e->safe, r->worker, on_ending_done);
+	e->key = s->sm->key;
+	if (s->sm->unacked_count != 0)
+		e->image = journal_image_of(s);
+	list_append(&r->endings, &e->link);
+	return e;
+}
+
+void endings_write(struct router *r)
+{
+	LIST_EACH(l, next, &r->endings) {
+		const struct ending *e = LIST_ENTRY(l, struct ending, link);
+
+		if (buf_size(&e->image) == 0)
+			continue;
+		buf_add(journal_begin(r->journal, RECORD_SESSION), buf_bytes(&e->image), buf_size(&e->image));
+		journal_end(r->journal);
+	}
 }
 
 static struct safe *passing_new(struct sm_item *item, struct router *r, struct safe *ending)
@@ -106,10 +135,8 @@ void session_sm_end(struct comity_session *s)
 		return;
 	if (sm->can_resume)
 		note_ended(s->account->router, sm);
+	e = ending_new(s);
 	s->sm = NULL;
-	e = mem_new(sizeof(*e));
-	safe_init(&e->safe, s->account->router->worker, on_ending_done);
-	e->key = sm->key;
 	for (struct sm_item *item; (item = session_sm_shift(sm)) != NULL;)
 		pass_on(s, item, &e->safe);
 	safe_unref(&e->safe, s->account->router);

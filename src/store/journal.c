@@ -21,7 +21,7 @@
 /* A file is replaced when it has grown to so many times what it began with. */
 #define GROWTH 4
 /* After a failure a new file is tried. */
-#define RETRY_MS 1000
+#define RETRY_MS 100
 
 struct journal {
 	struct worker *worker;
@@ -491,6 +491,12 @@ void journal_close(struct journal **journal)
 	journal_sync_now(j);
 	worker_timer_stop(j->worker, &j->timer);
 	journal_free(j);
+}
+
+unsigned journal_number(const struct journal *j, unsigned *generation)
+{
+	*generation = j->generation;
+	return j->number;
 }
 
 bool journal_is_failing(const struct journal *j)

@@ -62,6 +62,8 @@ void journal_want_sync_of(struct journal *j);
 /* Writes and syncs now, and waits for it; not while traffic goes on. Returns 0 or -ERR_IO. */
 int journal_sync_now(struct journal *j);
 
+/* The number of the worker's file, and the generation. */
+unsigned journal_number(const struct journal *j, unsigned *generation);
 /* True while what is recorded is lost. */
 bool journal_is_failing(const struct journal *j);
 

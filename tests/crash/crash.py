@@ -367,7 +367,7 @@ def arguments(argv=None):
     parser.add_argument("--faults", type=lambda text: text.split(","), default=list(FAULTS), metavar="LIST",
                         help=f"of {','.join(FAULTS)} (default: all)")
     parser.add_argument("--no-cuts", dest="cuts", action="store_false", help="clients have no accidents of their own")
-    parser.add_argument("--allow", type=lambda text: text.split(","), default=[], metavar="LIST",
+    parser.add_argument("--allow", type=lambda text: text.split(","), default=["unwritten"], metavar="LIST",
                         help=f"violations that do not count, of {','.join(checker.KINDS)}")
     parser.add_argument("--log-level", default="info", help="of the server (default info)")
     parser.add_argument("--keep", default=".", metavar="FOLDER", help="where logs go after a violation (default .)")

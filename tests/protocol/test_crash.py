@@ -3,7 +3,7 @@
 import os
 import sys
 
-from harness import Failure, Skip, cases, dedicated, equal
+from harness import Failure, cases, dedicated, equal
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../crash"))
 
@@ -14,11 +14,6 @@ SEED = 4
 PIECES = [("nothing", ["cut"], 2, False), ("connections", ["cut"], 6, True), ("kill", ["kill"], 8, True),
           ("stop", ["term"], 3, True), ("disk", ["disk"], 4, True), ("clock", ["clock"], 4, True),
           ("together", list(crash.FAULTS), 8, True)]
-# Pieces in which the server still breaks its promise, and how.
-PENDING = dict.fromkeys(("connections", "kill", "stop", "disk", "clock", "together"),
-                        "stanzas that come again after a resumption are counted twice until they are safe, "
-                        "and what one device leaves behind comes to the others twice")
-
 
 @dedicated(start=False)
 @cases(checker.STORIES)
@@ -30,8 +25,6 @@ def the_checker_judges_known_histories(server, _name, story, expected):
 @dedicated(start=False, timeout=120)
 @cases(PIECES)
 def nothing_acknowledged_is_lost_or_doubled(server, what, faults, rounds, cuts):
-    if what in PENDING and "COMITY_CRASH_ALL" not in os.environ:
-        raise Skip(PENDING[what])
     run = crash.run(seed=SEED, rounds=rounds, check_every=4, faults=faults, cuts=cuts)
     if run.bad():
         raise Failure(f"promise broken: {run.records.summary()}\n{run.story()}\nlogs and data: {run.keep(server.build)}")
