@@ -64,19 +64,34 @@ static void start_owe(struct session_sm *sm)
 	journal_hurry(r);
 }
 
+static bool has_room(const struct session_sm *sm)
+{
+	return sm->received - sm->in < SM_WINDOW / 2;
+}
+
+static void on_soon(struct worker *w, struct timer *t)
+{
+	struct session_sm *sm = LIST_ENTRY(t, struct session_sm, soon);
+
+	(void)w;
+	if (sm->is_stopped && has_room(sm)) {
+		sm->is_stopped = false;
+		if (sm->session->stream != NULL && sm->session->stream->conn != NULL)
+			conn_resume(sm->session->stream->conn);
+	} else if (sm->resuming != NULL) {
+		session_resume_now(sm);
+	}
+}
+
 static void mark_done(struct session_sm *sm, uint32_t number)
 {
 	sm->done[number % SM_WINDOW / 64] |= UINT64_C(1) << (number % 64);
 	while (sm->in != sm->received && take_bit(sm, sm->in + 1))
 		sm->in++;
-	if (sm->resuming != NULL && sm->in == sm->received)
-		session_resume_now(sm);
-	else
-		pay(sm);
-	if (sm->is_stopped && sm->received - sm->in < SM_WINDOW / 2) {
-		sm->is_stopped = false;
-		if (sm->session->stream != NULL && sm->session->stream->conn != NULL)
-			conn_resume(sm->session->stream->conn);
+	pay(sm);
+	if ((sm->resuming != NULL && sm->in == sm->received) || (sm->is_stopped && has_room(sm))) {
+		sm->soon.fire = on_soon;
+		worker_timer_start(sm->session->account->router->worker, &sm->soon, 0);
 	}
 }
 
@@ -218,6 +233,7 @@ void session_in_resume(struct session_sm *sm)
 void session_in_deinit(struct session_sm *sm)
 {
 	worker_timer_stop(sm->session->account->router->worker, &sm->owe);
+	worker_timer_stop(sm->session->account->router->worker, &sm->soon);
 	if (sm->resuming != NULL) {
 		c2s_fail(sm->resuming, STREAM_RESET, "the session has ended");
 		c2s_unref(sm->resuming);

@@ -252,12 +252,14 @@ static void on_synced(void *arg, uint64_t place)
 
 	while (!list_empty(&r->unsynced)) {
 		struct sm_item *item = LIST_ENTRY(r->unsynced.next, struct sm_item, unsynced);
+		struct safe *safe;
 
 		if (item->place > place)
 			return;
-		list_remove(&item->unsynced);
-		safe_unref(item->safe, r);
+		safe = item->safe;
 		item->safe = NULL;
+		list_remove(&item->unsynced);
+		safe_unref(safe, r);
 	}
 }
 

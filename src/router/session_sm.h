@@ -48,6 +48,7 @@ struct session_sm {
 	bool is_owed;                  /* the client asked when owed_for had come */
 	uint32_t owed_for;
 	struct timer owe;
+	struct timer soon;             /* what must not happen amid the handling of something else */
 	bool is_restored;              /* since the last restart: what comes may have come before */
 	bool is_stopped;               /* the client is read no further for now */
 	struct image_handled *handled; /* what is known to have been handled before the restart */
