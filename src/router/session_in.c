@@ -83,11 +83,37 @@ static void on_soon(struct worker *w, struct timer *t)
 	}
 }
 
-static void mark_done(struct session_sm *sm, uint32_t number)
+/* The journal must not forget them when its file is replaced. */
+static void note_ahead(struct session_sm *sm, uint32_t number, uint64_t hash)
 {
+	if (hash == 0 || number == sm->in + 1)
+		return;
+	if (sm->ahead_count == sm->ahead_room) {
+		sm->ahead_room = sm->ahead_room != 0 ? 2 * sm->ahead_room : 4;
+		sm->ahead = mem_resize(sm->ahead, sm->ahead_room * sizeof(*sm->ahead));
+	}
+	sm->ahead[sm->ahead_count++] = (struct image_handled){ number, hash };
+}
+
+static void forget_ahead(struct session_sm *sm)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < sm->ahead_count; i++)
+		if ((int32_t)(sm->ahead[i].number - sm->in) > 0)
+			sm->ahead[kept++] = sm->ahead[i];
+	sm->ahead_count = kept;
+}
+
+/* hash: of a message; 0: none. */
+static void mark_done(struct session_sm *sm, uint32_t number, uint64_t hash)
+{
+	note_ahead(sm, number, hash);
 	sm->done[number % SM_WINDOW / 64] |= UINT64_C(1) << (number % 64);
 	while (sm->in != sm->received && take_bit(sm, sm->in + 1))
 		sm->in++;
+	if (sm->ahead_count != 0)
+		forget_ahead(sm);
 	pay(sm);
 	if ((sm->resuming != NULL && sm->in == sm->received) || (sm->is_stopped && has_room(sm))) {
 		sm->soon.fire = on_soon;
@@ -111,7 +137,7 @@ static void on_done(struct safe *safe, struct router *r, bool was_away)
 	if (was_away && in->hash != 0)
 		journal_handled(r, in->key, in->number, in->hash);
 	if (in->session->sm != NULL)
-		mark_done(in->session->sm, in->number);
+		mark_done(in->session->sm, in->number, in->hash);
 	session_unref(in->session);
 	free(in);
 }
@@ -174,7 +200,7 @@ bool session_in_take(struct comity_session *s, struct comity_rq *rq)
 		hash = hash_message(rq->st);
 		if (sm->handled_count != 0 && was_handled(sm, hash)) {
 			journal_handled(rq->router, sm->key, sm->received, hash);
-			mark_done(sm, sm->received);
+			mark_done(sm, sm->received, hash);
 			return false;
 		}
 		rq->cause = (struct cause){ sm->key, hash };
@@ -194,7 +220,7 @@ void session_in_count(struct session_sm *sm)
 	if (sm->repeats != 0)
 		sm->repeats--;
 	else
-		mark_done(sm, ++sm->received);
+		mark_done(sm, ++sm->received, 0);
 }
 
 void session_in_ask(struct session_sm *sm)
@@ -239,4 +265,5 @@ void session_in_deinit(struct session_sm *sm)
 		c2s_unref(sm->resuming);
 	}
 	free(sm->handled);
+	free(sm->ahead);
 }

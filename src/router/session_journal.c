@@ -56,6 +56,7 @@ static void free_view(struct image *i)
 {
 	free(i->presence);
 	free(i->texts);
+	free(i->handled);
 	free(i->account);
 }
 
@@ -74,8 +75,12 @@ static void write_session(struct buf *out, const struct comity_session *s)
 	i.in = sm->in;
 	i.acked = sm->acked;
 	i.max_ms = sm->max_ms;
-	i.handled = sm->handled;
-	i.handled_count = sm->handled_count;
+	i.handled_count = sm->handled_count + sm->ahead_count;
+	i.handled = mem_array(i.handled_count + 1, sizeof(*i.handled));
+	if (sm->handled_count != 0)
+		memcpy(i.handled, sm->handled, sm->handled_count * sizeof(*i.handled));
+	if (sm->ahead_count != 0)
+		memcpy(i.handled + sm->handled_count, sm->ahead, sm->ahead_count * sizeof(*i.handled));
 	i.seen = sm->seen;
 	i.seen_count = sm->seen_count;
 	image_write(out, &i);

@@ -53,6 +53,8 @@ struct session_sm {
 	bool is_stopped;               /* the client is read no further for now */
 	struct image_handled *handled; /* what is known to have been handled before the restart */
 	size_t handled_count;
+	struct image_handled *ahead;   /* messages that are safe behind a gap, for the journal */
+	size_t ahead_count, ahead_room;
 
 	/* What it is sent. */
 	uint32_t acked;                /* of those sent, how many the client has */
