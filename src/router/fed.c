@@ -11,6 +11,7 @@
 #include "router/ask.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "router/session_sm.h"
 #include "xmpp/jid.h"
 
 static struct federation *fed_of(const struct worker *w)
@@ -110,12 +111,45 @@ static void note_presence(struct s2s *s, struct comity_rq *rq)
 		link_note_presence(l, rq->st->type, rq->from, rq->to);
 }
 
+/* A stanza of a peer with stream management, until it is safe. */
+struct fed_in {
+	struct safe safe;
+	struct s2s_hold hold;
+};
+
+static void on_in_done(struct safe *safe, struct router *r, bool was_away)
+{
+	struct fed_in *in = LIST_ENTRY(safe, struct fed_in, safe);
+
+	(void)r, (void)was_away;
+	sm_let_go(&in->hold);
+	free(in);
+}
+
+static void hold_until_safe(struct s2s *s, struct comity_rq *rq)
+{
+	struct fed_in *in;
+
+	if (s->sm == NULL || s->is_outgoing)
+		return;
+	in = mem_new(sizeof(*in));
+	safe_init(&in->safe, s->conn->worker, on_in_done);
+	sm_hold(s, &in->hold);
+	rq_set_safe(rq, &in->safe);
+}
+
+static void on_hurry(struct s2s *s)
+{
+	journal_hurry(router_of(s->conn->worker));
+}
+
 static void on_stanza(struct s2s *s, struct comity_stanza *st, struct comity_jid *from, struct comity_jid *to)
 {
 	struct router *r = router_of(s->conn->worker);
 	struct worker *home = home_of(r->server, to);
 	struct comity_rq *rq = rq_new(r, &st, from, to);
 
+	hold_until_safe(s, rq);
 	if (home != r->worker && worker_is_full(home))
 		conn_pause_for(s->conn, home);
 	if (rq->st->kind == COMITY_PRESENCE && comity_jid_resource(from) != NULL)
@@ -362,6 +396,7 @@ struct federation *fed_new(struct router *r)
 		.acked = on_acked,
 		.unacked = on_unacked,
 		.rewrite = on_rewrite,
+		.hurry = on_hurry,
 		.find_suspended = find_suspended,
 		.note = on_note,
 		.closed = on_closed,

@@ -178,6 +178,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 	list_init(&r->idle);
 	list_init(&r->unsynced);
 	list_init(&r->endings);
+	list_init(&r->telling);
 	list_init(&r->streams);
 	r->c2s = (struct c2s_shared){
 		.streams = &r->streams,

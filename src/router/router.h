@@ -103,6 +103,7 @@ struct router {
 	struct asks *asks;
 	struct journal *journal;         /* NULL: sessions do not outlive the process */
 	struct list unsynced;            /* struct sm_item: in the journal, not yet durable, in their order */
+	struct list telling;             /* struct session_sm: told a count in this turn */
 	struct list endings;             /* sessions that have ended and must stay in it for now */
 	struct map dormant;              /* sessions of before the restart that nobody has asked for */
 	struct timer dormant_timer;

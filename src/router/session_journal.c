@@ -187,6 +187,10 @@ void journal_count(struct session_sm *sm)
 
 	if (j != NULL && journal_is_failing(j))
 		return;
+	if (j != NULL && list_empty(&sm->telling)) {
+		sm->told_before = sm->told;
+		list_append(&sm->session->account->router->telling, &sm->telling);
+	}
 	sm->told = sm->in;
 	write_number(sm, RECORD_COUNT, sm->in);
 }
@@ -251,6 +255,23 @@ static void on_new_file(void *arg)
 	write_file(r, RECORD_WHOLE);
 }
 
+/* A count that could not be written must not be told: the client is cut off before it is, and asks again. */
+static void on_turn(void *arg, bool is_written)
+{
+	struct router *r = arg;
+
+	for (struct list *l; (l = list_shift(&r->telling)) != NULL;) {
+		struct session_sm *sm = LIST_ENTRY(l, struct session_sm, telling);
+		struct c2s *c = sm->session->stream;
+
+		if (is_written)
+			continue;
+		sm->told = sm->told_before;
+		if (c != NULL && c->conn != NULL)
+			conn_abort(c->conn, "the journal cannot be written");
+	}
+}
+
 static void on_synced(void *arg, uint64_t place)
 {
 	struct router *r = arg;
@@ -268,7 +289,7 @@ static void on_synced(void *arg, uint64_t place)
 	}
 }
 
-static const struct journal_events events = { on_new_file, on_synced };
+static const struct journal_events events = { on_new_file, on_turn, on_synced };
 
 static void before_flush(struct worker *w)
 {

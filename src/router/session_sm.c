@@ -296,6 +296,7 @@ struct session_sm *session_sm_new(struct comity_session *s)
 	sm->ask.fire = on_ask;
 	sm->expire.fire = on_expire;
 	list_init(&sm->unacked);
+	list_init(&sm->telling);
 	s->sm = sm;
 	return sm;
 }

@@ -42,6 +42,8 @@ struct session_sm {
 	uint32_t received;             /* stanzas that came */
 	uint32_t repeats;              /* so many of the next have come before, and come again since they were not safe */
 	uint32_t told;                 /* the last count that the journal could take */
+	uint32_t told_before;          /* this turn */
+	struct list telling;           /* in router->telling */
 	struct c2s *resuming;          /* a stream that waits for all of it to be safe; with a reference */
 	uint32_t in;                   /* of these, how many are safe, without a gap: h */
 	uint64_t done[SM_WINDOW / 64]; /* those behind a gap, by number */

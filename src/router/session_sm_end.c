@@ -121,6 +121,7 @@ static void free_sm(struct session_sm *sm)
 
 	worker_timer_stop(w, &sm->ask);
 	worker_timer_stop(w, &sm->expire);
+	list_remove(&sm->telling);
 	session_in_deinit(sm);
 	free(sm->seen);
 	free(sm);

@@ -355,7 +355,8 @@ void journal_write(struct journal *j)
 		empty_out(j);
 		if (rc != 0)
 			fail(j, rc);
-		else if (!j->is_broken && !j->is_busy && is_grown(j))
+		j->events->on_turn(j->arg, rc == 0 && !j->is_broken);
+		if (!j->is_broken && !j->is_busy && is_grown(j))
 			replace_file(j);
 	}
 	start_sync(j);

@@ -30,6 +30,8 @@ struct journal_conf {
 struct journal_events {
 	/* A new file begins: write all that still counts. */
 	void (*on_new_file)(void *arg);
+	/* The records of a turn have been written, or could not be; before anything leaves for a peer. */
+	void (*on_turn)(void *arg, bool is_written);
 	/* Everything up to this place is durable. */
 	void (*on_synced)(void *arg, uint64_t place);
 };

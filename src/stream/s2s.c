@@ -101,6 +101,7 @@ static void forget_conn(struct s2s *s, const char *reason)
 	worker_timer_stop(conn->worker, &s->timer);
 	worker_timer_stop(conn->worker, &s->shape);
 	worker_timer_stop(conn->worker, &s->ask);
+	sm_forget_stream(s);
 	log_info(&s->log, "closed: %s", s->why);
 	list_remove(&s->link);
 	s->last_step = s->step;
@@ -263,7 +264,7 @@ static bool take_stanza(struct s2s *s, struct xml_doc **doc)
 		metrics_add(&s->conn->worker->metrics, METRIC_S2S_STANZAS_IN, 1);
 		s->rate.stanzas--;
 		s->last_stanza = s->last_in;
-		sm_note_handled(s);
+		sm_note_received(s);
 		s->shared->stanza(s, st, from, to);
 	}
 	comity_jid_unref(from);

@@ -133,6 +133,8 @@ struct s2s_shared {
 	struct s2s_sm *(*find_suspended)(struct s2s *s, const char *id);
 	/* A step for people who watch; one line. */
 	void (*note)(struct s2s *s, const char *line);
+	/* The peer waits for what came to be safe. */
+	void (*hurry)(struct s2s *s);
 	/* The stream is gone. With s->sm the router may take that, and what waits in it. */
 	void (*closed)(struct s2s *s, enum s2s_cause cause, const char *text);
 };

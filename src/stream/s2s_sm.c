@@ -18,18 +18,24 @@
  * milliseconds later: one answer does for many stanzas. */
 #define ASK_STANZAS 64
 #define ASK_MS 20
+/* A peer that asks is answered after this time at the latest. */
+#define OWE_MS 1000
+
+static void pay(struct s2s_sm *sm);
 
 struct s2s_sm *sm_new(void)
 {
 	struct s2s_sm *sm = mem_new(sizeof(*sm));
 
+	sm->refs = 1;
 	list_init(&sm->unacked);
+	list_init(&sm->holds);
 	return sm;
 }
 
 void sm_free(struct s2s_sm *sm)
 {
-	if (sm == NULL)
+	if (sm == NULL || --sm->refs != 0)
 		return;
 	free(sm->id);
 	free(sm);
@@ -71,10 +77,28 @@ void sm_note_sent(struct s2s *s, void *token)
 	ask_in_time(s);
 }
 
-void sm_note_handled(struct s2s *s)
+void sm_note_received(struct s2s *s)
 {
 	if (s->sm != NULL)
-		s->sm->in++;
+		s->sm->received++;
+}
+
+bool sm_hold(struct s2s *s, struct s2s_hold *hold)
+{
+	if (s->sm == NULL || s->is_outgoing)
+		return false;
+	hold->sm = s->sm;
+	s->sm->refs++;
+	hold->number = s->sm->received;
+	list_init(&hold->link);
+	list_append(&s->sm->holds, &hold->link);
+	return true;
+}
+
+/* What is safe without a gap: h. */
+static uint32_t count_safe(const struct s2s_sm *sm)
+{
+	return list_empty(&sm->holds) ? sm->received : LIST_ENTRY(sm->holds.next, struct s2s_hold, link)->number - 1;
 }
 
 void sm_ask(struct s2s *s)
@@ -102,8 +126,13 @@ uint64_t sm_patience(const struct s2s *s, uint64_t now)
 
 void sm_on_timer(struct worker *w, struct timer *t)
 {
+	struct s2s *s = LIST_ENTRY(t, struct s2s, ask);
+
 	(void)w;
-	sm_ask(LIST_ENTRY(t, struct s2s, ask));
+	if (s->is_outgoing)
+		sm_ask(s);
+	else if (s->sm != NULL && s->sm->owed == s)
+		pay(s->sm);
 }
 
 /* ---- elements ---- */
@@ -165,7 +194,47 @@ static void send_element(struct s2s *s, const char *name, const char *attr, cons
 void sm_say_handled(struct s2s *s)
 {
 	if (!s->is_outgoing && s->sm != NULL)
-		send_element(s, "a", NULL, NULL, s->sm->in);
+		send_element(s, "a", NULL, NULL, count_safe(s->sm));
+}
+
+static void pay(struct s2s_sm *sm)
+{
+	struct s2s *s = sm->owed;
+
+	sm->owed = NULL;
+	worker_timer_stop(s->conn->worker, &s->ask);
+	send_element(s, "a", NULL, NULL, count_safe(sm));
+}
+
+void sm_let_go(struct s2s_hold *hold)
+{
+	struct s2s_sm *sm = hold->sm;
+
+	list_remove(&hold->link);
+	if (sm->owed != NULL && (int32_t)(count_safe(sm) - sm->owed_for) >= 0)
+		pay(sm);
+	sm_free(sm);
+}
+
+void sm_forget_stream(struct s2s *s)
+{
+	if (s->sm != NULL && s->sm->owed == s)
+		s->sm->owed = NULL;
+}
+
+/* The answer waits a little for what is about to be safe. */
+static void answer_asked(struct s2s *s)
+{
+	if (count_safe(s->sm) == s->sm->received || s->is_outgoing) {
+		send_element(s, "a", NULL, NULL, count_safe(s->sm));
+		return;
+	}
+	s->sm->owed_for = s->sm->received;
+	s->shared->hurry(s);
+	if (s->sm->owed == s)
+		return;
+	s->sm->owed = s;
+	worker_timer_start(s->conn->worker, &s->ask, OWE_MS);
 }
 
 static void refuse(struct s2s *s, const char *cond)
@@ -225,7 +294,8 @@ static void on_resume(struct s2s *s, const struct comity_elem *e)
 		refuse(s, "item-not-found");
 		return;
 	}
-	send_element(s, "resumed", "previd", s->sm->id, s->sm->in);
+	s->sm->owed = NULL;
+	send_element(s, "resumed", "previd", s->sm->id, s->sm->received);
 	log_info(&s->log, "resumed");
 }
 
@@ -258,7 +328,7 @@ void sm_begin(struct s2s *s, struct s2s_sm *sm)
 	if (can_manage && sm != NULL && sm->id != NULL) {
 		await_management(s);
 		s->sm = sm;
-		send_element(s, "resume", "previd", sm->id, sm->in);
+		send_element(s, "resume", "previd", sm->id, sm->received);
 		return;
 	}
 	give_back(s, sm);
@@ -329,7 +399,7 @@ bool sm_on_element(struct s2s *s, const struct comity_elem *e)
 	if (!comity_elem_is(e, NS_SM, e->name))
 		return false;
 	if (comity_elem_is(e, NULL, "r") && s->sm != NULL)
-		send_element(s, "a", NULL, NULL, s->sm->in);
+		answer_asked(s);
 	else if (comity_elem_is(e, NULL, "a"))
 		on_ack(s, e);
 	else if (comity_elem_is(e, NULL, "enable"))

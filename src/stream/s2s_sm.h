@@ -19,8 +19,12 @@ struct worker;
 
 /* Outlives its stream when that can be resumed. Counters wrap at 2^32 (XEP-0198 4). */
 struct s2s_sm {
+	unsigned refs;
 	char *id;                      /* given by the receiving server; NULL: cannot be resumed */
-	uint32_t in;                   /* stanzas handled */
+	uint32_t received;             /* stanzas that came */
+	struct list holds;             /* struct s2s_hold: those of them that are not yet safe, in their order */
+	struct s2s *owed;              /* a stream that waits for a count to cover owed_for; borrowed */
+	uint32_t owed_for;
 	uint32_t acked;                /* of those sent, how many the peer has */
 	struct list unacked;           /* struct s2s_sm_item, in their order */
 	uint32_t unacked_count;
@@ -34,16 +38,28 @@ struct s2s_sm_item {
 	void *token;
 };
 
+/* A stanza that came and is not yet safe, embedded in what waits for that. */
+struct s2s_hold {
+	struct list link;
+	struct s2s_sm *sm;             /* with a reference */
+	uint32_t number;
+};
+
 struct s2s_sm *sm_new(void);
-/* Frees; unacked must be empty. */
+/* Gives a reference back; with the last one unacked must be empty. */
 void sm_free(struct s2s_sm *sm);
+/* The stanza that has just come does not count before sm_let_go(). False: nobody counts on this stream. */
+bool sm_hold(struct s2s *s, struct s2s_hold *hold);
+void sm_let_go(struct s2s_hold *hold);
 /* The oldest unacknowledged token, taken out; NULL when there is none. */
 void *sm_shift(struct s2s_sm *sm);
 
 /* Keeps the token of a stanza that has been written. */
 void sm_note_sent(struct s2s *s, void *token);
-/* Counts a stanza that was handled. */
-void sm_note_handled(struct s2s *s);
+/* Counts a stanza that came. */
+void sm_note_received(struct s2s *s);
+/* The stream is gone, and waits for nothing more. */
+void sm_forget_stream(struct s2s *s);
 /* Receiving: tells before the stream ends what was handled, so that it is not sent again. */
 void sm_say_handled(struct s2s *s);
 /* Milliseconds until the peer must have acknowledged; UINT64_MAX when it need not, 0 when it is late. */

@@ -18,7 +18,7 @@ KINDS = {
     "astray": "to a device whose session never ended, and it came to another one",
     "doubled": "came twice to one device, and neither a new login nor a kill explains it",
     "again": "sent again after a resumption because it was not acknowledged, and came twice to one device",
-    "unwritten": "the same, and the disk was full when the kill came",
+    "unwritten": "came twice, or was counted and then not, after a kill with the disk full",
     "reordered": "came before one that the same device had sent earlier to the same account",
     "invented": "came, and nobody has sent it",
     "altered": "came with another body or other addresses than it was sent with",
@@ -234,7 +234,12 @@ class Records:
             kind = "unwritten" if self._killed(message.sends[0][0], full=True) else "again"
             self.violation(kind, f"{message.uid} came to {device} {len(earlier) + 1} times", message)
         else:
-            self.violation("doubled", f"{message.uid} came to {device} {len(earlier) + 1} times", message)
+            kind = "unwritten" if self.was_full_at_a_kill(last.when) else "doubled"
+            self.violation(kind, f"{message.uid} came to {device} {len(earlier) + 1} times", message)
+
+    def was_full_at_a_kill(self, since):
+        """What the server did since then, a full disk may have kept it from remembering."""
+        return self._killed(since, full=True)
 
     def _killed(self, since, full=False):
         return any(kind == "kill" and when >= since and (not full or self._was_full(when))
