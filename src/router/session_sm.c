@@ -18,6 +18,8 @@
 /* An acknowledgement is asked for after so many stanzas, or so long after the first of them. */
 #define ASK_COUNT 10
 #define ASK_MS 1000
+/* A session whose end has to wait is looked at again. */
+#define EXPIRE_LATER_MS 1000
 /* What an item costs beside the bytes of its stanza. */
 #define ITEM_COST 256
 
@@ -260,9 +262,13 @@ static void refuse(struct c2s *c, const char *cond)
 static void on_expire(struct worker *w, struct timer *t)
 {
 	struct session_sm *sm = LIST_ENTRY(t, struct session_sm, expire);
+	const struct journal *j = router_of(w)->journal;
 
-	(void)w;
-	session_end(sm->session);
+	/* While the disk is full its messages would find no other place. */
+	if (j != NULL && journal_is_failing(j))
+		worker_timer_start(w, t, EXPIRE_LATER_MS);
+	else
+		session_end(sm->session);
 }
 
 static void make_id(struct router *r, char id[SM_ID_SIZE])

@@ -18,7 +18,7 @@ KINDS = {
     "astray": "to a device whose session never ended, and it came to another one",
     "doubled": "came twice to one device, and neither a new login nor a kill explains it",
     "again": "sent again after a resumption because it was not acknowledged, and came twice to one device",
-    "unwritten": "came twice, or was counted and then not, after a kill with the disk full",
+    "unwritten": "came twice, or was returned and came, after a kill with the disk full",
     "reordered": "came before one that the same device had sent earlier to the same account",
     "invented": "came, and nobody has sent it",
     "altered": "came with another body or other addresses than it was sent with",
@@ -333,7 +333,8 @@ class Records:
         # A client that had it and never said so is none of the server's fault.
         known = [a for a in message.arrivals if a.when > when or a.settled is not None and a.settled < when]
         if len(message.sends) == 1 and known:
-            self.violation("both", f"{message.uid} was returned and came too: {text}", message)
+            kind = "unwritten" if self.was_full_at_a_kill(when) else "both"
+            self.violation(kind, f"{message.uid} was returned and came too: {text}", message)
 
     def forget(self):
         """Drops what is checked; what comes of it from now on came twice."""
