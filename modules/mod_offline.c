@@ -16,6 +16,7 @@ struct conf {
 /* While stored messages are on their way to a session, later ones wait, so that order is kept. */
 struct account {
 	bool is_draining;
+	uint64_t undeleted;        /* id up to which some that were delivered are still there; 0: none */
 	uint64_t last;             /* id up to which messages are with a session, though perhaps still in the store */
 	struct comity_rq **waiting;
 	size_t count;
@@ -131,13 +132,25 @@ static void deliver(struct comity_mod *m, struct comity_safe *safe, struct comit
 	comity_stanza_unref(st);
 }
 
+/* Those that could not be taken out, as the disk was full, are tried again when somebody comes for more. */
+static void on_deleted(struct comity_mod *m, void *arg, int status)
+{
+	struct drain *d = arg;
+	struct account *data = comity_account_data(m, d->account);
+
+	if (status != 0 && data != NULL)
+		data->undeleted = d->last;
+	drain_free(d);
+}
+
 static void on_delivered(struct comity_mod *m, void *arg)
 {
 	struct drain *d = arg;
 
-	if (!comity_account_is_removed(d->account))
-		comity_archive_delete(m, comity_account_jid(d->account), STORE, d->first, d->last, NULL, NULL);
-	drain_free(d);
+	if (comity_account_is_removed(d->account))
+		drain_free(d);
+	else
+		comity_archive_delete(m, comity_account_jid(d->account), STORE, d->first, d->last, on_deleted, d);
 }
 
 /* All of them, in one go: what comes meanwhile waits. */
@@ -189,6 +202,9 @@ static void on_presence(struct comity_mod *m, struct comity_session *s, bool was
 		abort();
 	d->account = comity_account_ref(a);
 	data->is_draining = true;
+	if (data->undeleted != 0)
+		comity_archive_delete(m, comity_account_jid(a), STORE, 1, data->undeleted, NULL, NULL);
+	data->undeleted = 0;
 	rest.after_id = data->last;
 	comity_archive_query(m, comity_account_jid(a), STORE, &rest, on_read, d);
 }

@@ -204,7 +204,9 @@ class Records:
         account, _, seq = rest.rpartition(".")
         below = self.checked.get((sender, account), 0)
         if seq.isdigit() and int(seq) < below:
-            self.violation("doubled", f"{uid} came to {device} again, long after all was settled")
+            # It may have lain in storage since a kill with the disk full, until the next presence.
+            kind = "unwritten" if self.was_full_at_a_kill(0) else "doubled"
+            self.violation(kind, f"{uid} came to {device} again, long after all was settled")
         else:
             self.violation("invented", f"{uid} came to {device}, and nobody has sent it")
 
