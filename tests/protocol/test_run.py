@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import check, equal
+from harness import Skip, check, equal
 from harness.server import free_port
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -66,3 +66,19 @@ def demo_passwords_are_those_of_the_accounts(server):
     # One that was made by chance and is replaced is forgotten.
     equal(_run(server, top, "--account", romeo + ":mine"), {romeo: ""})
     equal(_run(server, top), {juliet: second[juliet], romeo: second[juliet]})
+
+
+def the_unit_of_systemd_is_confined(server):
+    """Exposure by systemd's own measure, from 0 to 10; under 2.0."""
+    if shutil.which("systemd-analyze") is None:
+        raise Skip("there is no systemd-analyze")
+    with open(os.path.join(os.path.dirname(__file__), "../../etc/comity.service.in")) as file:
+        text = file.read().replace("@sbindir@", "/usr/sbin").replace("@sysconfdir@", "/etc")
+    unit = os.path.join(server.folder, "comity.service")
+    with open(unit, "w") as file:
+        file.write(text)
+    done = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--threshold=20", unit], capture_output=True,
+                          text=True)
+    if "Unknown" in done.stderr or "unrecognized" in done.stderr:
+        raise Skip("systemd-analyze is too old")
+    equal(done.returncode, 0, f"systemd-analyze: {done.stdout[-300:]}{done.stderr[-300:]}")
