@@ -462,6 +462,9 @@ static void take_known(struct images *images, struct image *i, unsigned type, st
 	case RECORD_COUNT:
 		i->in = read_u32(r);
 		break;
+	case RECORD_OVER:
+		i->can_resume = false;
+		break;
 	case RECORD_END:
 		drop_handled(images, i->key);
 		drop(images, i->key);

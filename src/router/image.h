@@ -26,7 +26,8 @@ enum record_type {
 	RECORD_HANDLED,       /* one of its stanzas is safe, which it may not have been told */
 	RECORD_WRITTEN,       /* all that was kept for the client has been written to a stream */
 	RECORD_SETTLED,       /* another client of the account has a message */
-	RECORD_END,
+	RECORD_OVER,          /* it has ended; what it had for its client is on its way elsewhere */
+	RECORD_END,           /* and has arrived there */
 	RECORD_FILE,          /* the beginning of a worker's file */
 	RECORD_WHOLE,         /* all that counts of its earlier files has been written to this one */
 };

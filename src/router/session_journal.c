@@ -138,14 +138,17 @@ void journal_sent(struct session_sm *sm, struct sm_item *item)
 		list_append(&sm->session->account->router->unsynced, &item->unsynced);
 }
 
+static void write_key(struct router *r, enum record_type type, uint64_t key)
+{
+	if (r->journal == NULL || key == 0)
+		return;
+	record_u64(journal_begin(r->journal, type), key);
+	journal_end(r->journal);
+}
+
 void journal_written(struct session_sm *sm)
 {
-	struct journal *j = journal_of(sm);
-
-	if (j == NULL)
-		return;
-	record_u64(journal_begin(j, RECORD_WRITTEN), sm->key);
-	journal_end(j);
+	write_key(sm->session->account->router, RECORD_WRITTEN, sm->key);
 }
 
 void journal_settled(struct sm_item *item)
@@ -208,12 +211,14 @@ void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t h
 	journal_end(r->journal);
 }
 
+void journal_over(struct router *r, uint64_t key)
+{
+	write_key(r, RECORD_OVER, key);
+}
+
 void journal_ended(struct router *r, uint64_t key)
 {
-	if (r->journal == NULL || key == 0)
-		return;
-	record_u64(journal_begin(r->journal, RECORD_END), key);
-	journal_end(r->journal);
+	write_key(r, RECORD_END, key);
 }
 
 void journal_hurry(struct router *r)

@@ -51,8 +51,11 @@ static struct ending *ending_new(struct comity_session *s)
 
 	safe_init(&e->safe, r->worker, on_ending_done);
 	e->key = s->sm->key;
-	if (s->sm->unacked_count != 0)
+	if (s->sm->unacked_count != 0) {
+		s->sm->can_resume = false;
 		e->image = journal_image_of(s);
+		journal_over(r, e->key);
+	}
 	list_append(&r->endings, &e->link);
 	return e;
 }

@@ -251,6 +251,8 @@ class Records:
         """First arrivals keep the order of sending. With several devices in an account what one has left behind
         may reach another late, so there it is about what was sent while the session was there, and for it."""
         device = arrival.device
+        if message.returns:
+            return   # its sender knows that it was not taken the first time
         if not device.managed and len(message.sends) > 1:
             return   # what it was sent at first may have been lost, as nothing is promised
         if not device.alone:
