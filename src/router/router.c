@@ -339,10 +339,13 @@ void router_close_streams(struct router *r, enum stream_cond cond)
 	LIST_EACH(l, next, &r->streams) {
 		struct c2s *c = LIST_ENTRY(l, struct c2s, link);
 
-		if (!can_part(r, c))
+		/* Between two streams (behind a login) there is none that an error could end. */
+		if (can_part(r, c))
+			conn_stop(c->conn);
+		else if (c->is_header_sent)
 			c2s_fail(c, cond, NULL);
 		else
-			conn_stop(c->conn);
+			c2s_cut(c);
 	}
 }
 
