@@ -5,7 +5,8 @@ EXTRA_DIST += tests/interop/run.py tests/interop/strophe_client.c tests/interop/
 	tests/interop/test_federation_dane.py tests/interop/test_federation_directory.py \
 	tests/interop/test_federation_check.py tests/interop/test_federation_routes.py \
 	tests/interop/test_libstrophe.py tests/interop/test_mcabber.py \
-	tests/interop/test_profanity.py tests/interop/test_slixmpp.py \
+	tests/interop/test_profanity.py tests/interop/test_slixmpp.py tests/interop/test_xmppjs.py \
+	tests/interop/xmppjs/client.js tests/interop/xmppjs/package.json tests/interop/xmppjs/package-lock.json \
 	tests/interop/federation/__init__.py tests/interop/federation/authority.py \
 	tests/interop/federation/bed.py tests/interop/federation/comity.py \
 	tests/interop/federation/fake_names.py tests/interop/federation/fakes.py \
