@@ -228,3 +228,14 @@ def a_graceful_stop_keeps_what_sessions_without_a_stream_missed(server):
     again = _again(bob, bob.stanzas - bob.enabled_at)
     again.expect("resumed", NS_SM)
     equal(_bodies(again, 1), ["missed"])
+
+
+@dedicated()
+def a_message_to_oneself_that_is_yet_to_be_safe_can_be_acknowledged_by_resuming(server):
+    ann = _managed(server.account("ann"))
+    ann.message(ann.jid, "me")
+    equal(_bodies(ann, 1), ["me"])
+    back = _again(ann, ann.stanzas - ann.enabled_at)
+    equal(back.expect("resumed", NS_SM)["h"], "1")
+    back.ping()
+    check(all(e.name != "message" for e in back.drain()), "what was acknowledged came again")
