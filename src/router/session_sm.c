@@ -514,6 +514,8 @@ static void drop_streams(struct comity_session *s)
 	struct c2s *old[] = { s->stream, s->sm->resuming };
 
 	s->stream = s->sm->resuming = NULL;
+	/* What waited until something else was written is written to the new stream with the rest. */
+	s->sm->unwritten = 0;
 	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
 		if (old[i] == NULL)
 			continue;

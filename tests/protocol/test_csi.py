@@ -328,3 +328,20 @@ def disabling_the_module_stops_holding(server):
     check(Client.login(other.account, "late").features.find("csi", NS) is None, "still announced")
     _state(phone, "active")
     phone.expect_stream_error("unsupported-stanza-type")
+
+
+def what_was_held_comes_once_though_the_old_stream_still_seems_alive(server):
+    phone, other = _pair(server, managed=True)
+    other.send(f"<message to='{phone.jid}' type='chat'>{RECEIPT}</message>")
+    other.settle()
+    stream = Client(server, domain=phone.domain, name="again")
+    stream.secure()
+    stream.authenticate(phone.account.user, phone.account.password)
+    stream.open()
+    # The ping of _pair has been answered.
+    stream.send(f"<resume xmlns='{NS_SM}' previd='{phone.enabled['id']}' h='1'/>")
+    stream.expect("resumed", NS_SM)
+    equal(_got(stream), ["received"])
+    stream.send(f"<a xmlns='{NS_SM}' h='2'/>")
+    stream.jid = phone.jid
+    stream.ping()
