@@ -144,27 +144,35 @@ static void on_done(struct safe *safe, struct router *r, bool was_away)
 
 /* ---- what came before ---- */
 
-/* What a message that is sent again has in common with its first coming; never 0. */
-static uint64_t hash_message(const struct comity_stanza *st)
+/* What a message that is sent again has in common with its first coming; never 0. Without an id that is its place
+ * among those of the session: the same words may be meant twice. */
+static uint64_t hash_message(const struct comity_stanza *st, uint32_t number)
 {
 	const struct comity_elem *body = comity_elem_find(st->doc->root, NS_CLIENT, "body");
 	const char *text = body != NULL ? comity_elem_text(body) : st->doc->inner;
 	size_t len = body != NULL ? strlen(text) : st->doc->inner_len;
 	const char *to = comity_elem_attr(st->doc->root, "to");
-	uint64_t seed = st->id != NULL ? hash_bytes(st->id, strlen(st->id), 0) : 0;
+	uint64_t seed = st->id != NULL ? hash_bytes(st->id, strlen(st->id), 0) : hash_bytes(&number, sizeof(number), 1);
 
 	if (to != NULL)
 		seed = hash_bytes(to, strlen(to), seed);
 	return hash_bytes(text != NULL ? text : "", text != NULL ? len : 0, seed) | 1;
 }
 
+/* A client sends again in order, though perhaps not all: what has a lower number than this stanza does not come
+ * any more, and what looks like it is meant anew. */
 static bool was_handled(struct session_sm *sm, uint64_t hash)
 {
-	for (size_t i = 0; i < sm->handled_count; i++) {
-		if (sm->handled[i].hash != hash)
-			continue;
-		sm->handled[i] = sm->handled[--sm->handled_count];
-		return true;
+	for (size_t i = 0; i < sm->handled_count;) {
+		bool is_late = (int32_t)(sm->handled[i].number - sm->received) < 0;
+		bool is_same = !is_late && sm->handled[i].hash == hash;
+
+		if (is_late || is_same)
+			sm->handled[i] = sm->handled[--sm->handled_count];
+		else
+			i++;
+		if (is_same)
+			return true;
 	}
 	return false;
 }
@@ -197,7 +205,7 @@ bool session_in_take(struct comity_session *s, struct comity_rq *rq)
 	}
 	sm->received++;
 	if (sm->key != 0 && rq->st->kind == COMITY_MESSAGE) {
-		hash = hash_message(rq->st);
+		hash = hash_message(rq->st, sm->received);
 		if (sm->handled_count != 0 && was_handled(sm, hash)) {
 			journal_handled(rq->router, sm->key, sm->received, hash);
 			mark_done(sm, sm->received, hash);

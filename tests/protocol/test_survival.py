@@ -328,3 +328,27 @@ def a_message_to_two_devices_is_not_passed_on_when_one_is_lost(server, _name, ac
     Client.login(bob.account, "desk").presence(payload="<priority>-1</priority>")
     server.wait_for(lambda: server.stored_messages(bob.bare) == (0 if acknowledged else 1),
                     "message in storage unless a client has it", 5)
+
+
+@dedicated()
+@cases([("to_a_session", True), ("to_storage", False)])
+def a_message_without_an_id_may_be_said_twice(server, _name, online):
+    ann, account = _managed(server.account("ann")), server.account("bob")
+    bob = _managed(account, "phone") if online else None
+    words = f"<message to='{account.jid}' type='chat'><body>yes</body></message>"
+    ann.send(words)
+    if online:
+        equal(_bodies(bob, 1), ["yes"])
+    equal(_count(ann), 1)
+    server.restart(hard=True)
+    ann = _resume(ann)
+    equal(ann.told, 1)
+    if online:
+        bob = _resume(bob)
+    ann.send(words)
+    equal(_count(ann), 2)
+    if not online:
+        bob = Client.login(account, "phone", presence=True)
+        equal(_bodies(bob, 1), ["yes"])
+    equal(_bodies(bob, 1), ["yes"])
+    _nothing_more(bob)
