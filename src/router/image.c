@@ -338,28 +338,42 @@ static void drop_handled(struct images *images, uint64_t key)
 
 static void add_handled(struct image *i, const struct handled_list *l)
 {
-	for (size_t n = 0; n < l->count; n++) {
-		/* The client knows of those before. */
-		if ((int32_t)(l->items[n].number - i->in) <= 0)
-			continue;
-		i->handled = mem_resize(i->handled, (i->handled_count + 1) * sizeof(*i->handled));
-		i->handled[i->handled_count++] = l->items[n];
-	}
+	i->handled = mem_resize(i->handled, (i->handled_count + l->count) * sizeof(*i->handled));
+	memcpy(i->handled + i->handled_count, l->items, l->count * sizeof(*l->items));
+	i->handled_count += l->count;
 }
 
-/* Numbers that follow each other are in the count itself. */
+static int compare_handled(const void *a, const void *b)
+{
+	const struct image_handled *x = a, *y = b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Numbers that follow each other are in the count itself; the client knows of those before, and two workers may
+ * have told of one. A client that never asks for the count leaves very many. */
 static void count_handled(struct image *i)
 {
-	for (bool any = true; any;) {
-		any = false;
-		for (size_t n = 0; n < i->handled_count && !any; n++) {
-			if (i->handled[n].number != i->in + 1)
-				continue;
+	uint32_t base = i->in + 1;
+	size_t left = 0;
+
+	/* From the count on, so that they sort over the end of the numbers too. */
+	for (size_t n = 0; n < i->handled_count; n++)
+		i->handled[n].number -= base;
+	if (i->handled_count != 0)
+		qsort(i->handled, i->handled_count, sizeof(*i->handled), compare_handled);
+	for (size_t n = 0; n < i->handled_count; n++) {
+		struct image_handled item = i->handled[n];
+		bool is_old = item.number > INT32_MAX;
+
+		item.number += base;
+		if (item.number == i->in + 1)
 			i->in++;
-			i->handled[n] = i->handled[--i->handled_count];
-			any = true;
-		}
+		else if (!is_old && (int32_t)(item.number - i->in) > 0 &&
+		         (left == 0 || i->handled[left - 1].number != item.number))
+			i->handled[left++] = item;
 	}
+	i->handled_count = left;
 }
 
 /* ---- records ---- */
@@ -491,13 +505,11 @@ void images_take(void *arg, unsigned type, const char *body, size_t len)
 	}
 	key = read_u64(&r);
 	i = find(images, key);
-	if (r.is_bad)
-		i = NULL;
-	else if (type == RECORD_SESSION)
+	if (type == RECORD_SESSION && !r.is_bad)
 		take_session(images, key, &r);
-	else if (type == RECORD_HANDLED)
+	else if (type == RECORD_HANDLED && !r.is_bad)
 		take_handled(images, key, &r);
-	else if (i != NULL)
+	else if (i != NULL && !r.is_bad)
 		take_known(images, i, type, &r);
 	if (r.is_bad)
 		images->damaged++;

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/* Sessions written to journal records and read again, and records that make no sense. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "router/image.h"
+#include "unit.h"
+
+#define ID "0123456789abcdef0123456789abcdef"
+#define KEY 0x1122334455667701u
+
+static struct images images;
+static struct image *given;
+
+static void setup(void)
+{
+	memset(&images, 0, sizeof(images));
+	given = NULL;
+}
+
+static void teardown(void)
+{
+	image_free(given);
+	images_deinit(&images);
+}
+
+static void take_one(void *arg, struct image *i)
+{
+	(void)arg;
+	ck_assert_ptr_null(given);
+	given = i;
+}
+
+/* The only session that there is. */
+static const struct image *settle(void)
+{
+	images_settle(&images);
+	images_give(&images, take_one, NULL);
+	return given;
+}
+
+static void take(unsigned type, struct buf *body)
+{
+	images_take(&images, type, buf_bytes(body), buf_size(body));
+	buf_deinit(body);
+}
+
+/* ---- making records ---- */
+
+static struct image_text texts[] = { { "carbons", "enabled", "1" }, { "presence", "directed", "" } };
+static struct cause seen[] = { { 5, 6 }, { 7, 8 } };
+static struct image_handled handled[] = { { 43, 9 }, { 45, 10 } };
+static struct image_item items[] = {
+	{ .cause = { 1, 2 }, .received_us = -5, .is_settled = true, .xml = "<message/>", .len = 10 },
+	{ .received_us = 1 },
+	{ .cause = { 3, 4 }, .xml = "", .len = 0 },
+};
+
+static struct image sample(void)
+{
+	struct image i = {
+		.key = KEY, .account = "a@x", .resource = "r", .id = ID, .can_resume = true, .in = 42, .acked = UINT32_MAX - 1,
+		.max_ms = 60000, .presence = "<presence/>", .presence_us = -1, .texts = texts, .text_count = 2, .items = items,
+		.item_count = 3, .seen = seen, .seen_count = 2, .handled = handled, .handled_count = 2,
+	};
+
+	return i;
+}
+
+static void take_sample(void)
+{
+	struct image i = sample();
+	struct buf body = { 0 };
+
+	image_write(&body, &i);
+	take(RECORD_SESSION, &body);
+}
+
+static void take_numbers(unsigned type, uint64_t key, uint32_t number)
+{
+	struct buf body = { 0 };
+
+	record_u64(&body, key);
+	record_u32(&body, number);
+	take(type, &body);
+}
+
+static void take_handled(uint64_t key, uint32_t number, uint64_t hash)
+{
+	struct buf body = { 0 };
+
+	record_u64(&body, key);
+	record_u32(&body, number);
+	record_u64(&body, hash);
+	take(RECORD_HANDLED, &body);
+}
+
+static void take_sent(uint64_t key, struct cause cause, const char *xml)
+{
+	struct buf body = { 0 };
+	size_t mark;
+
+	record_u64(&body, key);
+	mark = image_begin_item(&body, &cause, 7, false);
+	if (xml != NULL)
+		buf_add(&body, xml, strlen(xml));
+	image_end_item(&body, mark, xml != NULL);
+	take(RECORD_SENT, &body);
+}
+
+/* ---- tests ---- */
+
+START_TEST(test_all_of_a_session_comes_back)
+{
+	const struct image *i;
+
+	take_sample();
+	i = settle();
+	ck_assert_ptr_nonnull(i);
+	ck_assert(i->key == KEY && i->can_resume && i->in == 43 && i->acked == UINT32_MAX - 1 && i->max_ms == 60000);
+	ck_assert_str_eq(i->account, "a@x");
+	ck_assert_str_eq(i->resource, "r");
+	ck_assert_str_eq(i->id, ID);
+	ck_assert_str_eq(i->presence, "<presence/>");
+	ck_assert_int_eq(i->presence_us, -1);
+	ck_assert_uint_eq(i->text_count, 2);
+	ck_assert_str_eq(i->texts[0].module, "carbons");
+	ck_assert_str_eq(i->texts[1].value, "");
+	ck_assert_uint_eq(i->item_count - i->first, 3);
+	ck_assert(i->items[0].cause.key == 1 && i->items[0].cause.hash == 2 && i->items[0].received_us == -5);
+	ck_assert(i->items[0].is_settled && !i->items[1].is_settled && i->items[1].xml == NULL);
+	ck_assert_str_eq(i->items[0].xml, "<message/>");
+	ck_assert_str_eq(i->items[2].xml, "");
+	ck_assert(i->seen_count == 2 && i->seen[1].key == 7 && i->seen[1].hash == 8);
+	ck_assert(i->handled_count == 1 && i->handled[0].number == 45 && i->handled[0].hash == 10);
+	ck_assert_uint_eq(images.damaged, 0);
+}
+END_TEST
+
+START_TEST(test_later_records_count)
+{
+	struct image state = { .key = KEY };
+	struct buf body = { 0 };
+	const struct image *i;
+
+	take_sample();
+	take_sent(KEY, (struct cause){ 11, 12 }, "<message id='4'/>");
+	take_sent(KEY, (struct cause){ 0 }, NULL);
+	/* Over the end of the numbers: the first three are the client's. */
+	take_numbers(RECORD_ACKED, KEY, 1);
+	take_numbers(RECORD_COUNT, KEY, 100);
+	image_write_state(&body, &state);
+	take(RECORD_STATE, &body);
+	record_u64(&body, KEY);
+	record_u64(&body, 11);
+	record_u64(&body, 12);
+	take(RECORD_SETTLED, &body);
+	i = settle();
+	ck_assert_ptr_null(i->presence);
+	ck_assert_uint_eq(i->text_count, 0);
+	ck_assert(i->acked == 1 && i->in == 100);
+	ck_assert_uint_eq(i->item_count - i->first, 2);
+	ck_assert_str_eq(i->items[i->first].xml, "<message id='4'/>");
+	ck_assert(i->items[i->first].is_settled && !i->items[i->first + 1].is_settled);
+	/* Those acknowledged whose sender may say them again. */
+	ck_assert_uint_eq(i->seen_count, 4);
+	ck_assert_uint_eq(i->seen[3].key, 3);
+	ck_assert_uint_eq(images.damaged, 0);
+}
+END_TEST
+
+START_TEST(test_more_is_acknowledged_than_is_known)
+{
+	const struct image *i;
+
+	take_sample();
+	take_numbers(RECORD_ACKED, KEY, 1000);
+	i = settle();
+	ck_assert_uint_eq(i->acked, 1000);
+	ck_assert_uint_eq(i->item_count - i->first, 0);
+}
+END_TEST
+
+START_TEST(test_an_ended_session_is_gone)
+{
+	take_sample();
+	take_handled(KEY, 44, 1);
+	take_numbers(RECORD_END, KEY, 0);
+	/* What is told of one that nobody knows is let go. */
+	take_sent(KEY, (struct cause){ 0 }, "<message/>");
+	take_numbers(RECORD_COUNT, 3, 3);
+	take_handled(5, 1, 1);
+	ck_assert_ptr_null(settle());
+	ck_assert_uint_eq(images.damaged, 0);
+}
+END_TEST
+
+/* Other workers tell of them in any order, more than once, and of what the client knows. */
+START_TEST(test_numbers_without_a_gap_are_counted)
+{
+	static const uint32_t numbers[] = { 46, 44, 41, 44, 42, 50, 46, 47, 49, 50 };
+	const struct image *i;
+
+	take_sample(); /* with 42, and 43 and 45 behind it */
+	for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++)
+		take_handled(KEY, numbers[n], numbers[n]);
+	i = settle();
+	ck_assert_uint_eq(i->in, 47);
+	ck_assert_uint_eq(i->handled_count, 2);
+	ck_assert_uint_eq(i->handled[0].number, 49);
+	ck_assert_uint_eq(i->handled[1].number, 50);
+}
+END_TEST
+
+START_TEST(test_numbers_wrap)
+{
+	const struct image *i;
+
+	take_sample();
+	take_numbers(RECORD_COUNT, KEY, UINT32_MAX - 1);
+	take_handled(KEY, 0, 1);
+	take_handled(KEY, 2, 2);
+	take_handled(KEY, UINT32_MAX, 3);
+	i = settle();
+	ck_assert_uint_eq(i->in, 0);
+	ck_assert_uint_eq(i->handled_count, 3);
+	ck_assert_uint_eq(i->handled[0].number, 2);
+	ck_assert_uint_eq(i->handled[1].number, 43);
+}
+END_TEST
+
+/* A client that never asks for a count, and sends all day. */
+START_TEST(test_very_many_are_counted_in_time)
+{
+	take_sample();
+	for (uint32_t n = 1; n <= 1000000; n++)
+		take_handled(KEY, 42 + n, n);
+	ck_assert_uint_eq(settle()->in, 1000042);
+	ck_assert_uint_eq(given->handled_count, 0);
+}
+END_TEST
+
+START_TEST(test_only_the_newest_causes_are_remembered)
+{
+	const struct image *i;
+
+	take_sample();
+	for (uint32_t n = 1; n <= 3 * SESSION_SEEN_MAX; n++) {
+		take_sent(KEY, (struct cause){ n, n }, "<message/>");
+		take_numbers(RECORD_ACKED, KEY, UINT32_MAX - 1 + 3 + n);
+	}
+	i = settle();
+	ck_assert_uint_eq(i->seen_count, SESSION_SEEN_MAX);
+	ck_assert_uint_eq(i->seen[SESSION_SEEN_MAX - 1].key, 3 * SESSION_SEEN_MAX);
+	ck_assert_uint_eq(i->item_count, 0);
+	ck_assert_uint_le(i->item_room, 16);
+}
+END_TEST
+
+/* ---- damage ---- */
+
+/* In a block of its own size, so that a sanitizer sees each byte that is read behind its end. */
+static void take_exactly(unsigned type, const char *bytes, size_t len)
+{
+	char *copy = malloc(len != 0 ? len : 1);
+
+	memcpy(copy, bytes, len);
+	images_take(&images, type, copy, len);
+	free(copy);
+}
+
+START_TEST(test_what_is_cut_off_is_not_taken)
+{
+	struct image i = sample();
+	struct buf body = { 0 };
+	size_t len;
+
+	image_write(&body, &i);
+	len = buf_size(&body);
+	for (size_t n = 0; n < len; n++)
+		take_exactly(RECORD_SESSION, buf_bytes(&body), n);
+	ck_assert_uint_eq(images.damaged, len);
+	take(RECORD_SESSION, &body);
+	ck_assert_ptr_nonnull(settle());
+}
+END_TEST
+
+START_TEST(test_any_byte_may_be_another)
+{
+	struct image i = sample();
+	struct buf body = { 0 };
+	char *bytes;
+	size_t len;
+
+	image_write(&body, &i);
+	len = buf_size(&body);
+	bytes = buf_take(&body);
+	take_sample();
+	for (size_t n = 0; n < len; n++) {
+		for (unsigned flip = 1; flip < 256; flip *= 2) {
+			bytes[n] = (char)(bytes[n] ^ flip);
+			for (unsigned type = 0; type < RECORD_END; type++)
+				take_exactly(type, bytes, len);
+			bytes[n] = (char)(bytes[n] ^ flip);
+		}
+	}
+	free(bytes);
+	images_settle(&images);
+}
+END_TEST
+
+START_TEST(test_unknown_types_are_told)
+{
+	take_sample();
+	take_numbers(77, KEY, 0);
+	images_take(&images, RECORD_SESSION, "", 0);
+	ck_assert_uint_eq(images.damaged, 2);
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, test_all_of_a_session_comes_back);
+	tcase_add_test(tc, test_later_records_count);
+	tcase_add_test(tc, test_more_is_acknowledged_than_is_known);
+	tcase_add_test(tc, test_an_ended_session_is_gone);
+	tcase_add_test(tc, test_numbers_without_a_gap_are_counted);
+	tcase_add_test(tc, test_numbers_wrap);
+	tcase_add_test(tc, test_very_many_are_counted_in_time);
+	tcase_add_test(tc, test_only_the_newest_causes_are_remembered);
+	tcase_add_test(tc, test_what_is_cut_off_is_not_taken);
+	tcase_add_test(tc, test_any_byte_may_be_another);
+	tcase_add_test(tc, test_unknown_types_are_told);
+}
+
+UNIT_SUITE(image);
