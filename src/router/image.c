@@ -195,7 +195,6 @@ void image_free(struct image *i)
 
 static void read_state(struct image *i, struct reader *r)
 {
-	free_state(i);
 	i->presence = read_text(r, NULL);
 	i->presence_us = (int64_t)read_u64(r);
 	i->text_count = read_count(r, 3 * sizeof(uint32_t));
@@ -266,7 +265,7 @@ static struct image *read_image(uint64_t key, struct reader *r)
 	i->account = read_text(r, NULL);
 	i->resource = read_text(r, NULL);
 	id = read_text(r, &len);
-	if (i->account == NULL || i->resource == NULL || id == NULL || len != SM_ID_SIZE - 1)
+	if (i->account == NULL || i->resource == NULL || id == NULL || len != SM_ID_SIZE - 1 || strlen(id) != len)
 		r->is_bad = true;
 	else
 		memcpy(i->id, id, SM_ID_SIZE);
@@ -412,7 +411,7 @@ static void take_settled(struct image *i, struct reader *r)
 	struct cause cause = { .key = read_u64(r) };
 
 	cause.hash = read_u64(r);
-	for (size_t n = i->first; n < i->item_count; n++)
+	for (size_t n = i->first; n < i->item_count && !r->is_bad; n++)
 		if (i->items[n].cause.key == cause.key && i->items[n].cause.hash == cause.hash)
 			i->items[n].flags |= IMAGE_SETTLED;
 }
@@ -454,17 +453,47 @@ static void drop_earlier(struct images *images)
 	free(keys);
 }
 
+static void take_state(struct image *i, struct reader *r)
+{
+	struct image fresh = { 0 };
+
+	read_state(&fresh, r);
+	if (r->is_bad) {
+		free_state(&fresh);
+		return;
+	}
+	free_state(i);
+	i->presence = fresh.presence;
+	i->presence_us = fresh.presence_us;
+	i->texts = fresh.texts;
+	i->text_count = fresh.text_count;
+}
+
+static void take_count(struct image *i, unsigned type, struct reader *r)
+{
+	uint32_t n = read_u32(r);
+
+	if (r->is_bad)
+		return;
+	if (type == RECORD_ACKED)
+		take_acked(i, n);
+	else
+		i->in = n;
+}
+
+/* What cannot be read changes nothing. */
 static void take_known(struct images *images, struct image *i, unsigned type, struct reader *r)
 {
 	switch (type) {
 	case RECORD_STATE:
-		read_state(i, r);
+		take_state(i, r);
 		break;
 	case RECORD_SENT:
 		read_item(i, r);
 		break;
 	case RECORD_ACKED:
-		take_acked(i, read_u32(r));
+	case RECORD_COUNT:
+		take_count(i, type, r);
 		break;
 	case RECORD_WRITTEN:
 		for (size_t n = i->first; n < i->item_count; n++)
@@ -472,9 +501,6 @@ static void take_known(struct images *images, struct image *i, unsigned type, st
 		break;
 	case RECORD_SETTLED:
 		take_settled(i, r);
-		break;
-	case RECORD_COUNT:
-		i->in = read_u32(r);
 		break;
 	case RECORD_OVER:
 		i->can_resume = false;

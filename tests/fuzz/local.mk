@@ -31,6 +31,11 @@ tests_fuzz_fuzz_jid_SOURCES = tests/fuzz/fuzz_jid.c $(fuzz_main)
 tests_fuzz_fuzz_jid_LDADD = $(fuzz_needs)
 tests_fuzz_fuzz_jid_LDFLAGS = $(fuzz_linking)
 
+fuzz_targets += tests/fuzz/fuzz_journal
+tests_fuzz_fuzz_journal_SOURCES = tests/fuzz/fuzz_journal.c $(fuzz_main)
+tests_fuzz_fuzz_journal_LDADD = $(fuzz_needs)
+tests_fuzz_fuzz_journal_LDFLAGS = $(fuzz_linking)
+
 # The targets below drive a whole server; modules of this build are loaded into it.
 fuzz_sim = tests/fuzz/sim.c tests/fuzz/sim.h
 fuzz_sim_cppflags = $(AM_CPPFLAGS) -DFUZZ_MODULE_DIR=\"$(abs_builddir)/modules/.libs\"

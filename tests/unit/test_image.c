@@ -311,6 +311,30 @@ START_TEST(test_any_byte_may_be_another)
 }
 END_TEST
 
+START_TEST(test_a_record_that_is_cut_off_changes_nothing)
+{
+	struct image i = sample();
+	struct buf state = { 0 };
+	const struct image *found;
+	size_t taken = 0;
+
+	take_sample();
+	image_write_state(&state, &i);
+	for (size_t n = 8; n < buf_size(&state); n++, taken++)
+		take_exactly(RECORD_STATE, buf_bytes(&state), n);
+	for (size_t n = 8; n < 12; n++, taken += 2) {
+		take_exactly(RECORD_ACKED, buf_bytes(&state), n);
+		take_exactly(RECORD_COUNT, buf_bytes(&state), n);
+	}
+	buf_deinit(&state);
+	found = settle();
+	ck_assert_uint_eq(images.damaged, taken);
+	ck_assert(found->in == 43 && found->acked == UINT32_MAX - 1 && found->text_count == 2);
+	ck_assert_str_eq(found->presence, "<presence/>");
+	ck_assert_str_eq(found->texts[1].key, "directed");
+}
+END_TEST
+
 START_TEST(test_unknown_types_are_told)
 {
 	take_sample();
@@ -333,6 +357,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_only_the_newest_causes_are_remembered);
 	tcase_add_test(tc, test_what_is_cut_off_is_not_taken);
 	tcase_add_test(tc, test_any_byte_may_be_another);
+	tcase_add_test(tc, test_a_record_that_is_cut_off_changes_nothing);
 	tcase_add_test(tc, test_unknown_types_are_told);
 }
 
