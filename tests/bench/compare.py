@@ -1,313 +1,240 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Runs Comity, Prosody and jabberd2 under the same loads, in turn, and prints a table with ratios.
+"""Runs Comity and the other servers that are installed under the same loads, in turn, and writes tables with ratios.
 
-Usage: tests/bench/compare.py --xmppload DIR [--build DIR] [--rounds N] [--quick] [--only NAME,...]
+Usage: tests/bench/compare.py --xmppload DIR [--build DIR] [--rounds N] [--seconds N] [--only NAME,...]
+       [--what CELL,...] [--keep FILE] [--from FILE] [--document FILE]
 
-xmppload is the load generator (a folder with xmppload in it, built). Prosody and jabberd2 come from
-Debian's packages and run as the invoking user on loopback in folders of their own, with their limits off.
+xmppload is the load generator (a folder with xmppload in it, built). Prosody, ejabberd and jabberd2 are those of
+Debian's packages. In each round every server has its turn in each cell, started anew; a ratio is the median of those
+of the rounds. With --document the tables replace what stands between the two marker comments there.
 """
 import argparse
-import atexit
 import json
 import os
-import re
 import resource
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
-DOMAIN = "localhost"
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import offline  # noqa: E402
+from client import DOMAIN  # noqa: E402
+from servers import KINDS, ROOT  # noqa: E402
 
-
-def wait_port(port, seconds=30):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"nothing listens on port {port}")
-
-
-def wait_file(path, seconds=30):
-    end = time.monotonic() + seconds
-    while not os.path.exists(path):
-        if time.monotonic() > end:
-            raise SystemExit(f"{path} does not appear")
-        time.sleep(0.05)
-
-
-class Server:
-    """A server of one kind on its own port; started anew for every measurement."""
-    name = "?"
-    mech = "SCRAM-SHA-1"
-
-    def __init__(self, folder, port, users, certs):
-        self.folder, self.port, self.users, self.certs = folder, port, users, certs
-        self.processes = []
-        os.makedirs(folder)
-        atexit.register(self.stop)
-
-    def spawn(self, *command):
-        out = open(os.path.join(self.folder, "out.log"), "ab")
-        self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                               cwd=self.folder))
-
-    def pids(self):
-        return ",".join(str(p.pid) for p in self.processes)
-
-    def stop(self):
-        for p in reversed(self.processes):
-            p.send_signal(signal.SIGTERM)
-        for p in self.processes:
-            try:
-                p.wait(20)
-            except subprocess.TimeoutExpired:
-                p.kill()
-                p.wait()
-        self.processes = []
-
-    def write(self, name, text):
-        with open(os.path.join(self.folder, name), "w") as out:
-            out.write(text)
-
-    def register(self, load):
-        """In-band, through the generator."""
-        subprocess.run([load, "register", "-p", str(self.port), "-d", DOMAIN, "-n", str(self.users), "--quiet",
-                        "--parallel", "20"], check=True, stdout=subprocess.DEVNULL)
-
-
-class Comity(Server):
-    name = "comity"
-    workers = 1
-
-    def __init__(self, *args, build):
-        super().__init__(*args)
-        self.build = build
-        os.mkdir(os.path.join(self.folder, "data"), 0o700)
-
-    def start(self):
-        self.write("comity.conf", f"""
-data_dir = "{self.folder}/data"
-module_dir = "{self.build}/modules/.libs"
-certificate_dir = "{self.certs}"
-ready_file = "{self.folder}/ready"
-log_level = warning
-listen = {{ "127.0.0.1" }}
-c2s_port = {self.port}
-c2s_tls_port = 0
-workers = {self.workers}
-bytes_per_second = 0
-stanzas_per_second = 0
-connections_per_address = 1000000
-host {DOMAIN} {{ require_tls = no }}
-""")
-        self.spawn(f"{self.build}/src/comityd/comityd", "-c", f"{self.folder}/comity.conf")
-        wait_file(f"{self.folder}/ready")
-
-    def register(self, load):
-        for i in range(self.users):
-            with socket.socket(socket.AF_UNIX) as s:
-                s.connect(f"{self.folder}/data/control.sock")
-                s.sendall(json.dumps({"args": ["user", "add", f"u{i}@{DOMAIN}"], "input": "pw"}).encode() + b"\n")
-                if b'"ok":true' not in s.recv(65536):
-                    raise SystemExit("comity: an account could not be made")
-
-
-class ComityTwo(Comity):
-    name = "comity, two workers"
-    workers = 2
-
-
-class Prosody(Server):
-    name = "prosody"
-
-    def start(self):
-        self.write("prosody.cfg.lua", f"""
-run_as_root = true
-daemonize = false
-pidfile = "{self.folder}/prosody.pid"
-data_path = "{self.folder}/data"
-interfaces = {{ "127.0.0.1" }}
-c2s_ports = {{ {self.port} }}
-s2s_ports = {{ }} http_ports = {{ }} https_ports = {{ }}
-modules_enabled = {{ "roster", "saslauth", "tls", "disco", "presence", "message", "iq", "offline", "ping", "register",
-    "private", "vcard_legacy", "version", "uptime", "time" }}
-modules_disabled = {{ "s2s", "limits" }}
-allow_registration = true
-authentication = "internal_hashed"
-storage = "internal"
-c2s_require_encryption = false
-allow_unencrypted_plain_auth = true
-ssl = {{ certificate = "{self.certs}/{DOMAIN}.crt"; key = "{self.certs}/{DOMAIN}.key"; }}
-log = {{ error = "{self.folder}/error.log" }}
-VirtualHost "{DOMAIN}"
-""")
-        os.makedirs(os.path.join(self.folder, "data"), exist_ok=True)
-        self.spawn("prosody", "-F", "--config", f"{self.folder}/prosody.cfg.lua")
-        wait_port(self.port)
-
-
-class Jabberd2(Server):
-    name = "jabberd2"
-    mech = "PLAIN"   # its accounts are plain text; SCRAM would make it hash at every login
-
-    def config(self, part, *changes):
-        with open(f"/etc/jabberd2/{part}.xml") as source:
-            text = source.read()
-        common = [(r"/var/run/jabberd2", self.folder), (r"/var/log/jabberd2", self.folder),
-                  (r"<port>5347</port>", f"<port>{self.port + 1}</port>"),
-                  (r"<ip>0\.0\.0\.0</ip>", "<ip>127.0.0.1</ip>"),
-                  (r"<max_fds>1024</max_fds>", "<max_fds>60000</max_fds>"),
-                  (r"localhost\.localdomain", DOMAIN), (r"/var/lib/jabberd2/fs", self.folder + "/fs"),
-                  (r"<stanzas>1000</stanzas>", "<stanzas>0</stanzas>")]
-        for old, new in [*common, *changes]:
-            text = re.sub(old, new, text, flags=re.S)
-        self.write(part + ".xml", text)
-
-    def start(self):
-        os.makedirs(f"{self.folder}/fs", exist_ok=True)
-        pem = f"{self.folder}/server.pem"
-        with open(pem, "w") as out:
-            for part in ("crt", "key"):
-                with open(f"{self.certs}/{DOMAIN}.{part}") as source:
-                    out.write(source.read())
-        self.config("router")
-        database = (r"/var/lib/jabberd2/sqlite.db", f"{self.folder}/sqlite.db")
-        self.config("sm", database, (r"<id>vhost[12].localdomain</id>", ""))
-        self.config("c2s", database, (r"<id register-enable='mu'>", f"<id register-enable='mu' pemfile='{pem}'>"),
-                    (r"<port>5222</port>", f"<port>{self.port}</port>"))
-        if not os.path.exists(f"{self.folder}/sqlite.db"):
-            schema = "/usr/share/doc/jabberd2/examples/db-setup.sqlite.gz"
-            schema = schema if os.path.exists(schema) else schema.replace("/examples", "")
-            if not os.path.exists(schema):
-                schema = subprocess.run(["sh", "-c", "dpkg -L jabberd2 | grep db-setup.sqlite"], text=True,
-                                        capture_output=True).stdout.split()[0]
-            text = subprocess.run(["zcat", "-f", schema], capture_output=True, check=True).stdout
-            subprocess.run(["sqlite3", f"{self.folder}/sqlite.db"], input=text, check=True)
-        for part in ("router", "sm", "c2s"):
-            self.spawn(f"/usr/sbin/jabberd2-{part}", "-c", f"{self.folder}/{part}.xml")
-            time.sleep(0.5)
-        wait_port(self.port)
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+FRIENDS = "p"       # prefix of the accounts with contacts; the others are u0, u1, ...
+CONTACTS = 50
+CELLS = ("chat", "presence", "offline", "idle")
+ALL = "comity,comity2,prosody,ejabberd,plain,jabberd2"
 
 
 class Bench:
-    def __init__(self, load, rounds):
-        self.load, self.rounds = load, rounds
-        self.results = {}
+    def __init__(self, load, args):
+        self.load, self.args = load, args
+        self.results = []
 
-    def run(self, server, scenario, label, *options):
+    def keep(self, number, server, label, result):
+        if result.get("exit"):
+            print(f"  {server.name}: {label}: exit {result['exit']}", flush=True)
+        self.results.append({"round": number, "server": server.name, "label": label, "result": result})
+
+    def run(self, number, server, scenario, label, *options):
         out = os.path.join(server.folder, "result.json")
         if os.path.exists(out):
             os.unlink(out)
-        command = [self.load, scenario, "-p", str(server.port), "-d", DOMAIN, "--mech", server.mech, "--server-pid",
-                   server.pids(), "--json", out, "--quiet", *options]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if not os.path.exists(out):
+        sm = ["--sm", "--carbons"] if server.has_sm else []
+        done = subprocess.run([self.load, scenario, "-p", str(server.port), "-d", DOMAIN, "--mech", server.mech,
+                               "--server-pid", server.pids(), "--json", out, "--quiet", "--starttls",
+                               "--login-retries", "3", *sm, *options],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
             print(f"  {server.name}: {label}: {done.stdout.strip()[-300:]}", flush=True)
-            return
-        with open(out) as source:
-            result = json.loads(source.read().splitlines()[-1])
-        self.results.setdefault((label, server.name), []).append(result)
+        if os.path.exists(out):
+            with open(out) as source:
+                self.keep(number, server, label, json.loads(source.read().splitlines()[-1]))
 
-    def figure(self, label, name, get):
-        values = []
-        for r in self.results.get((label, name), []):
-            try:
-                values.append(get(r))
-            except (KeyError, ZeroDivisionError, TypeError):
-                pass
-        return statistics.median(values) if values else None
+    def cell(self, number, server, cell):
+        users, seconds = str(self.args.users), str(self.args.seconds)
+        few = str(min(self.args.users, 100))
+        server.restore()
+        server.start()
+        if cell == "chat":
+            self.run(number, server, "chat", "chat8", "-n", few, "--window", "8", "--duration", seconds)
+            self.run(number, server, "chat", "rate", "-n", few, "--rate", "2000", "--duration", seconds)
+            self.run(number, server, "churn", "login", "-n", few, "--parallel", "8", "--duration", seconds)
+            self.run(number, server, "chat", "chat", "-n", users, "--window", "1", "--duration", seconds)
+        elif cell == "presence":
+            self.run(number, server, "presence", cell, "-n", users, "--contacts", str(CONTACTS), "--user-prefix",
+                     FRIENDS, "--window", "4", "--duration", seconds)
+        elif cell == "offline":
+            self.keep(number, server, cell, offline.run(server, "u", self.args.users, FRIENDS, self.args.seconds))
+        elif cell == "idle":
+            self.run(number, server, "idle", cell, "-n", users, "--hold", "25", "--roster")
+        server.stop()
+
+    def figures(self, label, name, get):
+        """One for each round: {round: figure}."""
+        found = {}
+        for r in self.results:
+            if (r["label"], r["server"]) == (label, name):
+                try:
+                    found[r["round"]] = get(r["result"])
+                except (KeyError, ZeroDivisionError, TypeError):
+                    pass
+        return found
+
+
+def per_cpu(result):
+    return 1e6 / result["server_cpu_s_per_million"]
+
+
+def login_ms(result):
+    return 1000 * result["server_cpu_s"] / result["sessions"]
+
+
+# Title, cell, figure, whether less is better, gates of the ratios to Prosody, ejabberd, jabberd2.
+ROWS = (
+    ("chat, 1,000 users, one in flight: per CPU-s", "chat", per_cpu, False, (12, 3, 5)),
+    ("chat, 100 users, eight in flight: per CPU-s", "chat8", per_cpu, False, (20, 11, 9)),
+    ("presence to 50 contacts, 1,000 users: per CPU-s", "presence", per_cpu, False, (15, 5, 10)),
+    ("messages to offline accounts: per CPU-s", "offline", per_cpu, False, (20, 20, None)),
+    ("login with full TLS: server CPU ms", "login", login_ms, True, (4, 3, 2.5)),
+    ("memory per idle TLS session: KiB", "idle", lambda r: r["pss_per_session_kib"], True, (None, None, None)),
+    ("chat, one in flight: per second", "chat", lambda r: r["msgs_per_s"], False, (None, None, None)),
+    ("chat, eight in flight: per second", "chat8", lambda r: r["msgs_per_s"], False, (None, None, None)),
+    ("presence: deliveries per second", "presence", lambda r: r["deliveries_per_s"], False, (None, None, None)),
+    ("messages to offline accounts: per second", "offline", lambda r: r["msgs_per_s"], False, (None, None, None)),
+    ("logins per second", "login", lambda r: r["sessions_per_s"], False, (None, None, None)),
+)
+LATENCIES = (("2,000 messages a second, 100 users", "rate"), ("1,000 users, one in flight", "chat"),
+             ("100 users, eight in flight", "chat8"))
+
+
+def number(value):
+    return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def median(found):
+    return statistics.median(found.values()) if found else None
+
+
+def ratio(ours, theirs, is_less_better, gate):
+    """Cell of the ratio: the median of the rounds, their range, and the gate."""
+    both = sorted((theirs[n] / ours[n] if is_less_better else ours[n] / theirs[n]) for n in ours
+                  if theirs.get(n) and ours[n])
+    if not both:
+        return "-"
+    middle = statistics.median(both)
+    mark = "" if gate is None else f", gate {gate}" + ("" if middle >= gate else ": missed")
+    return f"**{middle:.1f}** ({both[0]:.1f}-{both[-1]:.1f}{mark})"
+
+
+def report(bench):
+    present = {r["server"] for r in bench.results}
+    peers = [("Prosody", "Comity", 0), ("ejabberd", "Comity", 1), ("jabberd2", "Comity, plain", 2)]
+    peers = [p for p in peers if p[0] in present]
+    names = [n for n in ("Comity", "Prosody", "ejabberd", "Comity, plain", "jabberd2") if n in present]
+    lines = ["| | " + " | ".join([*names, *(f"to {p[0]}" for p in peers)]) + " |",
+             "|---" * (len(names) + len(peers) + 1) + "|"]
+    for title, label, get, is_less_better, gates in ROWS:
+        found = {n: bench.figures(label, n, get) for n in names}
+        if any(found.values()):
+            cells = [number(median(found[n])) for n in names]
+            cells += [ratio(found.get(ours, {}), found[peer], is_less_better, gates[i]) for peer, ours, i in peers]
+            lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    lines += ["", "Latency of chat in ms, p50 / p99 / p99.9 (medians of the rounds):", "",
+              "| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for title, label in LATENCIES:
+        cells = []
+        for n in names:
+            values = [median(bench.figures(label, n, lambda r, q=q: r["latency_ms"][q])) for q in ("p50", "p99", "p99_9")]
+            cells.append("-" if None in values else " / ".join(f"{v:.1f}" for v in values))
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    if "Comity, two workers" in present:
+        lines += ["", "Comity with two workers against one, per second:", "",
+                  "| | one worker | two workers | ratio |", "|---|---|---|---|"]
+        for title, label, get in (("chat, one in flight", "chat", lambda r: r["msgs_per_s"]),
+                                  ("chat, eight in flight", "chat8", lambda r: r["msgs_per_s"]),
+                                  ("presence to 50 contacts", "presence", lambda r: r["deliveries_per_s"])):
+            one, two = bench.figures(label, "Comity", get), bench.figures(label, "Comity, two workers", get)
+            if one and two:
+                lines.append(f"| {title} | {number(median(one))} | {number(median(two))} | {ratio(two, one, False, 1.6)} |")
+    return "\n".join(lines)
+
+
+def put_into(document, text):
+    with open(document) as source:
+        before, rest = source.read().split(BEGIN)
+    with open(document, "w") as out:
+        out.write(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+
+
+def measure(bench, args, folder):
+    certs = os.path.join(folder, "certs")
+    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+    servers = []
+    for i, key in enumerate(args.only.split(",")):
+        if key.startswith(("comity", "plain")) or KINDS[key].installed():
+            servers.append(KINDS[key](os.path.join(folder, key), args.port + 10 * i, certs, build=os.path.abspath(args.build)))
+        else:
+            print(f"{key} is not installed", flush=True)
+    what = args.what.split(",")
+    for s in servers:
+        print(f"making accounts: {s.name}", flush=True)
+        s.start()
+        s.register(bench.load, "u", args.users)
+        s.register(bench.load, FRIENDS, args.users if "presence" in what else offline.SENDERS)
+        if "presence" in what:
+            s.befriend(bench.load, FRIENDS, args.users, CONTACTS)
+        s.stop()
+        s.save()
+    for n in range(args.rounds):
+        for cell in what:
+            for s in servers:
+                if cell not in s.cells:
+                    continue
+                print(f"round {n + 1}: {cell}: {s.name}", flush=True)
+                bench.cell(n, s, cell)
+                if args.keep:
+                    with open(args.keep, "w") as out:
+                        json.dump(bench.results, out, indent=1)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--xmppload", required=True)
+    parser.add_argument("--xmppload")
     parser.add_argument("--build", default=os.path.join(ROOT, "build/run"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--users", type=int, default=400)
-    parser.add_argument("--only", default="comity,comity2,prosody,jabberd2")
-    parser.add_argument("--what", default="chat,login,idle")
+    parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--users", type=int, default=1000)
+    parser.add_argument("--port", type=int, default=26000)
+    parser.add_argument("--only", default=ALL, help=ALL)
+    parser.add_argument("--what", default=",".join(CELLS), help=",".join(CELLS))
     parser.add_argument("--keep", help="where to write all results as JSON")
+    parser.add_argument("--from", dest="source", action="append", default=[],
+                        help="results to report on, instead of a run; may be given more than once")
+    parser.add_argument("--document", help="a file with two marker comments, between which the tables are put")
     args = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    folder = tempfile.mkdtemp(prefix="comity-bench-")
-    certs = os.path.join(folder, "certs")
-    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
-    load = os.path.join(os.path.abspath(args.xmppload), "xmppload")
-    build = os.path.abspath(args.build)
-    servers, only, what = [], args.only.split(","), args.what.split(",")
-    port = 26000
-    for key, kind, extra in (("comity", Comity, {"build": build}), ("comity2", ComityTwo, {"build": build}),
-                             ("prosody", Prosody, {}), ("jabberd2", Jabberd2, {})):
-        if key in only:
-            servers.append(kind(os.path.join(folder, key), port, args.users, certs, **extra))
-            port += 10
-    bench = Bench(load, args.rounds)
-    seconds = str(args.seconds)
-    for s in servers:
-        print(f"making accounts: {s.name}", flush=True)
-        s.start()
-        s.register(load)
-        s.stop()
-    for number in range(args.rounds):
-        for s in servers:
-            print(f"round {number + 1}: {s.name}", flush=True)
-            n = str(min(args.users, 200))
-            if "chat" in what or "login" in what:
-                s.start()
-            if "chat" in what:
-                bench.run(s, "chat", "chat", "-n", n, "--window", "1", "--duration", seconds, "--starttls")
-                bench.run(s, "chat", "chat8", "-n", str(min(args.users, 100)), "--window", "8", "--duration",
-                          seconds, "--starttls")
-            if "login" in what:
-                bench.run(s, "churn", "login", "-n", n, "--parallel", "8", "--duration", seconds)
-                bench.run(s, "churn", "login tls", "-n", n, "--parallel", "8", "--duration", seconds, "--starttls")
-            s.stop()
-            # Long enough for what sessions free when they are idle.
-            for label, options in (("idle", []), ("idle tls", ["--starttls"])) if "idle" in what else ():
-                s.start()
-                bench.run(s, "idle", label, "-n", str(args.users), "--hold", "25", "--roster", *options)
-                s.stop()
-    if args.keep:
-        with open(args.keep, "w") as out:
-            json.dump([{"label": k[0], "server": k[1], "results": v} for k, v in bench.results.items()], out, indent=1)
-    report(bench, [s.name for s in servers])
-    shutil.rmtree(folder)
-
-
-ROWS = (
-    ("chat, one in flight: deliveries per server-CPU-second", "chat", lambda r: 1e6 / r["server_cpu_s_per_million"]),
-    ("chat, eight in flight: deliveries per server-CPU-second", "chat8", lambda r: 1e6 / r["server_cpu_s_per_million"]),
-    ("chat, one in flight: deliveries per second", "chat", lambda r: r["msgs_per_s"]),
-    ("chat, eight in flight: deliveries per second", "chat8", lambda r: r["msgs_per_s"]),
-    ("login: server CPU ms", "login", lambda r: 1000 * r["server_cpu_s"] / r["sessions"]),
-    ("login over TLS: server CPU ms", "login tls", lambda r: 1000 * r["server_cpu_s"] / r["sessions"]),
-    ("logins per second", "login", lambda r: r["sessions_per_s"]),
-    ("logins over TLS per second", "login tls", lambda r: r["sessions_per_s"]),
-    ("memory per idle session, KiB (PSS)", "idle", lambda r: r["pss_per_session_kib"]),
-    ("memory per idle TLS session, KiB (PSS)", "idle tls", lambda r: r["pss_per_session_kib"]),
-)
-
-
-def report(bench, names):
-    print("\n| | " + " | ".join(names) + " | ratio to " + ", ".join(names[1:]) + " |")
-    print("|---" * (len(names) + 2) + "|")
-    for title, label, get in ROWS:
-        values = [bench.figure(label, n, get) for n in names]
-        cells = ["-" if v is None else f"{v:,.0f}" if v >= 100 else f"{v:.2f}" for v in values]
-        ratios = [f"{values[0] / v:.2f}" if v and values[0] else "-" for v in values[1:]]
-        print(f"| {title} | " + " | ".join(cells) + " | " + ", ".join(ratios) + " |")
+    bench = Bench(os.path.join(os.path.abspath(args.xmppload or "."), "xmppload"), args)
+    if args.source:
+        for i, path in enumerate(args.source):
+            with open(path) as source:
+                bench.results += [{**r, "round": (i, r["round"])} for r in json.load(source)]
+    elif not args.xmppload:
+        parser.error("--xmppload is missing")
+    else:
+        folder = tempfile.mkdtemp(prefix="comity-bench-")
+        measure(bench, args, folder)
+        shutil.rmtree(folder)
+    text = report(bench)
+    print(text)
+    if args.document:
+        put_into(args.document, text)
 
 
 if __name__ == "__main__":
