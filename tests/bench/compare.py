@@ -27,7 +27,7 @@ from servers import KINDS, ROOT  # noqa: E402
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 FRIENDS = "p"       # prefix of the accounts with contacts; the others are u0, u1, ...
 CONTACTS = 50
-CELLS = ("chat", "presence", "offline", "idle")
+CELLS = ("offline", "chat", "presence", "idle")
 ALL = "comity,comity2,prosody,ejabberd,plain,jabberd2"
 
 

@@ -5,7 +5,7 @@ import time
 
 from client import DOMAIN, Client
 
-SENDERS, BATCH = 16, 10
+SENDERS, BATCH = 100, 8
 
 
 def batch(sender, turn, prefix, recipients):

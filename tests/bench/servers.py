@@ -42,6 +42,11 @@ def wait_file(path, seconds=60):
         time.sleep(0.01)
 
 
+def neighbours(i, users, contacts):
+    """Numbers of the contacts of user i, as the generator's scenario "presence" has them."""
+    return [n % users for k in range(1, contacts // 2 + 1) for n in (i + k, i - k)]
+
+
 def cpu_seconds(pids):
     """Of these processes and their children."""
     total, parents = 0, set(pids)
@@ -222,6 +227,15 @@ VirtualHost "{DOMAIN}"
         self.spawn("prosody", "-F", "--config", f"{self.folder}/prosody.cfg.lua")
         wait_port(self.port)
 
+    def befriend(self, load, prefix, users, contacts):
+        """Into its files; by subscriptions it takes many minutes, as each of them writes a whole roster anew."""
+        os.makedirs(f"{self.folder}/data/{DOMAIN}/roster", exist_ok=True)
+        for i in range(users):
+            items = "".join(f'["{prefix}{j}@{DOMAIN}"] = {{ ["subscription"] = "both"; ["groups"] = {{}}; }};\n'
+                            for j in neighbours(i, users, contacts))
+            self.write(f"data/{DOMAIN}/roster/{prefix}{i}.dat",
+                       f'return {{\n[false] = {{ ["version"] = 1; ["pending"] = {{}}; }};\n{items}}};\n')
+
 
 class Ejabberd(Server):
     """Started without ejabberdctl, which would become another user and start a daemon for names. Its schedulers do not
@@ -229,6 +243,7 @@ class Ejabberd(Server):
     name = "ejabberd"
     program = "ejabberdctl"
     stored = "mnesia"
+    task = "ok"         # done when it has started
 
     def start(self):
         pem = f"{self.folder}/server.pem"
@@ -282,13 +297,23 @@ modules:
             os.unlink(ready)
         self.spawn("erl", "+K", "true", "+S", "2", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none", "+P",
                    "250000", "-noinput", "-mnesia", "dir", f'"{self.folder}/mnesia"', "-eval",
-                   f'{{ok, _}} = application:ensure_all_started(ejabberd), file:write_file("{ready}", "").',
+                   f'{{ok, _}} = application:ensure_all_started(ejabberd), {self.task}, file:write_file("{ready}", "").',
                    ERL_LIBS="/usr/lib/x86_64-linux-gnu", EJABBERD_CONFIG_PATH=f"{self.folder}/ejabberd.yml",
                    EJABBERD_LOG_PATH=f"{self.folder}/ejabberd.log", EJABBERD_PID_PATH=f"{self.folder}/pid",
                    ERL_INETRC=f"{self.folder}/inetrc", ERL_CRASH_DUMP=f"{self.folder}/crash", ERL_MAX_PORTS="32000",
                    HOME=self.folder)
         wait_file(ready)
         wait_port(self.port)
+
+    def befriend(self, load, prefix, users, contacts):
+        """Into its table, by a start that does just this."""
+        self.stop()
+        self.task = (f'S = <<"{DOMAIN}">>, N = fun(I) -> iolist_to_binary(["{prefix}", integer_to_list((I + {users}) rem '
+                     f'{users})]) end, [mnesia:dirty_write({{roster, {{N(I), S, {{N(J), S, <<>>}}}}, {{N(I), S}}, '
+                     '{N(J), S, <<>>}, <<>>, both, none, [], <<>>, []}) || '
+                     f'I <- lists:seq(0, {users - 1}), K <- lists:seq(1, {contacts // 2}), J <- [I + K, I - K]]')
+        self.start()
+        self.task = "ok"
 
 
 class Jabberd2(Server):
@@ -352,10 +377,9 @@ class Jabberd2(Server):
     def befriend(self, load, prefix, users, contacts):
         with self.database() as database:
             for i in range(users):
-                for k in range(1, contacts // 2 + 1):
-                    for j in ((i + k) % users, (i - k) % users):
-                        database.execute('INSERT INTO "roster-items" ("collection-owner", jid, "to", "from", ask) '
-                                         'VALUES (?, ?, 1, 1, 0)', (f"{prefix}{i}@{DOMAIN}", f"{prefix}{j}@{DOMAIN}"))
+                for j in neighbours(i, users, contacts):
+                    database.execute('INSERT INTO "roster-items" ("collection-owner", jid, "to", "from", ask) '
+                                     'VALUES (?, ?, 1, 1, 0)', (f"{prefix}{i}@{DOMAIN}", f"{prefix}{j}@{DOMAIN}"))
 
 
 KINDS = {"comity": Comity, "plain": ComityPlain, "comity2": ComityTwo, "prosody": Prosody, "ejabberd": Ejabberd,
