@@ -53,7 +53,7 @@ static struct image_text texts[] = { { "carbons", "enabled", "1" }, { "presence"
 static struct cause seen[] = { { 5, 6 }, { 7, 8 } };
 static struct image_handled handled[] = { { 43, 9 }, { 45, 10 } };
 static struct image_item items[] = {
-	{ .cause = { 1, 2 }, .received_us = -5, .is_settled = true, .xml = "<message/>", .len = 10 },
+	{ .cause = { 1, 2 }, .received_us = -5, .flags = IMAGE_SETTLED, .xml = "<message/>", .len = 10 },
 	{ .received_us = 1 },
 	{ .cause = { 3, 4 }, .xml = "", .len = 0 },
 };
@@ -103,7 +103,7 @@ static void take_sent(uint64_t key, struct cause cause, const char *xml)
 	size_t mark;
 
 	record_u64(&body, key);
-	mark = image_begin_item(&body, &cause, 7, false);
+	mark = image_begin_item(&body, &cause, 7, 0);
 	if (xml != NULL)
 		buf_add(&body, xml, strlen(xml));
 	image_end_item(&body, mark, xml != NULL);
@@ -130,7 +130,7 @@ START_TEST(test_all_of_a_session_comes_back)
 	ck_assert_str_eq(i->texts[1].value, "");
 	ck_assert_uint_eq(i->item_count - i->first, 3);
 	ck_assert(i->items[0].cause.key == 1 && i->items[0].cause.hash == 2 && i->items[0].received_us == -5);
-	ck_assert(i->items[0].is_settled && !i->items[1].is_settled && i->items[1].xml == NULL);
+	ck_assert(i->items[0].flags == IMAGE_SETTLED && i->items[1].flags == 0 && i->items[1].xml == NULL);
 	ck_assert_str_eq(i->items[0].xml, "<message/>");
 	ck_assert_str_eq(i->items[2].xml, "");
 	ck_assert(i->seen_count == 2 && i->seen[1].key == 7 && i->seen[1].hash == 8);
@@ -163,7 +163,7 @@ START_TEST(test_later_records_count)
 	ck_assert(i->acked == 1 && i->in == 100);
 	ck_assert_uint_eq(i->item_count - i->first, 2);
 	ck_assert_str_eq(i->items[i->first].xml, "<message id='4'/>");
-	ck_assert(i->items[i->first].is_settled && !i->items[i->first + 1].is_settled);
+	ck_assert(i->items[i->first].flags == IMAGE_SETTLED && i->items[i->first + 1].flags == 0);
 	/* Those acknowledged whose sender may say them again. */
 	ck_assert_uint_eq(i->seen_count, 4);
 	ck_assert_uint_eq(i->seen[3].key, 3);
@@ -344,9 +344,49 @@ START_TEST(test_unknown_types_are_told)
 }
 END_TEST
 
+static void take_file(enum record_type type, uint32_t worker, uint32_t number)
+{
+	struct image_file file = { .generation = 1, .worker = worker, .number = number };
+	struct buf body = { 0 };
+
+	record_file(&body, &file);
+	take(type, &body);
+}
+
+START_TEST(test_a_later_file_of_the_worker_stands_for_all_it_had)
+{
+	take_file(RECORD_FILE, 0, 1);
+	take_sample();
+	take_file(RECORD_FILE, 1, 2);
+	take_file(RECORD_WHOLE, 1, 2);
+	ck_assert_uint_eq(images.by_key.count, 1);
+	take_file(RECORD_FILE, 0, 2);
+	ck_assert_uint_eq(images.by_key.count, 1);
+	take_file(RECORD_WHOLE, 0, 2);
+	ck_assert_ptr_null(settle());
+}
+END_TEST
+
+START_TEST(test_what_is_over_cannot_be_resumed_and_what_is_written_may_be_known)
+{
+	const struct image *i;
+
+	take_sample();
+	take_numbers(RECORD_WRITTEN, KEY, 0);
+	take_sent(KEY, (struct cause){ 8, 9 }, "<message/>");
+	take_numbers(RECORD_OVER, KEY, 0);
+	i = settle();
+	ck_assert(!i->can_resume);
+	ck_assert_uint_eq(i->items[i->first + 2].flags, IMAGE_WRITTEN);
+	ck_assert_uint_eq(i->items[i->first + 3].flags, 0);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, test_a_later_file_of_the_worker_stands_for_all_it_had);
+	tcase_add_test(tc, test_what_is_over_cannot_be_resumed_and_what_is_written_may_be_known);
 	tcase_add_test(tc, test_all_of_a_session_comes_back);
 	tcase_add_test(tc, test_later_records_count);
 	tcase_add_test(tc, test_more_is_acknowledged_than_is_known);
