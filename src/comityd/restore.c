@@ -50,6 +50,12 @@ static void run_open(struct worker *w, void *arg)
 		err_text_set(r->et, "cannot write the journal of sessions in %s", r->conf.folder);
 }
 
+static void run_begin(struct worker *w, void *arg)
+{
+	(void)arg;
+	dormant_begin(router_of(w));
+}
+
 static void free_rest(struct restore *r)
 {
 	for (unsigned i = 0; i < r->d->server.worker_count; i++)
@@ -67,6 +73,8 @@ static int open_all(struct restore *r)
 	/* All that counted is in the new files, durable. */
 	if (r->rc == 0)
 		journal_remove_before(r->conf.folder, r->conf.generation);
+	for (unsigned i = 0; r->rc == 0 && i < d->server.worker_count; i++)
+		crew_call(d, d->server.workers[i], run_begin, NULL);
 	return r->rc;
 }
 

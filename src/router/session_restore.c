@@ -15,6 +15,8 @@
 /* Accounts that are woken at a time when their sessions are over, and how often. */
 #define WAKE_COUNT 200
 #define WAKE_MS 100
+/* An account that could not be read is tried again. */
+#define RETRY_MS 10000
 
 /* The sessions of one account. */
 struct dormant {
@@ -77,6 +79,8 @@ static void on_due(struct worker *w, struct timer *t)
 		else if (at < next)
 			next = at;
 	}
+	if (count != 0 && next > now + RETRY_MS)
+		next = now + RETRY_MS;
 	if (next != UINT64_MAX)
 		worker_timer_start(w, &r->dormant_timer, next > now + WAKE_MS ? next - now : WAKE_MS);
 	for (size_t i = 0; i < count; i++)
@@ -102,9 +106,13 @@ void dormant_adopt(struct router *r, struct image *i)
 	/* What cannot be resumed only has messages to pass on. */
 	i->due_ms = worker_now(r->worker) + (i->can_resume ? i->max_ms : 0);
 	list_append(&d->images, &i->link);
+}
+
+void dormant_begin(struct router *r)
+{
 	r->dormant_timer.fire = on_due;
-	if (!timer_is_running(&r->dormant_timer) || r->dormant_timer.due > i->due_ms)
-		worker_timer_start(r->worker, &r->dormant_timer, i->due_ms - worker_now(r->worker));
+	if (r->dormant.count != 0)
+		worker_timer_start(r->worker, &r->dormant_timer, 0);
 }
 
 void dormant_write(struct router *r)

@@ -9,6 +9,8 @@
 
 /* On the worker: takes over a session whose home it is, before there is any traffic; consumes it. */
 void dormant_adopt(struct router *r, struct image *i);
+/* All workers have theirs: those whose time is over may wake, and send to others. */
+void dormant_begin(struct router *r);
 /* Writes all of them to the journal. */
 void dormant_write(struct router *r);
 /* The account has been loaded: its sessions come back. */
