@@ -173,12 +173,14 @@ static void on_read(struct comity_mod *m, void *arg, const struct store_entries 
 	struct drain *d = arg;
 	struct comity_account *a = comity_account_ref(d->account);
 	struct comity_session *s = comity_account_find_session(a, d->resource);
+	/* A reload may have taken the module away meanwhile. */
+	bool is_here = comity_account_data(m, a) != NULL && !comity_account_is_removed(a);
 
 	if (entries->status != 0)
 		comity_log(m, COMITY_ERROR, "the stored messages of %s could not be read",
 		           comity_jid_text(comity_account_jid(d->account)));
 	/* Without the session they stay for the next one. */
-	if (s != NULL && entries->count != 0 && !comity_account_is_removed(a))
+	if (s != NULL && entries->count != 0 && is_here)
 		deliver_all(m, d, s, entries);
 	else
 		drain_free(d);
