@@ -39,7 +39,7 @@ struct journal {
 	char *path, *old_path;
 	uint64_t size, first_size;   /* of the file, now and after its beginning */
 	uint64_t made, written, synced; /* places: bytes of records */
-	bool is_broken, is_new;      /* is_new: the next sync lets the old file go */
+	bool is_broken, is_new;      /* is_new: the next sync makes its name durable and lets the old file go */
 	struct timer timer;
 	uint64_t sync_at;            /* when the last sync was started */
 	bool is_busy;                /* the thread is at work, up to the place asked */
@@ -460,6 +460,7 @@ int journal_open(struct worker *w, const struct journal_conf *conf, const struct
 	j->file_bytes = conf->file_bytes;
 	j->sync_ms = conf->sync_ms;
 	j->fd = j->old_fd = j->asked_fd = -1;
+	j->is_new = true;
 	j->timer.fire = on_timer;
 	j->mail.run = on_answer;
 	j->want.run = on_want;
