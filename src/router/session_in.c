@@ -74,12 +74,12 @@ static void on_soon(struct worker *w, struct timer *t)
 	struct session_sm *sm = LIST_ENTRY(t, struct session_sm, soon);
 
 	(void)w;
-	if (sm->is_stopped && has_room(sm)) {
+	if (sm->resuming != NULL) {
+		session_resume_now(sm);
+	} else if (sm->is_stopped && has_room(sm)) {
 		sm->is_stopped = false;
 		if (sm->session->stream != NULL && sm->session->stream->conn != NULL)
 			conn_resume(sm->session->stream->conn);
-	} else if (sm->resuming != NULL) {
-		session_resume_now(sm);
 	}
 }
 
@@ -115,7 +115,8 @@ static void mark_done(struct session_sm *sm, uint32_t number, uint64_t hash)
 	if (sm->ahead_count != 0)
 		forget_ahead(sm);
 	pay(sm);
-	if ((sm->resuming != NULL && sm->in == sm->received) || (sm->is_stopped && has_room(sm))) {
+	/* Who resumes waits for all of it; what it was stopped for does not matter then. */
+	if (sm->resuming != NULL ? sm->in == sm->received : sm->is_stopped && has_room(sm)) {
 		sm->soon.fire = on_soon;
 		worker_timer_start(sm->session->account->router->worker, &sm->soon, 0);
 	}
