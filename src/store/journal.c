@@ -39,6 +39,7 @@ struct journal {
 	char *path, *old_path;
 	uint64_t size, first_size;   /* of the file, now and after its beginning */
 	uint64_t made, written, synced; /* places: bytes of records */
+	bool is_abandoned;
 	bool is_broken, is_new;      /* is_new: the next sync makes its name durable and lets the old file go */
 	struct timer timer;
 	uint64_t sync_at;            /* when the last sync was started */
@@ -194,6 +195,8 @@ static void empty_out(struct journal *j)
 
 static void fail(struct journal *j, int rc)
 {
+	if (j->is_abandoned)
+		return;
 	if (!j->is_broken)
 		log_error(&j->log, "cannot write: %s; sessions would not survive a crash now, and what is not yet durable is "
 		          "not acknowledged", strerror(-rc));
@@ -258,6 +261,8 @@ static int sync_file(int fd)
 
 static void note_synced(struct journal *j, uint64_t place, int rc)
 {
+	if (j->is_abandoned)
+		return;
 	if (rc != 0) {
 		fail(j, rc);
 		return;
@@ -303,10 +308,16 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-static void ask_thread(struct journal *j)
+/* The answer comes by mail in any case. */
+static void ask_sync(struct journal *j)
 {
 	j->is_busy = true;
 	j->asked = j->written;
+	if (!j->has_thread) {
+		j->status = sync_file(j->fd);
+		worker_post(j->worker, &j->mail);
+		return;
+	}
 	pthread_mutex_lock(&j->lock);
 	j->asked_fd = j->fd;
 	pthread_cond_signal(&j->wake);
@@ -330,10 +341,7 @@ static void start_sync(struct journal *j)
 	}
 	j->sync_at = now;
 	atomic_store(&j->is_wanted, false);
-	if (j->has_thread)
-		ask_thread(j);
-	else
-		note_synced(j, j->written, sync_file(j->fd));
+	ask_sync(j);
 }
 
 static void on_timer(struct worker *w, struct timer *t)
@@ -475,6 +483,12 @@ int journal_open(struct worker *w, const struct journal_conf *conf, const struct
 		return 0;
 	journal_free(j);
 	return -ERR_IO;
+}
+
+void journal_abandon(struct journal *j)
+{
+	j->is_abandoned = j->is_broken = true;
+	worker_timer_stop(j->worker, &j->timer);
 }
 
 void journal_close(struct journal **journal)

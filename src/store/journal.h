@@ -51,6 +51,9 @@ int journal_open(struct worker *w, const struct journal_conf *conf, const struct
 /* Writes and syncs what is left, stops the thread. */
 void journal_close(struct journal **j);
 
+/* From now on nothing is written or told, as if the process had ended here; for simulations of crashes. */
+void journal_abandon(struct journal *j);
+
 /* A record of a type from 1 to 255: its body is added to the buffer between begin and end. journal_end returns
  * the place that must be synced for it to be durable. Own worker only. */
 struct buf *journal_begin(struct journal *j, unsigned type);

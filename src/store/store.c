@@ -38,12 +38,13 @@ struct reader {
 };
 
 struct store {
-	struct comity_env *env;
 	struct log_ctx log;
 	const struct store_driver *driver;
 	char *path;
 	int file_lock;
 	unsigned commit_ms, commit_rows;
+	bool has_threads;                       /* else calls run at once, or by hand */
+	bool by_hand;
 
 	pthread_mutex_t lock;                   /* guards all from here to stats */
 	pthread_cond_t write_wanted, read_wanted;
@@ -270,6 +271,22 @@ static struct request *take_read(struct store *s)
 	return l != NULL ? LIST_ENTRY(l, struct request, link) : NULL;
 }
 
+/* Called and left with the lock held. */
+static void read_one(struct store *s, struct driver_conn *conn, struct request *r)
+{
+	bool is_backup = r->op == OP_BACKUP;
+
+	pthread_mutex_unlock(&s->lock);
+	request_run(r, s->driver, conn);
+	pthread_mutex_lock(&s->lock);
+	count_failure(s, r);
+	if (is_backup)
+		s->is_backing_up = false;
+	pthread_mutex_unlock(&s->lock);
+	answer(s, r);
+	pthread_mutex_lock(&s->lock);
+}
+
 static void *run_reader(void *arg)
 {
 	struct reader *reader = arg;
@@ -279,26 +296,31 @@ static void *run_reader(void *arg)
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
 		struct request *r = take_read(s);
-		bool is_backup = r != NULL && r->op == OP_BACKUP;
 
 		if (r == NULL && s->writer_is_done)
 			break;
-		if (r == NULL) {
+		if (r != NULL)
+			read_one(s, reader->conn, r);
+		else
 			pthread_cond_wait(&s->read_wanted, &s->lock);
-			continue;
-		}
-		pthread_mutex_unlock(&s->lock);
-		request_run(r, s->driver, reader->conn);
-		pthread_mutex_lock(&s->lock);
-		count_failure(s, r);
-		if (is_backup)
-			s->is_backing_up = false;
-		pthread_mutex_unlock(&s->lock);
-		answer(s, r);
-		pthread_mutex_lock(&s->lock);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
+}
+
+bool store_step(struct store *s, bool writes)
+{
+	struct request *r = NULL;
+	bool any;
+
+	pthread_mutex_lock(&s->lock);
+	any = writes ? !list_empty(&s->writes) : (r = take_read(s)) != NULL;
+	if (r != NULL)
+		read_one(s, s->readers[0].conn, r);
+	else if (any)
+		write_group(s);
+	pthread_mutex_unlock(&s->lock);
+	return any;
 }
 
 /* ---- asking ---- */
@@ -359,7 +381,7 @@ static void count_asking(struct store *s, const struct request *r)
 
 void store_submit(struct store *s, struct request *r)
 {
-	if (s->env->inline_jobs) {
+	if (!s->has_threads && !s->by_hand) {
 		count_asking(s, r);
 		run_inline(s, r);
 		return;
@@ -433,7 +455,6 @@ static struct store *store_new(struct comity_env *env, const struct store_conf *
 	struct store *s = mem_new(sizeof(*s));
 	pthread_condattr_t attr;
 
-	s->env = env;
 	log_ctx_init(&s->log, NULL, describe_store);
 	s->log.log = env->log;
 	s->driver = driver;
@@ -442,7 +463,9 @@ static struct store *store_new(struct comity_env *env, const struct store_conf *
 	s->commit_ms = conf->commit_ms;
 	s->commit_rows = conf->commit_rows != 0 ? conf->commit_rows : 1;
 	s->reader_count = conf->readers > READERS_MIN ? conf->readers : READERS_MIN;
-	if (env->inline_jobs)
+	s->has_threads = !env->inline_jobs;
+	s->by_hand = env->inline_jobs && conf->by_hand;
+	if (!s->has_threads)
 		s->reader_count = 1;
 	s->readers = mem_array(s->reader_count, sizeof(*s->readers));
 	for (unsigned i = 0; i < s->reader_count; i++)
@@ -487,7 +510,7 @@ int store_open_driver(struct comity_env *env, const struct store_conf *conf, con
 
 	if (rc == 0)
 		rc = connect_all(s, et);
-	if (rc == 0 && !env->inline_jobs) {
+	if (rc == 0 && s->has_threads) {
 		rc = start_threads(s, et);
 		if (rc != 0)
 			stop_threads(s);
@@ -512,7 +535,7 @@ void store_close(struct store **store)
 	*store = NULL;
 	if (s == NULL)
 		return;
-	if (!s->env->inline_jobs)
+	if (s->has_threads)
 		stop_threads(s);
 	store_free(s);
 }

@@ -3,6 +3,7 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct store_conf {
 	unsigned readers;          /* reader threads */
 	unsigned commit_ms;        /* longest wait for company in a commit */
 	unsigned commit_rows;      /* writes that make a commit go at once */
+	bool by_hand;              /* with env->inline_jobs: nothing is done before store_step() */
 };
 
 /* Opens or creates the database, checks and migrates its schema (a backup is taken before a
@@ -32,6 +34,9 @@ struct store_conf {
 int store_open(struct comity_env *env, const struct store_conf *conf, struct store **store, struct err_text *et);
 /* Commits what waits, answers what is under way with its result or -ERR_CLOSED, ends the threads. */
 void store_close(struct store **store);
+
+/* By hand: commits a group of writes, or does the oldest read. False: there is none that may run. */
+bool store_step(struct store *s, bool writes);
 
 /* In all calls: owner is a bare JID (or a host), names are ASCII; arguments are copied before the
  * call returns; the callback runs exactly once, on worker w (through its mailbox), never inside the
