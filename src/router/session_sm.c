@@ -119,6 +119,18 @@ static bool is_over_limit(const struct session_sm *sm)
 	return sm->unacked_count > s->sm_unacked || sm->unacked_bytes > s->limits.out_bytes;
 }
 
+/* Not at once: who writes may be on the way through the sessions of an account, and what is passed on would overtake
+ * what is yet to be written. */
+static void end_soon(struct session_sm *sm)
+{
+	struct comity_session *s = sm->session;
+
+	if (s->stream != NULL)
+		c2s_fail(s->stream, STREAM_RESOURCE_CONSTRAINT, "too many stanzas are not acknowledged");
+	else
+		worker_timer_start(worker_of(s), &sm->expire, 0);
+}
+
 /* What is sent and is yet to be safe: only messages are kept for anyone (DESIGN, section 7). */
 static struct sm_item *make_item(const struct comity_rq *rq)
 {
@@ -148,9 +160,7 @@ bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq)
 	item->is_written = s->stream != NULL && sm->unwritten == 0;
 	journal_sent(sm, item);
 	if (is_over_limit(sm)) {
-		if (s->stream != NULL)
-			c2s_fail(s->stream, STREAM_RESOURCE_CONSTRAINT, "too many stanzas are not acknowledged");
-		session_end(s);
+		end_soon(sm);
 		return false;
 	}
 	if (sm->unacked_count >= ASK_COUNT)
