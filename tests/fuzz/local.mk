@@ -37,7 +37,7 @@ tests_fuzz_fuzz_journal_LDADD = $(fuzz_needs)
 tests_fuzz_fuzz_journal_LDFLAGS = $(fuzz_linking)
 
 # The targets below drive a whole server; modules of this build are loaded into it.
-fuzz_sim = tests/fuzz/sim.c tests/fuzz/sim.h
+fuzz_sim = tests/fuzz/sim.c tests/fuzz/sim.h tests/fuzz/sim_internal.h
 fuzz_sim_cppflags = $(AM_CPPFLAGS) -DFUZZ_MODULE_DIR=\"$(abs_builddir)/modules/.libs\"
 fuzz_sim_needs = $(libcomity_a_OBJECTS) $(COMITY_LIBS)
 

@@ -13,23 +13,11 @@
 #include "base/mem.h"
 #include "conf/conf_internal.h"
 #include "net/conn.h"
-#include "router/loader.h"
-#include "router/router.h"
+#include "sim_internal.h"
 #include "stream/sasl_engine.h"
 #include "xml/intern.h"
 
 #define TURNS_MAX 10000
-
-struct sim {
-	struct comity_env env;
-	struct log log;
-	struct server server;
-	struct worker worker[SIM_WORKERS];
-	struct worker *workers[SIM_WORKERS];
-	struct loader *loader;
-	uint64_t now_ms;
-	uint32_t chance;
-};
 
 struct sim_client {
 	struct sim *sim;
@@ -210,19 +198,16 @@ static struct settings *make_settings(struct sim *s)
 	return settings;
 }
 
-static void fail(const struct err_text *et)
+void sim_fail(const char *text)
 {
-	fprintf(stderr, "simulation: %s\n", et->text);
+	fprintf(stderr, "simulation: %s\n", text);
 	exit(2);
 }
 
-struct sim *sim_new(unsigned workers, const char *module_dir)
+struct sim *sim_prepare(const char *module_dir)
 {
 	struct sim *s = mem_new(sizeof(*s));
 	struct err_text et = { "" };
-	struct store_conf conf = { .readers = 1, .commit_rows = 1 };
-	struct settings *settings;
-	char folder[] = "/tmp/comity-fuzz-XXXXXX", *path;
 
 	s->env = (struct comity_env){ sim_mono, sim_wall, sim_random, &s->log, true };
 	s->log.write = no_log;
@@ -232,29 +217,47 @@ struct sim *sim_new(unsigned workers, const char *module_dir)
 	map_seed(1);
 	xml_intern_init();
 	if (sasl_engine_start(&et) != 0)
-		fail(&et);
+		sim_fail(et.text);
+	s->server = (struct server){ .env = &s->env, .workers = s->workers, .peers = peers_new(),
+	                             .jobs = jobs_new(&s->env, 0), .tls = tls_shared_new() };
+	s->loader = loader_new(module_dir);
+	s->settings = make_settings(s);
+	return s;
+}
+
+void sim_start_workers(struct sim *s, unsigned workers)
+{
+	struct err_text et = { "" };
+
+	s->server.worker_count = workers;
 	for (unsigned i = 0; i < workers; i++) {
 		s->workers[i] = &s->worker[i];
 		worker_init(&s->worker[i], i, &s->env, s->workers, workers, 100000);
 	}
-	s->server = (struct server){ .env = &s->env, .workers = s->workers, .worker_count = workers,
-	                             .peers = peers_new(), .jobs = jobs_new(&s->env, 0), .tls = tls_shared_new() };
+	for (unsigned i = 0; i < workers; i++) {
+		router_new(&s->server, &s->worker[i]);
+		if (router_configure(router_of(&s->worker[i]), s->settings, &et) != 0)
+			sim_fail(et.text);
+	}
+}
+
+struct sim *sim_new(unsigned workers, const char *module_dir)
+{
+	struct sim *s = sim_prepare(module_dir);
+	struct err_text et = { "" };
+	struct store_conf conf = { .readers = 1, .commit_rows = 1 };
+	char folder[] = "/tmp/comity-fuzz-XXXXXX", *path;
+
 	if (mkdtemp(folder) == NULL)
 		exit(2);
 	path = mem_printf("%s/store", folder);
 	conf.path = path;
 	if (store_open(&s->env, &conf, &s->server.store, &et) != 0)
-		fail(&et);
+		sim_fail(et.text);
 	/* The open files are enough; nothing is left behind. */
 	remove_folder(folder);
 	free(path);
-	s->loader = loader_new(module_dir);
-	settings = make_settings(s);
-	for (unsigned i = 0; i < workers; i++) {
-		router_new(&s->server, &s->worker[i]);
-		if (router_configure(router_of(&s->worker[i]), settings, &et) != 0)
-			fail(&et);
-	}
+	sim_start_workers(s, workers);
 	return s;
 }
 

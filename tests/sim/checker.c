@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* What was said, what arrived, and whether that is as promised. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "world.h"
+
+/* ---- what happens ---- */
+
+uint32_t message_new(struct client *c, const struct client *to, bool is_full)
+{
+	struct world *w = c->world;
+
+	if (w->message_count == MESSAGES_MAX)
+		return NO_MESSAGE;
+	w->messages[w->message_count] = (struct message){
+		.sender = c->number, .account = to->account, .is_full = is_full, .device = to->number,
+		.power_losses = w->power_losses,
+	};
+	return w->message_count++;
+}
+
+void session_begin_log(struct client *c)
+{
+	struct world *w = c->world;
+
+	if (w->session_count == SESSIONS_MAX) {
+		violate(w, "%s logs in again and again", c->resource);
+		return;
+	}
+	c->session = w->session_count++;
+	w->sessions[c->session] = (struct session){ .client = c->number };
+}
+
+void session_confirm(struct client *c)
+{
+	struct session *s = &c->world->sessions[c->session];
+
+	s->confirmed = s->got_count;
+}
+
+void message_said(struct client *c, uint32_t message)
+{
+	struct message *m = &c->world->messages[message];
+
+	m->said_in = c->session;
+	m->said_as = c->world->sessions[c->session].said++;
+	c->world->said++;
+}
+
+void message_acked(struct client *c, uint32_t message)
+{
+	c->world->messages[message].is_acked = true;
+}
+
+static bool has_got(const struct session *s, uint32_t message, size_t among)
+{
+	for (size_t i = 0; i < among; i++)
+		if (s->got[i] == message)
+			return true;
+	return false;
+}
+
+/* A message comes to a session once, and to no later session of the device when the server knows that it came. */
+static void check_double(struct client *c, uint32_t number)
+{
+	struct world *w = c->world;
+	const struct message *m = &w->messages[number];
+
+	/* The sender may say again what is not known any more, and so may the server. */
+	if (m->may_double || m->power_losses != w->power_losses)
+		return;
+	for (size_t i = 0; i < w->session_count; i++) {
+		const struct session *s = &w->sessions[i];
+		bool is_same = i == c->session;
+
+		if (s->client == c->number && has_got(s, number, is_same ? s->got_count : s->confirmed))
+			violate(w, "m%u came to %s twice%s", number, c->resource, is_same ? "" : ", though it was confirmed");
+	}
+}
+
+/* Among those of one session to one address that come to an account for the first time. */
+static void check_order(struct client *c, uint32_t number)
+{
+	struct world *w = c->world;
+	const struct message *m = &w->messages[number];
+	const struct session *s = &w->sessions[c->session];
+
+	if (m->arrivals != 0 || m->may_double)
+		return;
+	for (size_t i = 0; i < s->got_count; i++) {
+		const struct message *before = &w->messages[s->got[i]];
+
+		if (before->said_in == m->said_in && !before->may_double && before->is_full == m->is_full &&
+		    before->device == m->device && before->said_as > m->said_as)
+			violate(w, "m%u came to %s behind m%u", number, c->resource, s->got[i]);
+	}
+}
+
+void message_arrived(struct client *c, const char *body)
+{
+	struct world *w = c->world;
+	struct session *s = &w->sessions[c->session];
+	char *end;
+	unsigned long number = *body == 'm' ? strtoul(body + 1, &end, 10) : NO_MESSAGE;
+	struct message *m;
+
+	if (number >= w->message_count || *end != '\0') {
+		violate(w, "%s got what nobody said: %.50s", c->resource, body);
+		return;
+	}
+	m = &w->messages[number];
+	trace(w, "  %s gets m%lu", c->resource, number);
+	if (m->account != c->account)
+		violate(w, "%s got m%lu, which is for another account", c->resource, number);
+	check_double(c, (uint32_t)number);
+	check_order(c, (uint32_t)number);
+	m->arrivals++;
+	w->arrived++;
+	if (s->got_count == s->got_room) {
+		s->got_room = s->got_room != 0 ? 2 * s->got_room : 16;
+		s->got = mem_resize(s->got, s->got_room * sizeof(*s->got));
+	}
+	s->got[s->got_count++] = (uint32_t)number;
+}
+
+/* ---- the end ---- */
+
+void check_all(struct world *w)
+{
+	for (unsigned i = 0; i < w->client_count; i++) {
+		const struct client *c = &w->clients[i];
+
+		if (c->state != READY)
+			violate(w, "%s cannot come back", c->resource);
+		else if (c->acked != c->said)
+			violate(w, "%s has said %u, but only %u are acknowledged", c->resource, c->said, c->acked);
+	}
+	for (unsigned i = 0; i < w->message_count; i++)
+		if (w->messages[i].arrivals == 0)
+			violate(w, "m%u never came, %s", i, w->messages[i].is_acked ? "though it was acknowledged" : "nor was it told");
+	if (w->life.is_damaged)
+		violate(w, "the journal gave records that make no sense");
+}
+
+void checker_reset(struct world *w)
+{
+	for (unsigned i = 0; i < w->session_count; i++)
+		free(w->sessions[i].got);
+	w->session_count = w->message_count = 0;
+	w->power_losses = 0;
+	w->violation[0] = '\0';
+}

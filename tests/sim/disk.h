@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* What is left of the files of a folder when the power goes: what was synced, and by chance more. The program is
+ * linked so that the server's fdatasync, fsync and unlink come here first. */
+#ifndef TESTS_SIM_DISK_H
+#define TESTS_SIM_DISK_H
+
+#include <stdint.h>
+
+typedef uint32_t disk_chance(void *arg, uint32_t below);
+
+/* From now on, one folder without subfolders. */
+void disk_watch(const char *folder);
+/* Empties it. */
+void disk_reset(void);
+/* The power goes: the folder is as the disk has it. */
+void disk_lose_power(disk_chance *chance, void *arg);
+/* Remembers the sizes; what was written since is cut somewhere. */
+void disk_mark(void);
+void disk_tear(disk_chance *chance, void *arg);
+
+#endif

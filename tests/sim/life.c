@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* A server that ends and starts again. */
+#include "life.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "disk.h"
+#include "router/session_restore.h"
+#include "store/driver.h"
+
+#define TURNS_MAX 100000
+
+/* What hooks without an argument need. */
+static struct life *current;
+
+/* ---- a store that no longer writes once its server is dead ---- */
+
+static struct store_driver driver;
+
+static int begin(struct driver_conn *c)
+{
+	return current->is_dead ? -ERR_IO : sqlite_driver.begin(c);
+}
+
+static void open_store(struct life *l)
+{
+	char *path = mem_printf("%s/store", l->folder);
+	struct store_conf conf = { .path = path, .readers = 1, .commit_rows = 3, .by_hand = true };
+	struct err_text et = { "" };
+
+	driver = sqlite_driver;
+	driver.begin = begin;
+	if (store_open_driver(&l->sim->env, &conf, &driver, &l->sim->server.store, &et) != 0)
+		sim_fail(et.text);
+	free(path);
+}
+
+static void empty_store(struct life *l, const char *const *accounts)
+{
+	static const char sql[] = "DELETE FROM map; DELETE FROM archive; DELETE FROM sqlite_sequence;";
+	char *path = mem_printf("%s/store", l->folder), *text = mem_strdup("");
+	sqlite3 *db;
+
+	for (; *accounts != NULL; accounts++) {
+		char *more = mem_printf("%sINSERT INTO map VALUES ('%s', 'account', 'created', '0');", text, *accounts);
+
+		free(text);
+		text = more;
+	}
+	if (sqlite3_open(path, &db) != SQLITE_OK ||
+	    sqlite3_exec(db, "PRAGMA synchronous=OFF; BEGIN", NULL, NULL, NULL) != SQLITE_OK ||
+	    sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK || sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK ||
+	    sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+		sim_fail(sqlite3_errmsg(db));
+	sqlite3_close(db);
+	free(text);
+	free(path);
+}
+
+/* ---- the process ---- */
+
+void life_init(struct life *l, const char *module_dir, const char *folder)
+{
+	l->folder = mem_printf("%s/comity-sim-XXXXXX", folder);
+	if (mkdtemp(l->folder) == NULL)
+		sim_fail("cannot make a folder");
+	l->journal = mem_printf("%s/journal", l->folder);
+	if (mkdir(l->journal, 0700) != 0)
+		sim_fail("cannot make the folder of the journal");
+	disk_watch(l->journal);
+	l->sim = sim_prepare(module_dir);
+	current = l;
+	open_store(l);
+}
+
+void life_deinit(struct life *l)
+{
+	static const char *const names[] = { "store", "store-wal", "store-shm", "store.lock" };
+
+	store_close(&l->sim->server.store);
+	disk_reset();
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *path = mem_printf("%s/%s", l->folder, names[i]);
+
+		unlink(path);
+		free(path);
+	}
+	rmdir(l->journal);
+	rmdir(l->folder);
+	free(l->journal);
+	free(l->folder);
+}
+
+void life_reset(struct life *l, uint32_t seed, const char *const *accounts)
+{
+	l->sim->chance = seed;
+	l->sim->now_ms = 1000;
+	l->is_dead = l->is_damaged = false;
+	l->death = DEATH_NONE;
+	disk_reset();
+	empty_store(l, accounts);
+}
+
+/* ---- death ---- */
+
+void life_die(struct life *l)
+{
+	if (l->is_dead)
+		return;
+	l->is_dead = true;
+	l->death = DEATH_NONE;
+	for (unsigned i = 0; i < l->workers; i++)
+		if (router_of(l->sim->workers[i])->journal != NULL)
+			journal_abandon(router_of(l->sim->workers[i])->journal);
+}
+
+static bool is_time(struct life *l, enum death death)
+{
+	return l->death == death && !l->is_dead && l->countdown-- == 0;
+}
+
+/* What the router does, and perhaps no more than a part of it. */
+static void before_flush(struct worker *w)
+{
+	struct journal *j = router_of(w)->journal;
+	struct journal_stats before, after;
+
+	if (current->death != DEATH_WRITING || current->is_dead) {
+		journal_write(j);
+		return;
+	}
+	journal_get_stats(j, &before);
+	disk_mark();
+	journal_write(j);
+	journal_get_stats(j, &after);
+	if ((after.writes != before.writes || after.file_bytes != before.file_bytes) && is_time(current, DEATH_WRITING)) {
+		life_die(current);
+		disk_tear(current->chance, current->arg);
+	}
+}
+
+/* ---- start ---- */
+
+struct restore {
+	struct life *life;
+	struct list images[SIM_WORKERS];
+	struct journal_conf conf;
+};
+
+static void sort_image(void *arg, struct image *i)
+{
+	struct restore *r = arg;
+	struct comity_jid *jid = comity_jid_parse(i->account);
+
+	if (jid == NULL)
+		sim_fail("a session of the journal has no account");
+	list_append(&r->images[home_of(&r->life->sim->server, jid)->id], &i->link);
+	comity_jid_unref(jid);
+}
+
+static void open_journal(struct restore *r, struct worker *w)
+{
+	struct err_text et = { "" };
+
+	if (router_open_journal(router_of(w), &r->conf, &et) != 0)
+		sim_fail(et.text);
+	w->before_flush = before_flush;
+	for (struct list *l; (l = list_shift(&r->images[w->id])) != NULL;)
+		dormant_adopt(router_of(w), LIST_ENTRY(l, struct image, link));
+	dormant_write(router_of(w));
+	if (journal_sync_now(router_of(w)->journal) != 0)
+		sim_fail("the journal cannot be written");
+}
+
+/* As crew_restore() does it. */
+static void restore(struct life *l, unsigned crash_after)
+{
+	struct restore r = { .life = l, .conf = { .folder = l->journal, .file_bytes = l->file_bytes,
+	                                          .sync_ms = l->sync_ms } };
+	struct images images = { 0 };
+	struct err_text et = { "" };
+	unsigned opened = 0;
+
+	for (unsigned i = 0; i < SIM_WORKERS; i++)
+		list_init(&r.images[i]);
+	if (journal_read_all(l->journal, &l->sim->worker[0].log, images_take, &images, &r.conf.generation, &et) != 0)
+		sim_fail(et.text);
+	l->is_damaged = l->is_damaged || images.damaged != 0;
+	images_settle(&images);
+	images_give(&images, sort_image, &r);
+	images_deinit(&images);
+	for (; opened < l->workers && opened < crash_after; opened++)
+		open_journal(&r, l->sim->workers[opened]);
+	if (crash_after <= l->workers)
+		life_die(l);
+	else
+		journal_remove_before(l->journal, r.conf.generation);
+	for (unsigned i = opened; i < l->workers; i++)
+		for (struct list *item; (item = list_shift(&r.images[i])) != NULL;)
+			image_free(LIST_ENTRY(item, struct image, link));
+}
+
+void life_start(struct life *l, unsigned crash_after)
+{
+	l->is_dead = false;
+	l->is_up = true;
+	sim_start_workers(l->sim, l->workers);
+	restore(l, crash_after);
+}
+
+/* ---- run ---- */
+
+bool life_turn(struct life *l, unsigned worker)
+{
+	return worker_turn(l->sim->workers[worker]);
+}
+
+bool life_store(struct life *l, bool writes)
+{
+	return store_step(l->sim->server.store, writes);
+}
+
+/* ---- end ---- */
+
+static void drain(struct life *l)
+{
+	bool any = true;
+
+	for (int turn = 0; any; turn++) {
+		any = false;
+		for (unsigned i = 0; i < l->workers; i++)
+			any |= life_turn(l, i);
+		any |= life_store(l, true);
+		any |= life_store(l, false);
+		if (turn > TURNS_MAX)
+			sim_fail("a server that stops finds no rest");
+	}
+}
+
+void life_part(struct life *l)
+{
+	for (unsigned i = 0; i < l->workers; i++)
+		router_close_streams(router_of(l->sim->workers[i]), STREAM_SYSTEM_SHUTDOWN);
+	for (unsigned i = 0; i < l->workers; i++)
+		router_part_clients(router_of(l->sim->workers[i]));
+}
+
+/* As crew_stop() does it. */
+void life_end(struct life *l)
+{
+	for (unsigned i = 0; i < l->workers; i++)
+		fed_stop(router_of(l->sim->workers[i])->fed);
+	for (unsigned i = 0; i < l->workers; i++)
+		worker_break_conns(l->sim->workers[i]);
+	drain(l);
+	for (unsigned i = 0; i < l->workers; i++)
+		router_close_journal(router_of(l->sim->workers[i]));
+	for (unsigned i = 0; i < l->workers; i++)
+		router_forget_sessions(router_of(l->sim->workers[i]));
+	drain(l);
+	for (unsigned i = 0; i < l->workers; i++)
+		router_free(router_of(l->sim->workers[i]));
+	for (unsigned i = 0; i < l->workers; i++)
+		worker_deinit(l->sim->workers[i]);
+	l->is_up = l->is_dead = false;
+	l->death = DEATH_NONE;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* A server that ends and starts again in this process: by a stop, by a crash, by loss of power. */
+#ifndef TESTS_SIM_LIFE_H
+#define TESTS_SIM_LIFE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim_internal.h"
+
+/* How the server ends when nobody stops it: nothing it does afterwards is seen by anyone. */
+enum death {
+	DEATH_NONE,
+	DEATH_SENDING,      /* after so many bytes of a turn have left for clients */
+	DEATH_WRITING,      /* in the middle of a turn's frame in the journal */
+};
+
+struct life {
+	struct sim *sim;
+	char *folder;                  /* of the store; the journal has a folder of its own in it */
+	char *journal;
+	uint32_t (*chance)(void *arg, uint32_t below);
+	void *arg;                     /* of chance */
+	unsigned workers;
+	uint64_t file_bytes;           /* of the journal; see struct journal_conf */
+	unsigned sync_ms;
+	enum death death;              /* what is to come; */
+	unsigned countdown;            /* of sends, or of frames */
+	bool is_up;                    /* there is a server, perhaps a dead one */
+	bool is_dead;
+	bool is_damaged;               /* the journal gave records that made no sense */
+};
+
+/* Once per process; the store is kept, and emptied by life_reset(). folder is where it may make one. */
+void life_init(struct life *l, const char *module_dir, const char *folder);
+void life_deinit(struct life *l);
+/* Before a seed: nothing is left of the one before. accounts ends with NULL. */
+void life_reset(struct life *l, uint32_t seed, const char *const *accounts);
+
+/* Starts the server and gives it its sessions back. With crash_after below the number of workers it dies when
+ * so many of them have their journal, with just that number before the old ones are removed. */
+void life_start(struct life *l, unsigned crash_after);
+/* First half of a stop: clients are told. */
+void life_part(struct life *l);
+/* From now on nothing gets out. */
+void life_die(struct life *l);
+/* The rest of a stop, or the burial of a dead server. */
+void life_end(struct life *l);
+
+/* One turn of a worker; one step of the store. False: there was nothing to do. */
+bool life_turn(struct life *l, unsigned worker);
+bool life_store(struct life *l, bool writes);
+
+#endif

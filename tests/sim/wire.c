@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections over memory, which break where the seed wants. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "net/peers.h"
+#include "stream/c2s.h"
+#include "world.h"
+
+#define ADDRESS "192.0.2.1"
+
+/* Nobody has it any more. */
+static void release(struct wire *l)
+{
+	if (l->client != NULL || l->conn != NULL)
+		return;
+	buf_deinit(&l->up);
+	buf_deinit(&l->down);
+	l->is_used = false;
+}
+
+/* ---- the server's end ---- */
+
+static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
+{
+	struct wire *l = c->io_data;
+	size_t n = l->in_len < room ? l->in_len : room;
+
+	if (n == 0 && l->in == NULL)
+		return 0;
+	if (n == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	memcpy(bytes, l->in, n);
+	l->in += n;
+	l->in_len -= n;
+	return (ssize_t)n;
+}
+
+static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
+{
+	struct wire *l = c->io_data;
+	struct life *life = &l->world->life;
+
+	if (life->is_dead || l->is_ended)
+		return (ssize_t)len;
+	if (life->death == DEATH_SENDING && life->countdown-- == 0) {
+		trace(l->world, "  the server dies while it sends");
+		buf_add(&l->down, bytes, chance(l->world, (uint32_t)len + 1));
+		life_die(life);
+		return (ssize_t)len;
+	}
+	buf_add(&l->down, bytes, len);
+	return (ssize_t)len;
+}
+
+static void on_watch(struct conn *c, bool readable, bool writable)
+{
+	(void)c, (void)readable, (void)writable;
+}
+
+static void on_shut(struct conn *c)
+{
+	((struct wire *)c->io_data)->is_ended = true;
+}
+
+static void on_close(struct conn *c)
+{
+	struct wire *l = c->io_data;
+
+	l->conn = NULL;
+	l->is_ended = true;
+	release(l);
+}
+
+static const struct conn_io io = {
+	.recv = on_recv, .send = on_send, .watch = on_watch, .shut_write = on_shut, .close = on_close,
+};
+
+/* As if its client had just logged in. */
+static void accept_logged_in(struct wire *l, struct worker *w, const char *bare)
+{
+	struct router *r = router_of(w);
+	struct c2s *c;
+
+	peers_admit(r->server->peers, ADDRESS, UINT32_MAX);
+	l->conn = conn_new(w, -1, &io, l, ADDRESS, 1 << 20);
+	c2s_accept(w, &r->c2s, l->conn, false);
+	c = l->conn->owner;
+	c->user = comity_jid_parse(bare);
+	c->phase = C2S_LOGGED_IN;
+	c2s_restart(c, true);
+}
+
+/* ---- both ends ---- */
+
+struct wire *wire_new(struct world *w, struct client *c)
+{
+	struct life *life = &w->life;
+
+	if (!life->is_up || life->is_dead)
+		return NULL;
+	for (size_t i = 0; i < WIRES_MAX; i++) {
+		struct wire *l = &w->wires[i];
+
+		if (l->is_used)
+			continue;
+		*l = (struct wire){ .world = w, .client = c, .is_used = true };
+		accept_logged_in(l, life->sim->workers[chance(w, life->workers)], c->bare);
+		return l;
+	}
+	return NULL;
+}
+
+void wire_say(struct wire *l, const char *bytes, size_t len, bool is_whole)
+{
+	if (l->is_ended)
+		return;
+	buf_add(&l->up, bytes, len);
+	if (is_whole)
+		l->whole = buf_size(&l->up);
+}
+
+bool wire_carry_up(struct wire *l, size_t most)
+{
+	size_t n = buf_size(&l->up), left;
+
+	if (l->conn == NULL) {
+		buf_clear(&l->up);
+		return false;
+	}
+	if (n == 0 || (l->conn->is_stopped && !l->conn->is_closing))
+		return false;
+	if (n > most)
+		n = most;
+	/* All that must stay together is at the end of what was said, and comes as a whole. */
+	if (l->whole != 0)
+		n = l->whole;
+	l->in = buf_bytes(&l->up);
+	l->in_len = n;
+	while (l->conn != NULL && l->in_len != 0 && (!l->conn->is_stopped || l->conn->is_closing))
+		conn_on_ready(l->conn, true, false);
+	left = l->in_len;
+	l->in = NULL;
+	l->in_len = 0;
+	buf_consume(&l->up, n - left);
+	l->whole = l->whole > n - left ? l->whole - (n - left) : 0;
+	return true;
+}
+
+bool wire_carry_down(struct wire *l, size_t most)
+{
+	size_t n = buf_size(&l->down);
+	char *bytes;
+
+	if (l->client == NULL)
+		return false;
+	if (n == 0 && l->is_ended) {
+		client_on_end(l->client);
+		return true;
+	}
+	if (n == 0)
+		return false;
+	if (n > most)
+		n = most;
+	bytes = mem_dup(buf_bytes(&l->down), n);
+	buf_consume(&l->down, n);
+	client_read(l->client, bytes, n);
+	free(bytes);
+	return true;
+}
+
+void wire_leave(struct wire *l)
+{
+	l->client = NULL;
+	release(l);
+}
+
+static void shorten(struct world *w, struct buf *b, size_t whole)
+{
+	size_t n = buf_size(b), keep = chance(w, (uint32_t)n + 1);
+
+	if (keep < whole)
+		keep = chance(w, 2) == 0 ? whole : 0;
+	b->len -= n - keep;
+}
+
+void wire_cut(struct wire *l)
+{
+	shorten(l->world, &l->up, l->whole);
+	if (l->whole > buf_size(&l->up))
+		l->whole = 0;
+	shorten(l->world, &l->down, 0);
+	/* Nothing more comes out of it. */
+	l->is_ended = true;
+}
+
+void wire_end(struct wire *l)
+{
+	if (l->conn != NULL && l->client == NULL) {
+		l->in = NULL;
+		l->in_len = 0;
+		if (l->conn->is_stopped && !l->conn->is_closing)
+			conn_break(l->conn);
+		else
+			conn_on_ready(l->conn, true, false);
+	}
+	release(l);
+}
+
+void wire_lose_server(struct wire *l)
+{
+	l->conn = NULL;
+	l->is_ended = true;
+	shorten(l->world, &l->down, 0);
+	release(l);
+}
+
+void wires_free(struct world *w)
+{
+	for (size_t i = 0; i < WIRES_MAX; i++) {
+		struct wire *l = &w->wires[i];
+
+		if (!l->is_used)
+			continue;
+		l->client = NULL;
+		l->conn = NULL;
+		release(l);
+	}
+}
