@@ -19,7 +19,7 @@ struct account {
 	uint64_t undeleted;        /* id up to which some that were delivered are still there; 0: none */
 	uint64_t last;             /* id up to which messages are with a session, though perhaps still in the store */
 	struct comity_rq **waiting;
-	size_t count;
+	size_t count, again;       /* again: of a session that has ended, these stand in front */
 };
 
 /* ---- keeping ---- */
@@ -92,7 +92,7 @@ static void let_go(struct comity_mod *m, struct comity_account *a)
 	waiting = data->waiting;
 	count = data->count;
 	data->waiting = NULL;
-	data->count = 0;
+	data->count = data->again = 0;
 	data->is_draining = false;
 	for (size_t i = 0; i < count; i++)
 		comity_rq_continue(waiting[i]);
@@ -108,25 +108,39 @@ static bool is_blocked(struct comity_mod *m, struct comity_session *s, const str
 	return api != NULL && from != NULL && api->is_blocked(blocking, comity_session_account(s), from);
 }
 
+/* One that has been kept here before says when it came first. */
+static void add_delay(struct comity_mod *m, struct comity_elem *root, int64_t when_us)
+{
+	struct comity_elem *delay;
+	char stamp[32];
+
+	for (const struct comity_elem *e = comity_elem_first(root); e != NULL; e = comity_elem_next(e)) {
+		const char *from = comity_elem_is(e, NS_DELAY, "delay") ? comity_elem_attr(e, "from") : NULL;
+
+		if (from != NULL && strcmp(from, comity_host_name(m)) == 0)
+			return;
+	}
+	delay = comity_elem_add(root, NS_DELAY, "delay");
+	comity_format_time(when_us, stamp);
+	comity_elem_set(delay, "from", comity_host_name(m));
+	comity_elem_set(delay, "stamp", stamp);
+}
+
 static void deliver(struct comity_mod *m, struct comity_safe *safe, struct comity_session *s,
                     const struct store_entry *e)
 {
 	struct comity_stanza *st = comity_stanza_parse(e->value, e->len);
-	struct comity_elem *root, *delay;
+	struct comity_elem *root;
 	struct comity_jid *from, *to;
-	char stamp[32];
 
 	if (st == NULL)
 		return; /* it was a stanza when it was stored; nothing better to do than to drop it */
 	root = comity_stanza_edit(st);
 	from = comity_elem_attr(root, "from") != NULL ? comity_jid_parse(comity_elem_attr(root, "from")) : NULL;
 	to = comity_elem_attr(root, "to") != NULL ? comity_jid_parse(comity_elem_attr(root, "to")) : NULL;
-	delay = comity_elem_add(root, NS_DELAY, "delay");
-	comity_format_time(e->when_us, stamp);
-	comity_elem_set(delay, "from", comity_host_name(m));
-	comity_elem_set(delay, "stamp", stamp);
+	add_delay(m, root, e->when_us);
 	if (!is_blocked(m, s, from))
-		comity_session_send_stored(safe, s, st, from, to, e->id);
+		comity_session_send_stored(safe, s, st, from, to, e);
 	comity_jid_unref(from);
 	comity_jid_unref(to);
 	comity_stanza_unref(st);
@@ -168,6 +182,44 @@ static void deliver_all(struct comity_mod *m, struct drain *d, struct comity_ses
 	comity_safe_release(safe);
 }
 
+static bool takes_stored(const struct comity_session *s)
+{
+	/* RFC 6121 8.5.2.2: to a resource that takes messages for the account. */
+	return comity_session_is_available(s) && comity_session_priority(s) >= 0;
+}
+
+static void on_read(struct comity_mod *m, void *arg, const struct store_entries *entries);
+
+static void begin(struct comity_mod *m, struct comity_session *s)
+{
+	struct store_query rest = { 0 };
+	struct comity_account *a = comity_session_account(s);
+	struct account *data = comity_account_data(m, a);
+	struct drain *d = calloc(1, sizeof(*d));
+
+	if (d == NULL || (d->resource = strdup(comity_jid_resource(comity_session_jid(s)))) == NULL)
+		abort();
+	d->account = comity_account_ref(a);
+	data->is_draining = true;
+	if (data->undeleted != 0)
+		comity_archive_delete(m, comity_account_jid(a), STORE, 1, data->undeleted, NULL, NULL);
+	data->undeleted = 0;
+	rest.after_id = data->last;
+	comity_archive_query(m, comity_account_jid(a), STORE, &rest, on_read, d);
+}
+
+/* The session that they were read for is gone, and another one is there. */
+static bool begin_anew(struct comity_mod *m, struct comity_account *a)
+{
+	struct comity_session *s = comity_account_first_session(a);
+
+	while (s != NULL && !takes_stored(s))
+		s = comity_session_next(s);
+	if (s != NULL)
+		begin(m, s);
+	return s != NULL;
+}
+
 static void on_read(struct comity_mod *m, void *arg, const struct store_entries *entries)
 {
 	struct drain *d = arg;
@@ -179,36 +231,23 @@ static void on_read(struct comity_mod *m, void *arg, const struct store_entries 
 	if (entries->status != 0)
 		comity_log(m, COMITY_ERROR, "the stored messages of %s could not be read",
 		           comity_jid_text(comity_account_jid(d->account)));
-	/* Without the session they stay for the next one. */
+	/* Without a session they stay for the next one. */
 	if (s != NULL && entries->count != 0 && is_here)
 		deliver_all(m, d, s, entries);
 	else
 		drain_free(d);
-	let_go(m, a);
+	if (s != NULL || !is_here || !begin_anew(m, a))
+		let_go(m, a);
 	comity_account_unref(a);
 }
 
 static void on_presence(struct comity_mod *m, struct comity_session *s, bool was_available)
 {
-	struct store_query rest = { 0 };
-	struct comity_account *a = comity_session_account(s);
-	struct account *data = comity_account_data(m, a);
-	struct drain *d;
+	const struct account *data = comity_account_data(m, comity_session_account(s));
 
 	(void)was_available;
-	/* RFC 6121 8.5.2.2: to a resource that takes messages for the account. */
-	if (data->is_draining || !comity_session_is_available(s) || comity_session_priority(s) < 0)
-		return;
-	d = calloc(1, sizeof(*d));
-	if (d == NULL || (d->resource = strdup(comity_jid_resource(comity_session_jid(s)))) == NULL)
-		abort();
-	d->account = comity_account_ref(a);
-	data->is_draining = true;
-	if (data->undeleted != 0)
-		comity_archive_delete(m, comity_account_jid(a), STORE, 1, data->undeleted, NULL, NULL);
-	data->undeleted = 0;
-	rest.after_id = data->last;
-	comity_archive_query(m, comity_account_jid(a), STORE, &rest, on_read, d);
+	if (!data->is_draining && takes_stored(s))
+		begin(m, s);
 }
 
 struct restored {
@@ -229,6 +268,8 @@ static void on_session_restored(struct comity_mod *m, struct comity_session *s)
 	struct restored r = { m, comity_account_jid(comity_session_account(s)) };
 
 	comity_session_each_stored(m, s, forget_stored, &r);
+	/* What the end of the server kept from it. */
+	on_presence(m, s, false);
 }
 
 /* RFC 6120 10.1: presence and iqs of the same sender do not overtake a message that waits. The user's
@@ -237,6 +278,7 @@ static int on_incoming(struct comity_mod *m, struct comity_rq *rq)
 {
 	const struct conf *conf = comity_conf(m);
 	struct account *data = comity_account_data(m, comity_rq_account(rq));
+	size_t place;
 
 	if (!data->is_draining || (int64_t)data->count >= conf->max_waiting)
 		return COMITY_PASS;
@@ -246,7 +288,9 @@ static int on_incoming(struct comity_mod *m, struct comity_rq *rq)
 	data->waiting = realloc(data->waiting, (data->count + 1) * sizeof(*data->waiting));
 	if (data->waiting == NULL)
 		abort();
-	data->waiting[data->count++] = comity_rq_hold(rq);
+	place = comity_rq_is_again(rq) ? data->again++ : data->count;
+	memmove(data->waiting + place + 1, data->waiting + place, (data->count++ - place) * sizeof(*data->waiting));
+	data->waiting[place] = comity_rq_hold(rq);
 	return COMITY_LATER;
 }
 

@@ -228,7 +228,7 @@ void comity_safe_release(struct comity_safe *safe);
 /* As comity_session_send(), for a stanza that the module has in the store under an id: a session that got it
  * before a restart of the server does not get it again. */
 void comity_session_send_stored(struct comity_safe *safe, struct comity_session *s, const struct comity_stanza *st,
-                                struct comity_jid *from, struct comity_jid *to, uint64_t id);
+                                struct comity_jid *from, struct comity_jid *to, const struct store_entry *entry);
 /* After a restart: calls each for every id that the session was sent by comity_session_send_stored(). */
 void comity_session_each_stored(struct comity_mod *m, const struct comity_session *s,
                                 void (*each)(void *arg, uint64_t id), void *arg);

@@ -41,10 +41,11 @@ struct store_entry {
 	const char *with;     /* the other party, may be "" */
 	const void *value;
 	size_t len;
-	/* In a write: what tells it from others of the archive (NULL: nothing), and whether it may have been
-	 * appended before. Then it is looked for, and nothing is stored when it is there. */
+	/* What tells it from others of the archive (NULL: nothing). In a write: whether it may have been appended
+	 * before, as the number of bytes of the token that it is known by (0: it has not). Nothing is stored when
+	 * an entry is there whose token is these, or begins with these and "/". */
 	const char *token;
-	int may_be_there;
+	size_t may_be_there;
 };
 
 struct store_entries {

@@ -115,13 +115,13 @@ struct group {
 
 static void gather(struct map *groups, struct comity_account *a, struct sm_item *item)
 {
-	struct group *g = map_find(groups, (const char *)&item->cause, sizeof(item->cause));
+	struct group *g = map_find(groups, (const char *)&item->cause, CAUSE_IDENTITY);
 
 	if (g == NULL) {
 		g = mem_new(sizeof(*g));
 		g->cause = item->cause;
 		g->copies = copies_new(a);
-		map_put(groups, (const char *)&g->cause, sizeof(g->cause), g);
+		map_put(groups, (const char *)&g->cause, CAUSE_IDENTITY, g);
 	}
 	copies_join(g->copies, item);
 	if (item->was_settled)

@@ -53,12 +53,18 @@ void image_write_state(struct buf *out, const struct image *i)
 	}
 }
 
-size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us, unsigned flags)
+size_t image_begin_item(struct buf *out, const struct cause *cause, const struct cause *stored, int64_t received_us,
+                        unsigned flags)
 {
 	record_u64(out, cause->key);
 	record_u64(out, cause->hash);
+	record_u64(out, cause->number);
 	record_u64(out, (uint64_t)received_us);
-	record_u32(out, flags);
+	record_u32(out, flags | (stored->key != 0 ? IMAGE_STORED : 0));
+	if (stored->key != 0) {
+		record_u64(out, stored->key);
+		record_u64(out, stored->hash);
+	}
 	record_u32(out, NO_TEXT);
 	return buf_size(out);
 }
@@ -93,7 +99,8 @@ void image_write(struct buf *out, const struct image *i)
 	}
 	record_u32(out, (uint32_t)(i->item_count - i->first));
 	for (size_t n = i->first; n < i->item_count; n++) {
-		size_t mark = image_begin_item(out, &i->items[n].cause, i->items[n].received_us, i->items[n].flags);
+		size_t mark = image_begin_item(out, &i->items[n].cause, &i->items[n].stored, i->items[n].received_us,
+		                               i->items[n].flags);
 
 		buf_add(out, i->items[n].xml, i->items[n].len);
 		image_end_item(out, mark, i->items[n].xml != NULL);
@@ -214,8 +221,13 @@ static void read_item(struct image *i, struct reader *r)
 
 	item.cause.key = read_u64(r);
 	item.cause.hash = read_u64(r);
+	item.cause.number = read_u64(r);
 	item.received_us = (int64_t)read_u64(r);
 	item.flags = read_u32(r);
+	if ((item.flags & IMAGE_STORED) != 0) {
+		item.stored.key = read_u64(r);
+		item.stored.hash = read_u64(r);
+	}
 	item.xml = read_text(r, &item.len);
 	if (r->is_bad) {
 		free(item.xml);
@@ -276,7 +288,7 @@ static struct image *read_image(uint64_t key, struct reader *r)
 	i->max_ms = read_u64(r);
 	read_handled(i, r);
 	read_seen(i, r);
-	for (size_t n = read_count(r, 3 * sizeof(uint64_t) + 2 * sizeof(uint32_t)); n != 0 && !r->is_bad; n--)
+	for (size_t n = read_count(r, 4 * sizeof(uint64_t) + 2 * sizeof(uint32_t)); n != 0 && !r->is_bad; n--)
 		read_item(i, r);
 	if (!r->is_bad)
 		return i;
@@ -342,6 +354,19 @@ static void add_handled(struct image *i, const struct handled_list *l)
 	i->handled_count += l->count;
 }
 
+/* What waits for a client was safe when it was read here, even if its sender had not heard so. */
+static void add_waiting(struct images *images, const struct image *i)
+{
+	for (size_t n = i->first; n < i->item_count; n++) {
+		const struct cause *cause = &i->items[n].cause;
+		struct image_handled item = { (uint32_t)cause->number, cause->hash };
+		struct image *sender = cause->number != 0 ? find(images, cause->key) : NULL;
+
+		if (sender != NULL && (int32_t)(item.number - sender->in) > 0)
+			add_handled(sender, &(struct handled_list){ .items = &item, .count = 1 });
+	}
+}
+
 static int compare_handled(const void *a, const void *b)
 {
 	const struct image_handled *x = a, *y = b;
@@ -400,6 +425,7 @@ static void take_acked(struct image *i, uint32_t acked)
 	i->acked = acked;
 	for (; count != 0; count--) {
 		note_seen(i, &i->items[i->first].cause);
+		note_seen(i, &i->items[i->first].stored);
 		free(i->items[i->first++].xml);
 	}
 	if (i->first == i->item_count)
@@ -554,6 +580,9 @@ void images_settle(struct images *images)
 		free_handled_list(l);
 	}
 	map_deinit(&images->handled);
+	pos = 0;
+	for (struct image *i; (i = map_next(&images->by_key, &pos)) != NULL;)
+		add_waiting(images, i);
 	pos = 0;
 	for (struct image *i; (i = map_next(&images->by_key, &pos)) != NULL;)
 		count_handled(i);

@@ -33,14 +33,19 @@ enum record_type {
 };
 
 /* What a message is known by when its sender says it again after a restart: the session that sent it and a
- * hash of what makes it this one. All zero: it is not known. */
+ * hash of what makes it this one. All zero: it is not known. The number that the sender counts it by is not
+ * always the same again. */
 struct cause {
 	uint64_t key, hash;
+	uint64_t number;
 };
+
+#define CAUSE_IDENTITY (2 * sizeof(uint64_t))
 
 enum image_flag {
 	IMAGE_SETTLED = 1,    /* another client of the account has it */
 	IMAGE_WRITTEN = 2,    /* to a stream, so that the client may have it */
+	IMAGE_STORED = 4,     /* a module had it in the store */
 };
 
 struct image_text {
@@ -48,7 +53,7 @@ struct image_text {
 };
 
 struct image_item {
-	struct cause cause;
+	struct cause cause, stored;
 	int64_t received_us;
 	unsigned flags;       /* enum image_flag, or-ed */
 	char *xml;            /* NULL: it only counts */
@@ -102,7 +107,8 @@ void image_write(struct buf *out, const struct image *i);
 void image_write_state(struct buf *out, const struct image *i);
 /* The body of RECORD_SENT behind the key, and a part of RECORD_SESSION. xml is what was added to out between
  * begin and end. */
-size_t image_begin_item(struct buf *out, const struct cause *cause, int64_t received_us, unsigned flags);
+size_t image_begin_item(struct buf *out, const struct cause *cause, const struct cause *stored, int64_t received_us,
+                        unsigned flags);
 void image_end_item(struct buf *out, size_t mark, bool has_xml);
 
 /* ---- reading ---- */

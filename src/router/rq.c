@@ -29,6 +29,8 @@ struct comity_rq *rq_new(struct router *r, struct comity_stanza **st, struct com
 		rq->safe = safe_ref(r->current->safe);
 		rq->copies = copies_ref(r->current->copies);
 		rq->cause = r->current->cause;
+		/* That this one is safe does not say so of the other. */
+		rq->cause.number = 0;
 		rq->is_repeat = r->current->is_repeat;
 	}
 	return rq;

@@ -25,10 +25,12 @@ struct comity_rq {
 	struct list link;                /* waiting for an account to load */
 	bool is_again;                   /* see comity_rq_is_again() */
 	bool is_to_implied;              /* the sender gave no 'to' */
+	bool is_stored;                  /* a module had it in the store for this session */
 	bool is_repeat;                  /* it may have come before the last restart, too */
 	struct safe *safe;               /* held until it is safe; with a reference, may be NULL */
 	struct copies *copies;           /* what sessions of one account get of it; with a reference, may be NULL */
 	struct cause cause;              /* of a message: what its sender may say again */
+	struct cause stored;             /* what a module had it in the store as */
 };
 
 /* Consumes st; from and to are borrowed and may be NULL. What is made while another request is handled is not

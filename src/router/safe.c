@@ -3,6 +3,7 @@
 #include "router/safe.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,15 +95,29 @@ static uint64_t stored_key(const struct comity_mod *m)
 	return hash_bytes(m->def->name, strlen(m->def->name), 1) | 1;
 }
 
+/* From the token that comity_archive_append() gave. */
+static struct cause cause_of(const char *token)
+{
+	struct cause cause = { 0 };
+	unsigned long long key, hash, number;
+
+	if (token != NULL && sscanf(token, "%16llx-%16llx/%llx", &key, &hash, &number) == 3)
+		cause = (struct cause){ key, hash, number };
+	return cause;
+}
+
 void comity_session_send_stored(struct comity_safe *safe, struct comity_session *s, const struct comity_stanza *st,
-                                struct comity_jid *from, struct comity_jid *to, uint64_t id)
+                                struct comity_jid *from, struct comity_jid *to, const struct store_entry *entry)
 {
 	struct comity_stanza *shared = comity_stanza_ref(st);
 	struct comity_rq *rq = rq_new(s->account->router, &shared, from, to);
 
 	rq_set_safe(rq, safe_ref(&safe->safe));
-	rq->cause = (struct cause){ stored_key(safe->mod), id };
-	rq->is_repeat = true;
+	rq->stored = (struct cause){ stored_key(safe->mod), entry->id, 0 };
+	rq->cause = cause_of(entry->token);
+	if (rq->cause.key == 0)
+		rq->cause = rq->stored;
+	rq->is_repeat = rq->is_stored = true;
 	session_deliver(s, rq);
 	comity_rq_release(rq);
 }

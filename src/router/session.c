@@ -357,7 +357,7 @@ void session_end(struct comity_session *s)
 void session_write(struct comity_session *s, const struct comity_rq *rq)
 {
 	/* What its sender says again after a restart, this client may have got before. */
-	if (s->sm != NULL && rq->is_repeat && rq->cause.key != 0 && session_has_seen(s->sm, &rq->cause))
+	if (s->sm != NULL && rq->is_repeat && session_has_got(s->sm, rq))
 		return;
 	if (s->sm == NULL && s->stream != NULL && rq->copies != NULL && rq->copies->account == s->account)
 		copies_settle(rq->copies);

@@ -212,7 +212,7 @@ bool session_in_take(struct comity_session *s, struct comity_rq *rq)
 			mark_done(sm, sm->received, hash);
 			return false;
 		}
-		rq->cause = (struct cause){ sm->key, hash };
+		rq->cause = (struct cause){ sm->key, hash, sm->received };
 		rq->is_repeat = sm->is_restored;
 	}
 	hold(sm, rq, hash);

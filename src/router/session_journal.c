@@ -30,7 +30,7 @@ static void write_item(struct buf *out, const struct sm_item *item)
 {
 	unsigned flags = (item->copies != NULL && item->copies->is_settled ? IMAGE_SETTLED : 0) |
 	                 (item->is_written ? IMAGE_WRITTEN : 0);
-	size_t mark = image_begin_item(out, &item->cause, item->received_us, flags);
+	size_t mark = image_begin_item(out, &item->cause, &item->stored, item->received_us, flags);
 
 	if (item->st != NULL)
 		stanza_write(out, item->st, item->from != NULL ? comity_jid_text(item->from) : NULL,

@@ -140,11 +140,11 @@ static struct comity_jid *address(const struct comity_stanza *st, const char *na
 
 static void restore_items(struct session_sm *sm, const struct image *i)
 {
-	sm->seen = mem_array(i->seen_count + i->item_count - i->first + 1, sizeof(*sm->seen));
+	sm->seen_room = i->seen_count + 2 * (i->item_count - i->first) + 1;
+	sm->seen = mem_array(sm->seen_room, sizeof(*sm->seen));
 	if (i->seen_count != 0)
 		memcpy(sm->seen, i->seen, i->seen_count * sizeof(*i->seen));
 	sm->seen_count = i->seen_count;
-	sm->seen_room = i->seen_count + i->item_count - i->first + 1;
 	for (size_t n = i->first; n < i->item_count; n++) {
 		const struct image_item *was = &i->items[n];
 		struct comity_stanza *st = was->xml != NULL ? comity_stanza_parse(was->xml, was->len) : NULL;
@@ -153,12 +153,16 @@ static void restore_items(struct session_sm *sm, const struct image *i)
 		struct sm_item *item = sm_item_new(st, from, to);
 
 		item->cause = was->cause;
+		item->stored = was->stored;
 		item->received_us = was->received_us;
+		item->is_unlimited = true;
 		item->was_settled = (was->flags & IMAGE_SETTLED) != 0;
 		item->is_written = (was->flags & IMAGE_WRITTEN) != 0;
 		session_sm_add(sm, item);
 		if (was->cause.key != 0 && !session_has_seen(sm, &was->cause))
 			sm->seen[sm->seen_count++] = was->cause;
+		if (was->stored.key != 0 && !session_has_seen(sm, &was->stored))
+			sm->seen[sm->seen_count++] = was->stored;
 		comity_stanza_unref(st);
 		comity_jid_unref(from);
 		comity_jid_unref(to);
@@ -280,10 +284,36 @@ void session_note_seen(struct session_sm *sm, const struct cause *cause)
 	sm->seen[sm->seen_count++] = *cause;
 }
 
+static bool is_same(const struct cause *a, const struct cause *b)
+{
+	return a->key == b->key && a->hash == b->hash;
+}
+
+static bool is_among(const struct sm_item *item, const struct cause *cause)
+{
+	return cause->key != 0 && (is_same(&item->cause, cause) || is_same(&item->stored, cause));
+}
+
+bool session_has_got(struct session_sm *sm, const struct comity_rq *rq)
+{
+	LIST_EACH(l, next, &sm->unacked) {
+		struct sm_item *item = LIST_ENTRY(l, struct sm_item, link);
+
+		if (!is_among(item, &rq->cause) && !is_among(item, &rq->stored))
+			continue;
+		/* It is about to be taken out of the store: should it go back there, that one does not count. */
+		if (item->stored.key == 0)
+			item->stored = rq->stored;
+		return true;
+	}
+	return (rq->cause.key != 0 && session_has_seen(sm, &rq->cause)) ||
+	       (rq->stored.key != 0 && session_has_seen(sm, &rq->stored));
+}
+
 bool session_has_seen(const struct session_sm *sm, const struct cause *cause)
 {
 	for (size_t i = 0; i < sm->seen_count; i++)
-		if (sm->seen[i].key == cause->key && sm->seen[i].hash == cause->hash)
+		if (is_same(&sm->seen[i], cause))
 			return true;
 	return false;
 }

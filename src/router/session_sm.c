@@ -64,15 +64,22 @@ void sm_item_free(struct sm_item *item, struct router *r)
 	free(item);
 }
 
+static void uncount(struct session_sm *sm, const struct sm_item *item)
+{
+	sm->unacked_count--;
+	if (item->is_unlimited)
+		return;
+	sm->limited_count--;
+	sm->limited_bytes -= item->size;
+}
+
 struct sm_item *session_sm_shift(struct session_sm *sm)
 {
 	struct list *l = list_shift(&sm->unacked);
 	struct sm_item *item = l != NULL ? LIST_ENTRY(l, struct sm_item, link) : NULL;
 
-	if (item != NULL) {
-		sm->unacked_count--;
-		sm->unacked_bytes -= item->size;
-	}
+	if (item != NULL)
+		uncount(sm, item);
 	return item;
 }
 
@@ -81,7 +88,10 @@ void session_sm_add(struct session_sm *sm, struct sm_item *item)
 	item->sm = sm;
 	list_append(&sm->unacked, &item->link);
 	sm->unacked_count++;
-	sm->unacked_bytes += item->size;
+	if (item->is_unlimited)
+		return;
+	sm->limited_count++;
+	sm->limited_bytes += item->size;
 }
 
 static void send_text(const struct comity_session *s, const char *text)
@@ -116,7 +126,7 @@ static bool is_over_limit(const struct session_sm *sm)
 {
 	const struct settings *s = settings_of(sm->session);
 
-	return sm->unacked_count > s->sm_unacked || sm->unacked_bytes > s->limits.out_bytes;
+	return sm->limited_count > s->sm_unacked || sm->limited_bytes > s->limits.out_bytes;
 }
 
 /* Not at once: who writes may be on the way through the sessions of an account, and what is passed on would overtake
@@ -138,9 +148,11 @@ static struct sm_item *make_item(const struct comity_rq *rq)
 	struct sm_item *item = sm_item_new(st, rq->from, rq->to);
 
 	item->received_us = rq->received_us;
+	item->is_unlimited = rq->is_stored || rq->is_again;
 	if (st->kind == COMITY_MESSAGE) {
 		item->safe = safe_ref(rq->safe);
 		item->cause = rq->cause;
+		item->stored = rq->stored;
 	}
 	comity_stanza_unref(st);
 	return item;
@@ -190,8 +202,10 @@ static void forget_acked(struct session_sm *sm, struct sm_item *item)
 	if (item->copies != NULL)
 		copies_settle(item->copies);
 	/* While others are yet to have it, its sender may say it again after a crash. */
-	if (safe_is_shared(item->safe))
+	if (safe_is_shared(item->safe) || item->stored.key != 0)
 		session_note_seen(sm, &item->cause);
+	if (safe_is_shared(item->safe))
+		session_note_seen(sm, &item->stored);
 	sm_item_free(item, sm->session->account->router);
 }
 
@@ -479,8 +493,7 @@ static void drop_empty(struct session_sm *sm)
 		if (item->st != NULL)
 			continue;
 		list_remove(&item->link);
-		sm->unacked_count--;
-		sm->unacked_bytes -= item->size;
+		uncount(sm, item);
 		sm_item_free(item, sm->session->account->router);
 		any = true;
 	}

@@ -27,7 +27,8 @@ struct sm_item {
 	struct list copy;              /* in copies->items */
 	bool was_settled;              /* before the restart another client had it */
 	bool is_written;               /* to a stream: the client may have it */
-	struct cause cause;
+	bool is_unlimited;             /* it was in the store, another session or an earlier journal, which are bounded */
+	struct cause cause, stored;    /* see struct comity_rq */
 	int64_t received_us;
 	size_t size;
 };
@@ -62,7 +63,8 @@ struct session_sm {
 	uint32_t acked;                /* of those sent, how many the client has */
 	struct list unacked;
 	uint32_t unacked_count;
-	size_t unacked_bytes;
+	uint32_t limited_count;        /* of these, those that count against the limits */
+	size_t limited_bytes;
 	uint32_t unwritten;            /* the last of them, that wait until something else is written */
 	struct cause *seen;            /* of messages that it has got, and their senders may say again */
 	size_t seen_count, seen_room;
@@ -140,6 +142,8 @@ void journal_ended(struct router *r, uint64_t key);
 void journal_hurry(struct router *r);
 /* Messages that this session has got already, before the restart. */
 void session_note_seen(struct session_sm *sm, const struct cause *cause);
+/* What comes again is there already: the client has acknowledged it, or it waits for that. */
+bool session_has_got(struct session_sm *sm, const struct comity_rq *rq);
 bool session_has_seen(const struct session_sm *sm, const struct cause *cause);
 
 #endif

@@ -101,6 +101,7 @@ static void pass_on(struct comity_session *s, struct sm_item *item, struct safe 
 	rq = rq_new(r, &item->st, item->from, item->to != NULL ? item->to : s->account->jid);
 	rq->received_us = item->received_us;
 	rq->cause = item->cause;
+	rq->stored = item->stored;
 	rq->is_again = true;
 	rq->is_repeat = true;
 	rq_set_safe(rq, item->safe);

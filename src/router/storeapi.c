@@ -109,13 +109,19 @@ void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner,
 {
 	const struct comity_rq *rq = m->host->router->current;
 	struct store_entry known = *entry;
-	char token[40];
+	char token[80];
 
 	if (rq != NULL && rq->cause.key != 0 && known.token == NULL) {
-		snprintf(token, sizeof(token), "%016llx-%016llx", (unsigned long long)rq->cause.key,
-		         (unsigned long long)rq->cause.hash);
+		size_t len = (size_t)snprintf(token, sizeof(token), "%016llx-%016llx", (unsigned long long)rq->cause.key,
+		                              (unsigned long long)rq->cause.hash), known_by = len;
+
+		len += (size_t)snprintf(token + len, sizeof(token) - len, "/%llx", (unsigned long long)rq->cause.number);
+		/* What comes back to the store is another entry than the one that was there. */
+		if (rq->stored.key != 0)
+			known_by = len + (size_t)snprintf(token + len, sizeof(token) - len, "/%llx",
+			                                  (unsigned long long)rq->stored.hash);
 		known.token = token;
-		known.may_be_there = rq->is_repeat;
+		known.may_be_there = rq->is_repeat ? known_by : 0;
 	}
 	store_archive_append(store_of(m), worker_of(m), comity_jid_text(owner), store, &known, max_entries, on_append,
 	                     write_call(m, cb, arg));

@@ -22,6 +22,8 @@
 #define GROWTH 4
 /* After a failure a new file is tried. */
 #define RETRY_MS 100
+/* Where what it begins with is more than this, that is not tried so often. */
+#define MUCH (1 << 20)
 
 struct journal {
 	struct worker *worker;
@@ -202,7 +204,7 @@ static void fail(struct journal *j, int rc)
 		          "not acknowledged", strerror(-rc));
 	j->is_broken = true;
 	if (!timer_is_running(&j->timer))
-		worker_timer_start(j->worker, &j->timer, RETRY_MS);
+		worker_timer_start(j->worker, &j->timer, j->first_size < MUCH ? RETRY_MS : 10 * RETRY_MS);
 }
 
 /* Puts all that counts into a new file. */
@@ -263,14 +265,15 @@ static void note_synced(struct journal *j, uint64_t place, int rc)
 {
 	if (j->is_abandoned)
 		return;
+	/* A file that the folder does not name is as good as none. */
+	if (rc == 0 && j->is_new)
+		rc = sync_folder(j->folder);
 	if (rc != 0) {
 		fail(j, rc);
 		return;
 	}
-	if (j->is_new && sync_folder(j->folder) == 0) {
-		j->is_new = false;
-		drop_old(j);
-	}
+	j->is_new = false;
+	drop_old(j);
 	j->stats.syncs++;
 	j->synced = place;
 	j->events->on_synced(j->arg, place);

@@ -45,6 +45,7 @@ void driver_add_entry(struct driver_entries *entries, const struct store_entry *
 	*entry = *found;
 	entry->with = arena_strdup(entries->arena, found->with);
 	entry->value = arena_dup(entries->arena, found->value, found->len);
+	entry->token = found->token != NULL ? arena_strdup(entries->arena, found->token) : NULL;
 }
 
 void driver_reverse_entries(struct driver_entries *e)

@@ -2,6 +2,7 @@
 /* The SQLite driver: WAL, synchronous=FULL, statements prepared once per connection. */
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "store/driver.h"
@@ -47,9 +48,9 @@ static const char *const statements[STATEMENT_COUNT] = {
 	[REMOVE_MAPS] = "DELETE FROM map WHERE owner=?1",
 	[REMOVE_ARCHIVES] = "DELETE FROM archive WHERE owner=?1",
 	[APPEND] = "INSERT INTO archive (owner, store, when_us, with_jid, value, token) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-	[HAS_TOKEN] = "SELECT id FROM archive WHERE owner=?1 AND store=?2 AND token=?3",
-	[QUERY] = "SELECT id, when_us, with_jid, value" MATCH " ORDER BY id LIMIT ?8",
-	[QUERY_BACK] = "SELECT id, when_us, with_jid, value" MATCH " ORDER BY id DESC LIMIT ?8",
+	[HAS_TOKEN] = "SELECT id FROM archive WHERE owner=?1 AND store=?2 AND (token=?3 OR (token>?3||'/' AND token<?3||'0'))",
+	[QUERY] = "SELECT id, when_us, with_jid, value, token" MATCH " ORDER BY id LIMIT ?8",
+	[QUERY_BACK] = "SELECT id, when_us, with_jid, value, token" MATCH " ORDER BY id DESC LIMIT ?8",
 	[QUERY_COUNT] = "SELECT count(*)" MATCH,
 	[COUNT] = "SELECT count(*) FROM archive WHERE owner=?1 AND store=?2",
 	[COUNT_TO] = "SELECT count(*) FROM (SELECT 1 FROM archive WHERE owner=?1 AND store=?2 LIMIT ?3)",
@@ -314,8 +315,9 @@ static int driver_check_room(struct driver_conn *c, const char *owner, const cha
 	return rc == 0 && count >= max_entries ? -ERR_LIMIT : rc;
 }
 
-/* The entry with the token; 0: there is none. */
-static int find_token(struct driver_conn *c, const char *owner, const char *name, const char *token, uint64_t *id)
+/* One that is known by the same; 0: there is none. */
+static int find_token(struct driver_conn *c, const char *owner, const char *name, const struct store_entry *entry,
+                      uint64_t *id)
 {
 	sqlite3_stmt *stmt = get_for(c, HAS_TOKEN, owner, name);
 	int code;
@@ -323,7 +325,7 @@ static int find_token(struct driver_conn *c, const char *owner, const char *name
 	*id = 0;
 	if (stmt == NULL)
 		return failure_of(c);
-	bind_text(stmt, 3, token);
+	sqlite3_bind_text(stmt, 3, entry->token, (int)strnlen(entry->token, entry->may_be_there), SQLITE_STATIC);
 	code = sqlite3_step(stmt);
 	if (code == SQLITE_ROW)
 		*id = (uint64_t)sqlite3_column_int64(stmt, 0);
@@ -336,8 +338,8 @@ static int driver_append(struct driver_conn *c, const char *owner, const char *n
 	sqlite3_stmt *stmt;
 	int rc;
 
-	if (entry->token != NULL && entry->may_be_there) {
-		rc = find_token(c, owner, name, entry->token, id);
+	if (entry->token != NULL && entry->may_be_there != 0) {
+		rc = find_token(c, owner, name, entry, id);
 		if (rc != 0 || *id != 0)
 			return rc;
 	}
@@ -377,6 +379,7 @@ static void add_entry(sqlite3_stmt *stmt, struct driver_entries *entries)
 		.when_us = sqlite3_column_int64(stmt, 1),
 		.with = (const char *)sqlite3_column_text(stmt, 2),
 		.value = sqlite3_column_blob(stmt, 3),
+		.token = (const char *)sqlite3_column_text(stmt, 4),
 	};
 
 	entry.len = (size_t)sqlite3_column_bytes(stmt, 3);

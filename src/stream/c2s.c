@@ -71,7 +71,7 @@ void c2s_unref(struct c2s *c)
 
 bool c2s_is_open(const struct c2s *c)
 {
-	return c->conn != NULL;
+	return c->conn != NULL && !c->has_failed;
 }
 
 /* The connection has logged in or is gone: it no longer counts against its address. */

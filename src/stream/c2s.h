@@ -131,6 +131,7 @@ struct c2s {
 void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *conn, bool direct_tls);
 struct c2s *c2s_ref(struct c2s *c);
 void c2s_unref(struct c2s *c);
+/* False also when it has failed and is only to be closed. */
 bool c2s_is_open(const struct c2s *c);
 
 /* Sends the error and closes the stream (RFC 6120 4.9); text may be NULL. */
