@@ -16,7 +16,7 @@ uint32_t message_new(struct client *c, const struct client *to, bool is_full)
 		return NO_MESSAGE;
 	w->messages[w->message_count] = (struct message){
 		.sender = c->number, .account = to->account, .is_full = is_full, .device = to->number,
-		.power_losses = w->power_losses,
+		.power_losses = w->power_losses, .binds = w->binds[to->account],
 	};
 	return w->message_count++;
 }
@@ -80,25 +80,32 @@ static void check_double(struct client *c, uint32_t number)
 	}
 }
 
-/* Among those of one session to one address that come to an account for the first time. */
-static void check_order(struct client *c, uint32_t number)
+static bool is_late(const struct session *s, size_t place)
+{
+	return (s->late[place / 32] & 1u << place % 32) != 0;
+}
+
+/* Among those of one session to one address that come to an account for the first time. What was kept for a while
+ * says so; it may come behind what was said to a full address after that was bound, and before it was available. Who
+ * logs in twice meanwhile may get both from what was kept. */
+static void check_order(struct client *c, uint32_t number, bool was_kept)
 {
 	struct world *w = c->world;
 	const struct message *m = &w->messages[number];
 	const struct session *s = &w->sessions[c->session];
 
-	if (m->arrivals != 0 || m->may_double)
+	if (m->arrivals != 0 || m->may_double || w->binds[m->account] - m->binds > 1)
 		return;
 	for (size_t i = 0; i < s->got_count; i++) {
 		const struct message *before = &w->messages[s->got[i]];
 
-		if (before->said_in == m->said_in && !before->may_double && before->is_full == m->is_full &&
+		if (is_late(s, i) == was_kept && before->said_in == m->said_in && !before->may_double && before->is_full == m->is_full &&
 		    before->device == m->device && before->said_as > m->said_as)
 			violate(w, "m%u came to %s behind m%u", number, c->resource, s->got[i]);
 	}
 }
 
-void message_arrived(struct client *c, const char *body)
+void message_arrived(struct client *c, const char *body, bool was_kept)
 {
 	struct world *w = c->world;
 	struct session *s = &w->sessions[c->session];
@@ -115,13 +122,16 @@ void message_arrived(struct client *c, const char *body)
 	if (m->account != c->account)
 		violate(w, "%s got m%lu, which is for another account", c->resource, number);
 	check_double(c, (uint32_t)number);
-	check_order(c, (uint32_t)number);
+	check_order(c, (uint32_t)number, was_kept);
 	m->arrivals++;
 	w->arrived++;
 	if (s->got_count == s->got_room) {
-		s->got_room = s->got_room != 0 ? 2 * s->got_room : 16;
+		s->got_room = s->got_room != 0 ? 2 * s->got_room : 32;
 		s->got = mem_resize(s->got, s->got_room * sizeof(*s->got));
+		s->late = mem_resize(s->late, s->got_room / 8);
 	}
+	s->late[s->got_count / 32] &= ~(1u << s->got_count % 32);
+	s->late[s->got_count / 32] |= (uint32_t)was_kept << s->got_count % 32;
 	s->got[s->got_count++] = (uint32_t)number;
 }
 
@@ -146,9 +156,12 @@ void check_all(struct world *w)
 
 void checker_reset(struct world *w)
 {
-	for (unsigned i = 0; i < w->session_count; i++)
+	for (unsigned i = 0; i < w->session_count; i++) {
 		free(w->sessions[i].got);
+		free(w->sessions[i].late);
+	}
 	w->session_count = w->message_count = 0;
 	w->power_losses = 0;
+	memset(w->binds, 0, sizeof(w->binds));
 	w->violation[0] = '\0';
 }

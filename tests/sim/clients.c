@@ -239,6 +239,7 @@ static bool take_count(struct client *c, const struct comity_elem *e)
 static void begin_bind(struct client *c)
 {
 	c->state = BINDING;
+	c->world->binds[c->account]++;
 	/* At once, so that nothing is sent in between that would not count. */
 	say(c, true, "<iq type='set' id='b'><bind xmlns='" NS_BIND "'><resource>%s</resource></bind></iq>"
 	    "<enable xmlns='" NS_SM "'%s/>", c->resource, c->wants_resume ? " resume='true'" : "");
@@ -334,7 +335,8 @@ static void on_managed(struct client *c, const struct comity_elem *e)
 
 static void on_error(struct client *c, const struct comity_elem *e)
 {
-	static const char *const known[] = { "conflict", "system-shutdown", "resource-constraint", "connection-timeout" };
+	static const char *const known[] = { "conflict", "system-shutdown", "resource-constraint", "connection-timeout",
+	                                     "reset" };
 	const struct comity_elem *cond = comity_elem_first(e);
 	const char *name = cond != NULL ? comity_elem_name(cond) : "";
 
@@ -346,6 +348,18 @@ static void on_error(struct client *c, const struct comity_elem *e)
 		c->can_resume = false; /* what it counts is not what the server counts */
 	else
 		violate(c->world, "%s got a stream error: %s", c->resource, name);
+}
+
+/* What another device of the account got (XEP-0280). */
+static void on_copy(struct client *c, const struct comity_elem *e)
+{
+	const struct comity_elem *inner = comity_elem_find(e, "urn:xmpp:carbons:2", "received");
+
+	inner = inner != NULL ? comity_elem_find(inner, "urn:xmpp:forward:0", "forwarded") : NULL;
+	inner = inner != NULL ? comity_elem_find(inner, NS_CLIENT, "message") : NULL;
+	inner = inner != NULL ? comity_elem_find(inner, NS_CLIENT, "body") : NULL;
+	if (inner != NULL)
+		message_arrived(c, comity_elem_text(inner), false);
 }
 
 static void on_stanza(struct client *c, const struct comity_elem *e)
@@ -363,7 +377,9 @@ static void on_stanza(struct client *c, const struct comity_elem *e)
 	if (type != NULL && strcmp(type, "error") == 0 && comity_elem_is(e, NULL, "message"))
 		violate(c->world, "%s got a message back", c->resource);
 	else if (comity_elem_is(e, NULL, "message") && body != NULL)
-		message_arrived(c, comity_elem_text(body));
+		message_arrived(c, comity_elem_text(body), comity_elem_find(e, "urn:xmpp:delay", "delay") != NULL);
+	else if (comity_elem_is(e, NULL, "message"))
+		on_copy(c, e);
 }
 
 static void on_element(struct client *c, const struct comity_elem *e)

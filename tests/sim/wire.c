@@ -132,7 +132,8 @@ bool wire_carry_up(struct wire *l, size_t most)
 		buf_clear(&l->up);
 		return false;
 	}
-	if (n == 0 || (l->conn->is_stopped && !l->conn->is_closing))
+	/* Nor is it touched on its way to another worker. */
+	if (n == 0 || l->conn->is_stopped)
 		return false;
 	if (n > most)
 		n = most;
@@ -141,7 +142,7 @@ bool wire_carry_up(struct wire *l, size_t most)
 		n = l->whole;
 	l->in = buf_bytes(&l->up);
 	l->in_len = n;
-	while (l->conn != NULL && l->in_len != 0 && (!l->conn->is_stopped || l->conn->is_closing))
+	while (l->conn != NULL && l->in_len != 0 && !l->conn->is_stopped)
 		conn_on_ready(l->conn, true, false);
 	left = l->in_len;
 	l->in = NULL;
@@ -200,13 +201,10 @@ void wire_cut(struct wire *l)
 
 void wire_end(struct wire *l)
 {
-	if (l->conn != NULL && l->client == NULL) {
+	if (l->conn != NULL && l->client == NULL && !l->conn->is_stopped) {
 		l->in = NULL;
 		l->in_len = 0;
-		if (l->conn->is_stopped && !l->conn->is_closing)
-			conn_break(l->conn);
-		else
-			conn_on_ready(l->conn, true, false);
+		conn_on_ready(l->conn, true, false);
 	}
 	release(l);
 }

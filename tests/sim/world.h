@@ -48,6 +48,7 @@ struct message {
 	unsigned said_as;            /* its number in that session */
 	unsigned power_losses;       /* when it was first said */
 	unsigned arrivals;
+	unsigned binds;              /* of the receiver's account, when it was first said */
 };
 
 /* A session as the client knows it. */
@@ -56,6 +57,7 @@ struct session {
 	bool was_lost_power;         /* the power has gone since it began */
 	uint32_t said;               /* messages */
 	uint32_t *got;               /* messages that arrived, in order */
+	uint32_t *late;              /* bits: of these, those that the server had kept for a while (XEP-0203) */
 	size_t got_count, got_room;
 	size_t confirmed;            /* of these, so many the server knows to have arrived */
 };
@@ -103,6 +105,7 @@ struct world {
 	struct session sessions[SESSIONS_MAX];
 	unsigned session_count;
 	unsigned power_losses;
+	unsigned binds[CLIENTS_MAX]; /* by account */
 	bool is_settling;
 	/* Of all seeds. */
 	uint64_t said, arrived, resumed, refused, crashes, stops, losses;
@@ -157,7 +160,7 @@ void session_begin_log(struct client *c);
 /* It goes on, and the server knows what came before. */
 void session_confirm(struct client *c);
 void message_said(struct client *c, uint32_t message);
-void message_arrived(struct client *c, const char *body);
+void message_arrived(struct client *c, const char *body, bool was_kept);
 void message_acked(struct client *c, uint32_t message);
 /* When all is quiet. */
 void check_all(struct world *w);
