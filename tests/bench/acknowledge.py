@@ -4,10 +4,10 @@
 
 Usage: tests/bench/acknowledge.py --xmppload DIR [--build DIR] [--messages N] [--rate R]
 
-One client sends a message and <r/> in one write and waits for the <a/> that covers it, again and again: to a session
-that acknowledges nothing for now (the message goes to the journal), to an account that is offline (to the store), and,
-to compare, <r/> alone with nothing to keep. First on an idle server, then while the load generator sends R messages a second
-between 100 users with stream management."""
+One client sends a message and <r/> in one write and waits for the <a/> that covers it, again and again: to a
+session that acknowledges nothing for now (the message goes to the journal), to an account that is offline (to the
+store), and, to compare, <r/> alone with nothing to keep. First on an idle server, then while the load generator sends
+R messages a second between 100 users with stream management."""
 import argparse
 import os
 import shutil

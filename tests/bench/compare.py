@@ -150,7 +150,8 @@ def report(bench):
     for title, label in LATENCIES:
         cells = []
         for n in names:
-            values = [median(bench.figures(label, n, lambda r, q=q: r["latency_ms"][q])) for q in ("p50", "p99", "p99_9")]
+            values = [median(bench.figures(label, n, lambda r, q=q: r["latency_ms"][q]))
+                      for q in ("p50", "p99", "p99_9")]
             cells.append("-" if None in values else " / ".join(f"{v:.1f}" for v in values))
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     if "Comity, two workers" in present:
@@ -161,7 +162,8 @@ def report(bench):
                                   ("presence to 50 contacts", "presence", lambda r: r["deliveries_per_s"])):
             one, two = bench.figures(label, "Comity", get), bench.figures(label, "Comity, two workers", get)
             if one and two:
-                lines.append(f"| {title} | {number(median(one))} | {number(median(two))} | {ratio(two, one, False, 1.6)} |")
+                lines.append(f"| {title} | {number(median(one))} | {number(median(two))} | "
+                             f"{ratio(two, one, False, 1.6)} |")
     return "\n".join(lines)
 
 
@@ -178,7 +180,8 @@ def measure(bench, args, folder):
     servers = []
     for i, key in enumerate(args.only.split(",")):
         if key.startswith(("comity", "plain")) or KINDS[key].installed():
-            servers.append(KINDS[key](os.path.join(folder, key), args.port + 10 * i, certs, build=os.path.abspath(args.build)))
+            servers.append(KINDS[key](os.path.join(folder, key), args.port + 10 * i, certs,
+                                      build=os.path.abspath(args.build)))
         else:
             print(f"{key} is not installed", flush=True)
     what = args.what.split(",")

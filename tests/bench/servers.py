@@ -299,7 +299,8 @@ modules:
             os.unlink(ready)
         self.spawn("erl", "+K", "true", "+S", "2", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none", "+P",
                    "250000", "-noinput", "-mnesia", "dir", f'"{self.folder}/mnesia"', "-eval",
-                   f'{{ok, _}} = application:ensure_all_started(ejabberd), {self.task}, file:write_file("{ready}", "").',
+                   f'{{ok, _}} = application:ensure_all_started(ejabberd), {self.task}, '
+                   f'file:write_file("{ready}", "").',
                    ERL_LIBS="/usr/lib/x86_64-linux-gnu", EJABBERD_CONFIG_PATH=f"{self.folder}/ejabberd.yml",
                    EJABBERD_LOG_PATH=f"{self.folder}/ejabberd.log", EJABBERD_PID_PATH=f"{self.folder}/pid",
                    ERL_INETRC=f"{self.folder}/inetrc", ERL_CRASH_DUMP=f"{self.folder}/crash", ERL_MAX_PORTS="32000",
@@ -310,8 +311,9 @@ modules:
     def befriend(self, load, prefix, users, contacts):
         """Into its table, by a start that does just this."""
         self.stop()
-        self.task = (f'S = <<"{DOMAIN}">>, N = fun(I) -> iolist_to_binary(["{prefix}", integer_to_list((I + {users}) rem '
-                     f'{users})]) end, [mnesia:dirty_write({{roster, {{N(I), S, {{N(J), S, <<>>}}}}, {{N(I), S}}, '
+        self.task = (f'S = <<"{DOMAIN}">>, '
+                     f'N = fun(I) -> iolist_to_binary(["{prefix}", integer_to_list((I + {users}) rem {users})]) end, '
+                     '[mnesia:dirty_write({roster, {N(I), S, {N(J), S, <<>>}}, {N(I), S}, '
                      '{N(J), S, <<>>}, <<>>, both, none, [], <<>>, []}) || '
                      f'I <- lists:seq(0, {users - 1}), K <- lists:seq(1, {contacts // 2}), J <- [I + K, I - K]]')
         self.start()
