@@ -189,7 +189,7 @@ def measure(bench, args, folder):
         print(f"making accounts: {s.name}", flush=True)
         s.start()
         s.register(bench.load, "u", args.users)
-        s.register(bench.load, FRIENDS, args.users if "presence" in what else offline.SENDERS)
+        s.register(bench.load, FRIENDS, max(args.users, offline.SENDERS))
         if "presence" in what:
             s.befriend(bench.load, FRIENDS, args.users, CONTACTS)
         s.stop()
