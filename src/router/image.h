@@ -92,7 +92,10 @@ struct image {
 	size_t handled_count;
 };
 
-/* ---- writing: bodies of records ---- */
+/* In place of the length of a text: there is none. */
+#define RECORD_NO_TEXT UINT32_MAX
+
+/* ---- writing: bodies of records (image_write.c) ---- */
 
 void record_u32(struct buf *out, uint32_t n);
 void record_u64(struct buf *out, uint64_t n);

@@ -15,9 +15,8 @@
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
-/* An acknowledgement is asked for after so many stanzas, or so long after the first of them. */
+/* An acknowledgement is asked for after so many stanzas, or SM_ASK_MS after the first of them. */
 #define ASK_COUNT 10
-#define ASK_MS 1000
 /* A session whose end has to wait is looked at again. */
 #define EXPIRE_LATER_MS 1000
 /* What an item costs beside the bytes of its stanza. */
@@ -64,7 +63,7 @@ void sm_item_free(struct sm_item *item, struct router *r)
 	free(item);
 }
 
-static void uncount(struct session_sm *sm, const struct sm_item *item)
+void session_sm_uncount(struct session_sm *sm, const struct sm_item *item)
 {
 	sm->unacked_count--;
 	if (item->is_unlimited)
@@ -79,7 +78,7 @@ struct sm_item *session_sm_shift(struct session_sm *sm)
 	struct sm_item *item = l != NULL ? LIST_ENTRY(l, struct sm_item, link) : NULL;
 
 	if (item != NULL)
-		uncount(sm, item);
+		session_sm_uncount(sm, item);
 	return item;
 }
 
@@ -100,7 +99,7 @@ static void send_text(const struct comity_session *s, const char *text)
 		c2s_send_text(s->stream, text);
 }
 
-static void ask(struct session_sm *sm)
+void session_sm_ask(struct session_sm *sm)
 {
 	worker_timer_stop(worker_of(sm->session), &sm->ask);
 	if (sm->is_asked || sm->session->stream == NULL || sm->unacked_count == sm->unwritten)
@@ -117,7 +116,7 @@ static void on_ask(struct worker *w, struct timer *t)
 
 	(void)w;
 	if (!sm->is_asked)
-		ask(sm);
+		session_sm_ask(sm);
 	else if (sm->session->stream != NULL && sm->session->stream->conn != NULL)
 		conn_abort(sm->session->stream->conn, "stanzas were not acknowledged in time");
 }
@@ -176,9 +175,9 @@ bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq)
 		return false;
 	}
 	if (sm->unacked_count >= ASK_COUNT)
-		ask(sm);
+		session_sm_ask(sm);
 	else if (!sm->is_asked && !timer_is_running(&sm->ask))
-		worker_timer_start(worker_of(s), &sm->ask, ASK_MS);
+		worker_timer_start(worker_of(s), &sm->ask, SM_ASK_MS);
 	return true;
 }
 
@@ -209,7 +208,7 @@ static void forget_acked(struct session_sm *sm, struct sm_item *item)
 	sm_item_free(item, sm->session->account->router);
 }
 
-static bool take_ack(struct session_sm *sm, uint32_t h)
+bool session_sm_take_ack(struct session_sm *sm, uint32_t h)
 {
 	uint32_t count = h - sm->acked;
 
@@ -224,7 +223,7 @@ static bool take_ack(struct session_sm *sm, uint32_t h)
 }
 
 /* XEP-0198 4: a client that acknowledges what it was never sent is lost. */
-static void fail_count(struct c2s *c, const struct session_sm *sm, uint32_t h)
+void session_sm_fail_count(struct c2s *c, const struct session_sm *sm, uint32_t h)
 {
 	char text[96];
 
@@ -237,16 +236,16 @@ static void on_ack(struct c2s *c, struct session_sm *sm, const struct comity_ele
 {
 	uint32_t h = 0;
 
-	if (!read_count(e, &h) || !take_ack(sm, h)) {
-		fail_count(c, sm, h);
+	if (!read_count(e, &h) || !session_sm_take_ack(sm, h)) {
+		session_sm_fail_count(c, sm, h);
 		return;
 	}
 	sm->is_asked = false;
 	worker_timer_stop(worker_of(sm->session), &sm->ask);
 	if (sm->unacked_count >= ASK_COUNT)
-		ask(sm);
+		session_sm_ask(sm);
 	else if (sm->unacked_count != 0)
-		worker_timer_start(worker_of(sm->session), &sm->ask, ASK_MS);
+		worker_timer_start(worker_of(sm->session), &sm->ask, SM_ASK_MS);
 }
 
 void session_sm_say_count(struct session_sm *sm, struct c2s *c, const char *name, const char *previd)
@@ -265,7 +264,7 @@ void session_sm_say_count(struct session_sm *sm, struct c2s *c, const char *name
 /* ---- enabling ---- */
 
 /* count: what is known of a session that is over; NULL: nothing. */
-static void refuse_with(struct c2s *c, const char *cond, const uint32_t *count)
+void session_sm_refuse(struct c2s *c, const char *cond, const uint32_t *count)
 {
 	struct buf out = { 0 };
 
@@ -280,7 +279,7 @@ static void refuse_with(struct c2s *c, const char *cond, const uint32_t *count)
 
 static void refuse(struct c2s *c, const char *cond)
 {
-	refuse_with(c, cond, NULL);
+	session_sm_refuse(c, cond, NULL);
 }
 
 static void on_expire(struct worker *w, struct timer *t)
@@ -403,220 +402,4 @@ void session_on_sm(struct c2s *c, const struct comity_elem *e)
 		c->resume_h = h;
 		c2s_await_resume(c, previd);
 	}
-}
-
-/* ---- resuming ---- */
-
-static void write_item(struct comity_session *s, struct sm_item *item)
-{
-	item->is_written = true;
-	if (item->st != NULL && s->stream != NULL)
-		c2s_write(s->stream, item->st, item->from != NULL ? comity_jid_text(item->from) : NULL,
-		          item->to != NULL ? comity_jid_text(item->to) : NULL, NULL);
-}
-
-size_t comity_session_write_later(struct comity_session *s, struct comity_rq *rq)
-{
-	if (s->sm == NULL || s->is_ended || s->stream == NULL)
-		return 0;
-	s->sm->unwritten++;
-	return session_sm_sent(s, rq) ? s->sm->unwritten : 1;
-}
-
-void comity_session_write_now(struct comity_session *s)
-{
-	struct session_sm *sm = s->sm;
-	uint32_t skip;
-
-	if (sm == NULL || sm->unwritten == 0)
-		return;
-	skip = sm->unacked_count - sm->unwritten;
-	sm->unwritten = 0;
-	LIST_EACH(l, next, &sm->unacked) {
-		if (skip != 0)
-			skip--;
-		else
-			write_item(s, LIST_ENTRY(l, struct sm_item, link));
-	}
-	journal_written(sm);
-	worker_timer_start(worker_of(s), &sm->ask, ASK_MS);
-}
-
-bool session_suspend(struct comity_session *s)
-{
-	struct session_sm *sm = s->sm;
-
-	if (sm == NULL || !sm->can_resume)
-		return false;
-	sm->unwritten = 0;
-	worker_timer_stop(worker_of(s), &sm->ask);
-	worker_timer_start(worker_of(s), &sm->expire, sm->max_ms);
-	sm->is_asked = false;
-	log_info(&s->account->host->log, "session %s waits to be resumed, %u stanzas are not acknowledged",
-	         comity_jid_text(s->jid), sm->unacked_count);
-	return true;
-}
-
-static const uint32_t *find_ended(const struct router *r, const struct comity_account *a, const char *id)
-{
-	for (size_t i = 0; i < ENDED_MAX; i++)
-		if (strcmp(r->ended[i].id, id) == 0 && r->ended[i].account == comity_jid_hash(a->jid))
-			return &r->ended[i].count;
-	return NULL;
-}
-
-static struct comity_session *find(struct comity_account *a, const char *id)
-{
-	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
-		if (s->sm != NULL && s->sm->can_resume && strcmp(s->sm->id, id) == 0)
-			return s;
-	return NULL;
-}
-
-static void write_again(struct comity_session *s)
-{
-	LIST_EACH(l, next, &s->sm->unacked)
-		write_item(s, LIST_ENTRY(l, struct sm_item, link));
-	journal_written(s->sm);
-	if (s->sm->unacked_count != 0)
-		ask(s->sm);
-}
-
-/* Stanzas without content only counted for the old stream; the client has no use for them now. */
-static void drop_empty(struct session_sm *sm)
-{
-	bool any = false;
-
-	LIST_EACH(l, next, &sm->unacked) {
-		struct sm_item *item = LIST_ENTRY(l, struct sm_item, link);
-
-		if (item->st != NULL)
-			continue;
-		list_remove(&item->link);
-		uncount(sm, item);
-		sm_item_free(item, sm->session->account->router);
-		any = true;
-	}
-	/* The numbers of those behind them have changed. */
-	if (any)
-		journal_session(sm->session);
-}
-
-/* Of what waits, how much the client may have: nobody writes to a stream that is gone. */
-static uint32_t count_written(const struct session_sm *sm)
-{
-	uint32_t n = 0;
-
-	LIST_EACH(l, next, &sm->unacked) {
-		if (!LIST_ENTRY(l, struct sm_item, link)->is_written)
-			break;
-		n++;
-	}
-	return n;
-}
-
-/* After a crash the client may have more than the journal could take: the disk was full, or the machine went
- * down before it was synced. Then what has not been written has other numbers from now on. */
-static bool take_resumed_ack(struct session_sm *sm, uint32_t h)
-{
-	uint32_t written = count_written(sm);
-
-	if (h - sm->acked <= written)
-		return take_ack(sm, h);
-	if (!sm->is_restored || (int32_t)(h - sm->acked) < 0)
-		return false;
-	take_ack(sm, sm->acked + written);
-	sm->acked = h;
-	journal_session(sm->session);
-	return true;
-}
-
-/* The old stream may not have noticed that it is dead; or another has waited to resume. */
-static void drop_streams(struct comity_session *s)
-{
-	struct c2s *old[] = { s->stream, s->sm->resuming };
-
-	s->stream = s->sm->resuming = NULL;
-	/* What waited until something else was written is written to the new stream with the rest. */
-	s->sm->unwritten = 0;
-	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
-		if (old[i] == NULL)
-			continue;
-		old[i]->session = NULL;
-		c2s_fail(old[i], STREAM_CONFLICT, "the session was resumed on another stream");
-		c2s_unref(old[i]);
-	}
-}
-
-static void tell_modules(struct comity_session *s)
-{
-	struct host *h = s->account->host;
-
-	session_ref(s);
-	for (size_t i = 0; i < h->mod_count; i++)
-		if (h->mods[i]->is_enabled && h->mods[i]->def->session_resumed != NULL)
-			h->mods[i]->def->session_resumed(h->mods[i], s);
-	session_unref(s);
-}
-
-static void refuse_resume(struct comity_account *a, struct c2s *c)
-{
-	refuse_with(c, "item-not-found", find_ended(a->router, a, c->resume_id));
-	c2s_resume_failed(c);
-}
-
-static void go_on(struct session_sm *sm, struct c2s *c)
-{
-	struct comity_session *s = sm->session;
-
-	if (!c2s_is_open(c)) {
-		session_sm_watch_expiry(sm, sm->max_ms);
-		return;
-	}
-	if (!take_resumed_ack(sm, c->resume_h)) {
-		fail_count(c, sm, c->resume_h);
-		session_sm_watch_expiry(sm, sm->max_ms);
-		return;
-	}
-	drop_empty(sm);
-	sm->is_asked = false;
-	s->stream = c2s_ref(c);
-	c->is_managed = true;
-	session_sm_say_count(sm, c, "resumed", sm->id);
-	session_in_resume(sm);
-	c2s_resumed(c, s->jid, s);
-	write_again(s);
-	tell_modules(s);
-}
-
-void session_resume_now(struct session_sm *sm)
-{
-	struct c2s *c = sm->resuming;
-
-	sm->resuming = NULL;
-	go_on(sm, c);
-	c2s_unref(c);
-}
-
-void session_resume(struct comity_account *a, struct c2s *c)
-{
-	struct comity_session *s = a->state == ACCOUNT_ACTIVE ? find(a, c->resume_id) : NULL;
-
-	if (s == NULL) {
-		refuse_resume(a, c);
-		return;
-	}
-	drop_streams(s);
-	worker_timer_stop(worker_of(s), &s->sm->expire);
-	if (session_in_settled(s->sm, c))
-		go_on(s->sm, c);
-}
-
-bool session_sm_part(struct comity_session *s)
-{
-	if (s->sm == NULL || !s->sm->can_resume || s->sm->key == 0 || s->stream == NULL)
-		return false;
-	session_sm_say_count(s->sm, s->stream, "a", NULL);
-	c2s_cut(s->stream);
-	return true;
 }

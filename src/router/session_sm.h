@@ -12,6 +12,9 @@
 /* Stanzas of a client that may be under way to where they are safe; it is read no further then. */
 #define SM_WINDOW 1024
 
+/* The latest question for an acknowledgement, in milliseconds after what it is for. */
+#define SM_ASK_MS 1000
+
 struct comity_elem;
 
 /* A stanza that was written; without one it only counts. */
@@ -97,6 +100,15 @@ void session_sm_watch_expiry(struct session_sm *sm, uint64_t ms);
 void session_resume_now(struct session_sm *sm);
 /* Adds an item behind the others; it owns it from then on. */
 void session_sm_add(struct session_sm *sm, struct sm_item *item);
+/* Lets go of what the client has; false when it claims more than was sent. */
+bool session_sm_take_ack(struct session_sm *sm, uint32_t h);
+void session_sm_fail_count(struct c2s *c, const struct session_sm *sm, uint32_t h);
+/* count: what is known of a session that is over; NULL: nothing. */
+void session_sm_refuse(struct c2s *c, const char *cond, const uint32_t *count);
+/* Asks for an acknowledgement. */
+void session_sm_ask(struct session_sm *sm);
+/* The item is no longer one of those that wait. */
+void session_sm_uncount(struct session_sm *sm, const struct sm_item *item);
 /* Takes the oldest out; NULL when there is none. */
 struct sm_item *session_sm_shift(struct session_sm *sm);
 struct sm_item *sm_item_new(const struct comity_stanza *st, struct comity_jid *from, struct comity_jid *to);

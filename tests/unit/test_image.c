@@ -50,12 +50,12 @@ static void take(unsigned type, struct buf *body)
 /* ---- making records ---- */
 
 static struct image_text texts[] = { { "carbons", "enabled", "1" }, { "presence", "directed", "" } };
-static struct cause seen[] = { { 5, 6 }, { 7, 8 } };
+static struct cause seen[] = { { 5, 6, 0 }, { 7, 8, 0 } };
 static struct image_handled handled[] = { { 43, 9 }, { 45, 10 } };
 static struct image_item items[] = {
-	{ .cause = { 1, 2 }, .received_us = -5, .flags = IMAGE_SETTLED, .xml = "<message/>", .len = 10 },
+	{ .cause = { 1, 2, 0 }, .received_us = -5, .flags = IMAGE_SETTLED, .xml = "<message/>", .len = 10 },
 	{ .received_us = 1 },
-	{ .cause = { 3, 4 }, .xml = "", .len = 0 },
+	{ .cause = { 3, 4, 0 }, .xml = "", .len = 0 },
 };
 
 static struct image sample(void)
@@ -99,11 +99,12 @@ static void take_handled(uint64_t key, uint32_t number, uint64_t hash)
 
 static void take_sent(uint64_t key, struct cause cause, const char *xml)
 {
+	struct cause none = { 0 };
 	struct buf body = { 0 };
 	size_t mark;
 
 	record_u64(&body, key);
-	mark = image_begin_item(&body, &cause, 7, 0);
+	mark = image_begin_item(&body, &cause, &none, 7, 0);
 	if (xml != NULL)
 		buf_add(&body, xml, strlen(xml));
 	image_end_item(&body, mark, xml != NULL);
@@ -146,7 +147,7 @@ START_TEST(test_later_records_count)
 	const struct image *i;
 
 	take_sample();
-	take_sent(KEY, (struct cause){ 11, 12 }, "<message id='4'/>");
+	take_sent(KEY, (struct cause){ 11, 12, 0 }, "<message id='4'/>");
 	take_sent(KEY, (struct cause){ 0 }, NULL);
 	/* Over the end of the numbers: the first three are the client's. */
 	take_numbers(RECORD_ACKED, KEY, 1);
@@ -248,7 +249,7 @@ START_TEST(test_only_the_newest_causes_are_remembered)
 
 	take_sample();
 	for (uint32_t n = 1; n <= 3 * SESSION_SEEN_MAX; n++) {
-		take_sent(KEY, (struct cause){ n, n }, "<message/>");
+		take_sent(KEY, (struct cause){ n, n, 0 }, "<message/>");
 		take_numbers(RECORD_ACKED, KEY, UINT32_MAX - 1 + 3 + n);
 	}
 	i = settle();
@@ -373,7 +374,7 @@ START_TEST(test_what_is_over_cannot_be_resumed_and_what_is_written_may_be_known)
 
 	take_sample();
 	take_numbers(RECORD_WRITTEN, KEY, 0);
-	take_sent(KEY, (struct cause){ 8, 9 }, "<message/>");
+	take_sent(KEY, (struct cause){ 8, 9, 0 }, "<message/>");
 	take_numbers(RECORD_OVER, KEY, 0);
 	i = settle();
 	ck_assert(!i->can_resume);
