@@ -147,6 +147,7 @@ static struct sm_item *make_item(const struct comity_rq *rq)
 	struct sm_item *item = sm_item_new(st, rq->from, rq->to);
 
 	item->received_us = rq->received_us;
+	item->is_repeat = rq->is_repeat;
 	item->is_unlimited = rq->is_stored || rq->is_again;
 	if (st->kind == COMITY_MESSAGE) {
 		item->safe = safe_ref(rq->safe);
@@ -200,8 +201,9 @@ static void forget_acked(struct session_sm *sm, struct sm_item *item)
 {
 	if (item->copies != NULL)
 		copies_settle(item->copies);
-	/* While others are yet to have it, its sender may say it again after a crash. */
-	if (safe_is_shared(item->safe) || item->stored.key != 0)
+	/* While others are yet to have it, its sender may say it again after a crash; and what has come again may be
+	 * on yet another way. */
+	if (safe_is_shared(item->safe) || item->is_repeat)
 		session_note_seen(sm, &item->cause);
 	if (safe_is_shared(item->safe))
 		session_note_seen(sm, &item->stored);

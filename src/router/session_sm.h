@@ -30,6 +30,7 @@ struct sm_item {
 	struct list copy;              /* in copies->items */
 	bool was_settled;              /* before the restart another client had it */
 	bool is_written;               /* to a stream: the client may have it */
+	bool is_repeat;                /* see struct comity_rq */
 	bool is_unlimited;             /* it was in the store, another session or an earlier journal, which are bounded */
 	struct cause cause, stored;    /* see struct comity_rq */
 	int64_t received_us;

@@ -113,7 +113,7 @@ static int make_file(struct journal *j)
 	return 0;
 }
 
-static int sync_folder(const char *folder)
+int journal_sync_folder(const char *folder)
 {
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
 
@@ -267,7 +267,7 @@ static void note_synced(struct journal *j, uint64_t place, int rc)
 		return;
 	/* A file that the folder does not name is as good as none. */
 	if (rc == 0 && j->is_new)
-		rc = sync_folder(j->folder);
+		rc = journal_sync_folder(j->folder);
 	if (rc != 0) {
 		fail(j, rc);
 		return;

@@ -21,5 +21,7 @@ struct journal_record {
 
 /* The checksum of a frame's records. */
 uint32_t journal_check(const void *bytes, size_t len);
+/* Makes the names of the files in it durable. Returns minus an errno. */
+int journal_sync_folder(const char *folder);
 
 #endif

@@ -109,6 +109,7 @@ static int read_whole(const char *path, struct buf *out)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? 1 : -1;
+	int rc;
 
 	while (n > 0) {
 		char *at = buf_reserve(out, 1 << 16);
@@ -117,9 +118,13 @@ static int read_whole(const char *path, struct buf *out)
 		if (n > 0)
 			buf_commit(out, (size_t)n);
 	}
+	/* What is read and acted on must not be gone after a crash of the machine. */
+	if (n == 0 && fdatasync(fd) != 0)
+		n = -1;
+	rc = n < 0 ? -errno : 0;
 	if (fd >= 0)
 		close(fd);
-	return n < 0 ? -errno : 0;
+	return rc;
 }
 
 int journal_read_all(const char *folder, struct log_ctx *log, journal_record_cb *cb, void *arg, unsigned *next,
@@ -146,6 +151,14 @@ int journal_read_all(const char *folder, struct log_ctx *log, journal_record_cb 
 			*next = generation_of(list.names[i]) + 1;
 		buf_deinit(&bytes);
 		free(path);
+	}
+	if (rc == 0 && list.count != 0) {
+		int failed = journal_sync_folder(folder);
+
+		if (failed != 0) {
+			err_text_set(et, "cannot sync %s: %s", folder, strerror(-failed));
+			rc = -ERR_IO;
+		}
 	}
 	free_list(&list);
 	return rc;
