@@ -301,6 +301,8 @@ static void settle(struct world *w)
 	trace(w, "---- everybody comes back ----");
 	w->is_settling = true;
 	w->life.death = DEATH_NONE;
+	/* Clients that say again more than others may leave unacknowledged would end each other's sessions for ever. */
+	w->life.sim->settings->sm_unacked = 1000;
 	for (int waits = 0; waits < WAITS_MAX && quiet < 3 && w->violation[0] == '\0'; waits++) {
 		while (settle_round(w) && rounds++ < ROUNDS_MAX)
 			;
