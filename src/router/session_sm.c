@@ -199,11 +199,14 @@ static bool read_count(const struct comity_elem *e, uint32_t *h)
 
 static void forget_acked(struct session_sm *sm, struct sm_item *item)
 {
+	/* While others are yet to have it, its sender may say it again after a crash, and an ended session is in the
+	 * journal with its copy; what has come again may be on yet another way. */
+	bool may_come = safe_is_shared(item->safe) || item->is_repeat || (item->copies != NULL &&
+	                                                                  item->copies->original != NULL);
+
 	if (item->copies != NULL)
 		copies_settle(item->copies);
-	/* While others are yet to have it, its sender may say it again after a crash; and what has come again may be
-	 * on yet another way. */
-	if (safe_is_shared(item->safe) || item->is_repeat)
+	if (may_come)
 		session_note_seen(sm, &item->cause);
 	if (safe_is_shared(item->safe))
 		session_note_seen(sm, &item->stored);
