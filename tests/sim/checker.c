@@ -8,6 +8,28 @@
 
 /* ---- what happens ---- */
 
+/* Is the message for a session that the device keeps from now on, or for its next one? What is kept comes to that
+ * when it becomes available, and what is said to its full address as soon as it is bound. */
+static unsigned find_session(const struct world *w, unsigned account, bool is_full)
+{
+	const struct client *only = NULL;
+
+	for (unsigned i = 0; i < w->client_count; i++) {
+		if (w->clients[i].account != account)
+			continue;
+		if (only != NULL)
+			return UNKNOWN;
+		only = &w->clients[i];
+	}
+	if (only == NULL || only->has_session)
+		return only != NULL ? only->session : UNKNOWN;
+	/* What an earlier connection still carries may begin a session yet. */
+	for (size_t i = 0; i < WIRES_MAX; i++)
+		if (w->wires[i].is_used && (w->wires[i].client == only || w->wires[i].client == NULL))
+			return UNKNOWN;
+	return is_full ? UNKNOWN : FOR_LATER;
+}
+
 uint32_t message_new(struct client *c, const struct client *to, bool is_full)
 {
 	struct world *w = c->world;
@@ -17,6 +39,7 @@ uint32_t message_new(struct client *c, const struct client *to, bool is_full)
 	w->messages[w->message_count] = (struct message){
 		.sender = c->number, .account = to->account, .is_full = is_full, .device = to->number,
 		.power_losses = w->power_losses, .binds = w->binds[to->account],
+		.to_session = find_session(w, to->account, is_full),
 	};
 	return w->message_count++;
 }
@@ -80,32 +103,32 @@ static void check_double(struct client *c, uint32_t number)
 	}
 }
 
-static bool is_late(const struct session *s, size_t place)
+static bool is_in_order(const struct client *c, const struct message *m)
 {
-	return (s->late[place / 32] & 1u << place % 32) != 0;
+	return m->to_session == c->session ||
+	       (m->to_session == FOR_LATER && c->world->binds[m->account] - m->binds == 1);
 }
 
-/* Among those of one session to one address that come to an account for the first time. What was kept for a while
- * says so; it may come behind what was said to a full address after that was bound, and before it was available. Who
- * logs in twice meanwhile may get both from what was kept. */
-static void check_order(struct client *c, uint32_t number, bool was_kept)
+/* Among those of one session to one address that come for the first time, to the session they were said to, or
+ * to the first one after they were said. */
+static void check_order(struct client *c, uint32_t number)
 {
 	struct world *w = c->world;
 	const struct message *m = &w->messages[number];
 	const struct session *s = &w->sessions[c->session];
 
-	if (m->arrivals != 0 || m->may_double || w->binds[m->account] - m->binds > 1)
+	if (m->arrivals != 0 || m->may_double || !is_in_order(c, m))
 		return;
 	for (size_t i = 0; i < s->got_count; i++) {
 		const struct message *before = &w->messages[s->got[i]];
 
-		if (is_late(s, i) == was_kept && before->said_in == m->said_in && !before->may_double && before->is_full == m->is_full &&
-		    before->device == m->device && before->said_as > m->said_as)
+		if (before->to_session == m->to_session && before->binds == m->binds && before->said_in == m->said_in &&
+		    !before->may_double && before->is_full == m->is_full && before->said_as > m->said_as)
 			violate(w, "m%u came to %s behind m%u", number, c->resource, s->got[i]);
 	}
 }
 
-void message_arrived(struct client *c, const char *body, bool was_kept)
+void message_arrived(struct client *c, const char *body)
 {
 	struct world *w = c->world;
 	struct session *s = &w->sessions[c->session];
@@ -122,16 +145,13 @@ void message_arrived(struct client *c, const char *body, bool was_kept)
 	if (m->account != c->account)
 		violate(w, "%s got m%lu, which is for another account", c->resource, number);
 	check_double(c, (uint32_t)number);
-	check_order(c, (uint32_t)number, was_kept);
+	check_order(c, (uint32_t)number);
 	m->arrivals++;
 	w->arrived++;
 	if (s->got_count == s->got_room) {
-		s->got_room = s->got_room != 0 ? 2 * s->got_room : 32;
+		s->got_room = s->got_room != 0 ? 2 * s->got_room : 16;
 		s->got = mem_resize(s->got, s->got_room * sizeof(*s->got));
-		s->late = mem_resize(s->late, s->got_room / 8);
 	}
-	s->late[s->got_count / 32] &= ~(1u << s->got_count % 32);
-	s->late[s->got_count / 32] |= (uint32_t)was_kept << s->got_count % 32;
 	s->got[s->got_count++] = (uint32_t)number;
 }
 
@@ -156,10 +176,8 @@ void check_all(struct world *w)
 
 void checker_reset(struct world *w)
 {
-	for (unsigned i = 0; i < w->session_count; i++) {
+	for (unsigned i = 0; i < w->session_count; i++)
 		free(w->sessions[i].got);
-		free(w->sessions[i].late);
-	}
 	w->session_count = w->message_count = 0;
 	w->power_losses = 0;
 	memset(w->binds, 0, sizeof(w->binds));

@@ -359,7 +359,7 @@ static void on_copy(struct client *c, const struct comity_elem *e)
 	inner = inner != NULL ? comity_elem_find(inner, NS_CLIENT, "message") : NULL;
 	inner = inner != NULL ? comity_elem_find(inner, NS_CLIENT, "body") : NULL;
 	if (inner != NULL)
-		message_arrived(c, comity_elem_text(inner), false);
+		message_arrived(c, comity_elem_text(inner));
 }
 
 static void on_stanza(struct client *c, const struct comity_elem *e)
@@ -377,7 +377,7 @@ static void on_stanza(struct client *c, const struct comity_elem *e)
 	if (type != NULL && strcmp(type, "error") == 0 && comity_elem_is(e, NULL, "message"))
 		violate(c->world, "%s got a message back", c->resource);
 	else if (comity_elem_is(e, NULL, "message") && body != NULL)
-		message_arrived(c, comity_elem_text(body), comity_elem_find(e, "urn:xmpp:delay", "delay") != NULL);
+		message_arrived(c, comity_elem_text(body));
 	else if (comity_elem_is(e, NULL, "message"))
 		on_copy(c, e);
 }

@@ -18,6 +18,9 @@
 #define SESSIONS_MAX 256
 #define QUEUE_MAX 512
 #define NO_MESSAGE UINT32_MAX
+/* Of a message, instead of a session: nobody is there, and nobody can tell. */
+#define FOR_LATER UINT32_MAX
+#define UNKNOWN (UINT32_MAX - 1)
 
 struct world;
 
@@ -48,7 +51,8 @@ struct message {
 	unsigned said_as;            /* its number in that session */
 	unsigned power_losses;       /* when it was first said */
 	unsigned arrivals;
-	unsigned binds;              /* of the receiver's account, when it was first said */
+	unsigned to_session;         /* that the receiver's only device had when it was first said; or one of these: */
+	unsigned binds;              /* of the receiver's account until then */
 };
 
 /* A session as the client knows it. */
@@ -57,7 +61,6 @@ struct session {
 	bool was_lost_power;         /* the power has gone since it began */
 	uint32_t said;               /* messages */
 	uint32_t *got;               /* messages that arrived, in order */
-	uint32_t *late;              /* bits: of these, those that the server had kept for a while (XEP-0203) */
 	size_t got_count, got_room;
 	size_t confirmed;            /* of these, so many the server knows to have arrived */
 };
@@ -160,7 +163,7 @@ void session_begin_log(struct client *c);
 /* It goes on, and the server knows what came before. */
 void session_confirm(struct client *c);
 void message_said(struct client *c, uint32_t message);
-void message_arrived(struct client *c, const char *body, bool was_kept);
+void message_arrived(struct client *c, const char *body);
 void message_acked(struct client *c, uint32_t message);
 /* When all is quiet. */
 void check_all(struct world *w);
