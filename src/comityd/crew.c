@@ -345,8 +345,11 @@ static void drain(struct daemon *d)
 		if (d->server.store != NULL)
 			store_get_stats(d->server.store, &stats);
 		any = false;
-		for (unsigned i = 0; i < d->server.worker_count; i++)
+		for (unsigned i = 0; i < d->server.worker_count; i++) {
+			/* One that was on its way to another worker arrives now. */
+			worker_break_conns(d->server.workers[i]);
 			any |= worker_turn(d->server.workers[i]);
+		}
 		if (!any && stats.waiting == 0)
 			return;
 		if (!any)
