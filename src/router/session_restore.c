@@ -302,7 +302,7 @@ bool session_has_got(struct session_sm *sm, const struct comity_rq *rq)
 		if (!is_among(item, &rq->cause) && !is_among(item, &rq->stored))
 			continue;
 		/* It is about to be taken out of the store: should it go back there, that one does not count. */
-		if (item->stored.key == 0)
+		if (rq->stored.key != 0)
 			item->stored = rq->stored;
 		return true;
 	}

@@ -186,6 +186,8 @@ static void go_on(struct session_sm *sm, struct c2s *c)
 		session_sm_watch_expiry(sm, sm->max_ms);
 		return;
 	}
+	/* Too much may have come for it while it waited. */
+	worker_timer_stop(worker_of(s), &sm->expire);
 	drop_empty(sm);
 	sm->is_asked = false;
 	s->stream = c2s_ref(c);

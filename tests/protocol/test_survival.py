@@ -352,3 +352,73 @@ def a_message_without_an_id_may_be_said_twice(server, _name, online):
         equal(_bodies(bob, 1), ["yes"])
     equal(_bodies(bob, 1), ["yes"])
     _nothing_more(bob)
+
+
+@dedicated(options={"unacknowledged_stanzas": 10})
+def more_may_be_stored_than_left_unacknowledged(server):
+    ann, account = Client.login(server.account("ann"), presence=True), server.account("bob")
+    sent = [f"stored {n}" for n in range(25)]
+    for body in sent:
+        ann.message(account.jid, body)
+    ann.settle()
+    bob = _managed(account, "phone")
+    equal(_bodies(bob, len(sent)), sent)
+    ann.message(bob.jid, "and one more")
+    equal(_bodies(bob, 1), ["and one more"])
+
+
+@dedicated(options={"unacknowledged_stanzas": 10})
+def devices_that_acknowledge_nothing_end_together(server):
+    ann, phone = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), "phone")
+    desk = _managed(phone.account, "desk")
+    sent = [f"m{n}" for n in range(15)]
+    ann.send("".join(_chat(phone.bare, body) for body in sent))
+    server.wait_for(lambda: server.stored_messages(phone.bare) == len(sent), "messages that go to storage", 5)
+    again = Client.login(phone.account, "phone", presence=True)
+    equal(_bodies(again, len(sent)), sent)
+    _nothing_more(again)
+
+
+@dedicated()
+@cases([("online", True), ("offline", False)])
+def a_message_sent_again_is_not_shown_twice_to_who_logs_in_anew_after_a_crash(server, _name, online):
+    ann, account = _managed(server.account("ann")), server.account("bob")
+    bob = _managed(account, "phone") if online else None
+    stanzas = [_chat(account.jid, f"m{n}") for n in range(3)]
+    for stanza in stanzas:
+        ann.send(stanza)
+    if online:
+        equal(_bodies(bob, 3), ["m0", "m1", "m2"])
+    else:
+        server.wait_for(lambda: server.stored_messages(account.jid) == 3, "messages that are stored", 5)
+    server.kill()
+    server.start()
+    bob = _managed(account, "phone")
+    equal(_bodies(bob, 3), ["m0", "m1", "m2"])
+    ann = _resume(ann)
+    for stanza in stanzas[ann.told:]:
+        ann.send(stanza)
+    equal(_count(ann), len(stanzas))
+    bob.ping()
+    _nothing_more(bob)
+
+
+@dedicated()
+@cases(RESTARTS)
+def stored_messages_wait_for_a_session_that_comes_back(server, _name, hard):
+    """The server ends between a client's presence and what is stored for it."""
+    ann, account = Client.login(server.account("ann"), presence=True), server.account("bob")
+    bob = _managed(account, "phone", presence=False)
+    for n in range(3):
+        ann.message(account.jid, f"stored {n}")
+    server.wait_for(lambda: server.stored_messages(account.jid) == 3, "messages that are stored", 5)
+    bob.send("<presence/>")
+    server.restart(hard=hard)
+    again = _again(bob, 0)
+    answer = again.next()
+    if answer.name == "failed":  # the end came before the session was written down
+        return
+    if answer["h"] == "0":
+        again.presence()
+    got = [e.child_text("body") for e in [again.expect("message") for _ in range(3)]]
+    equal(got, [f"stored {n}" for n in range(3)])

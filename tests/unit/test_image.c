@@ -97,6 +97,18 @@ static void take_handled(uint64_t key, uint32_t number, uint64_t hash)
 	take(RECORD_HANDLED, &body);
 }
 
+static void take_stored(uint64_t key, struct cause cause, struct cause stored)
+{
+	struct buf body = { 0 };
+	size_t mark;
+
+	record_u64(&body, key);
+	mark = image_begin_item(&body, &cause, &stored, 7, 0);
+	buf_add_str(&body, "<message/>");
+	image_end_item(&body, mark, true);
+	take(RECORD_SENT, &body);
+}
+
 static void take_sent(uint64_t key, struct cause cause, const char *xml)
 {
 	struct cause none = { 0 };
@@ -137,6 +149,36 @@ START_TEST(test_all_of_a_session_comes_back)
 	ck_assert(i->seen_count == 2 && i->seen[1].key == 7 && i->seen[1].hash == 8);
 	ck_assert(i->handled_count == 1 && i->handled[0].number == 45 && i->handled[0].hash == 10);
 	ck_assert_uint_eq(images.damaged, 0);
+}
+END_TEST
+
+START_TEST(test_what_a_module_had_is_told_apart)
+{
+	const struct image *i;
+
+	take_sample();
+	take_stored(KEY, (struct cause){ 11, 12, 13 }, (struct cause){ 14, 15, 0 });
+	i = settle();
+	ck_assert(i->items[i->first + 3].cause.hash == 12 && i->items[i->first + 3].cause.number == 13);
+	ck_assert(i->items[i->first + 3].stored.key == 14 && i->items[i->first + 3].stored.hash == 15);
+	ck_assert_str_eq(i->items[i->first + 3].xml, "<message/>");
+}
+END_TEST
+
+/* Numbers 43 and 45 are known to have been handled: a message that waits is so too. */
+START_TEST(test_what_waits_for_a_client_has_been_handled)
+{
+	const struct image *i;
+
+	take_sample();
+	take_sent(KEY, (struct cause){ KEY, 77, 47 }, "<message/>");
+	take_sent(KEY, (struct cause){ KEY, 78, 44 }, "<message/>");
+	take_sent(KEY, (struct cause){ KEY, 79, 30 }, "<message/>");
+	take_sent(KEY, (struct cause){ KEY, 80, 0 }, "<message/>");
+	take_sent(KEY, (struct cause){ KEY + 1, 81, 46 }, "<message/>");
+	i = settle();
+	ck_assert_uint_eq(i->in, 45);
+	ck_assert(i->handled_count == 1 && i->handled[0].number == 47 && i->handled[0].hash == 77);
 }
 END_TEST
 
@@ -389,6 +431,8 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_a_later_file_of_the_worker_stands_for_all_it_had);
 	tcase_add_test(tc, test_what_is_over_cannot_be_resumed_and_what_is_written_may_be_known);
 	tcase_add_test(tc, test_all_of_a_session_comes_back);
+	tcase_add_test(tc, test_what_a_module_had_is_told_apart);
+	tcase_add_test(tc, test_what_waits_for_a_client_has_been_handled);
 	tcase_add_test(tc, test_later_records_count);
 	tcase_add_test(tc, test_more_is_acknowledged_than_is_known);
 	tcase_add_test(tc, test_an_ended_session_is_gone);
