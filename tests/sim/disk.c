@@ -164,6 +164,9 @@ static void cut(struct file *f, off_t least, disk_chance *chance, void *arg)
 	size = least + (off_t)chance(arg, (uint32_t)(st.st_size - least) + 1);
 	if (truncate(path, size) != 0)
 		abort();
+	/* A file may have its length before it has its bytes. */
+	if (chance(arg, 8) == 0 && truncate(path, st.st_size) != 0)
+		abort();
 }
 
 static int compare(const void *a, const void *b)

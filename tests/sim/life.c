@@ -201,6 +201,8 @@ static void restore(struct life *l, unsigned crash_after)
 		life_die(l);
 	else
 		journal_remove_before(l->journal, r.conf.generation);
+	for (unsigned i = 0; i < l->workers && crash_after > l->workers; i++)
+		dormant_begin(router_of(l->sim->workers[i]));
 	for (unsigned i = opened; i < l->workers; i++)
 		for (struct list *item; (item = list_shift(&r.images[i])) != NULL;)
 			image_free(LIST_ENTRY(item, struct image, link));
@@ -234,8 +236,10 @@ static void drain(struct life *l)
 
 	for (int turn = 0; any; turn++) {
 		any = false;
-		for (unsigned i = 0; i < l->workers; i++)
+		for (unsigned i = 0; i < l->workers; i++) {
+			worker_break_conns(l->sim->workers[i]);
 			any |= life_turn(l, i);
+		}
 		any |= life_store(l, true);
 		any |= life_store(l, false);
 		if (turn > TURNS_MAX)
@@ -256,8 +260,6 @@ void life_end(struct life *l)
 {
 	for (unsigned i = 0; i < l->workers; i++)
 		fed_stop(router_of(l->sim->workers[i])->fed);
-	for (unsigned i = 0; i < l->workers; i++)
-		worker_break_conns(l->sim->workers[i]);
 	drain(l);
 	for (unsigned i = 0; i < l->workers; i++)
 		router_close_journal(router_of(l->sim->workers[i]));

@@ -90,6 +90,9 @@ static void lose_power(struct world *w)
 
 static void start(struct world *w)
 {
+	/* The configuration may change meanwhile. */
+	if (chance(w, 8) == 0)
+		w->life.workers = 1 + chance(w, SIM_WORKERS);
 	/* Some servers do not come far. */
 	while (!w->is_settling && chance(w, 16) == 0) {
 		trace(w, "the server starts, and dies");
