@@ -19,7 +19,8 @@ struct server_conf {
 	uint64_t login_failure_window, login_failure_delay, login_failure_delay_max;
 	int64_t max_sessions_per_account, idle_accounts, waiting_stanzas, mailbox_limit;
 	int64_t scram_iterations, password_threads, store_readers, store_commit_rows;
-	uint64_t store_commit_delay, resume_time, acknowledge_timeout;
+	uint64_t store_log_size;
+	uint64_t store_commit_delay, store_log_delay, resume_time, acknowledge_timeout;
 	char *resume_location;
 	uint64_t journal_size, journal_delay;
 	int64_t unacknowledged_stanzas;

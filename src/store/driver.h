@@ -68,10 +68,15 @@ struct store_driver {
 	int (*map_owners)(struct driver_conn *c, const char *name, const char *suffix, const char *after, size_t limit,
 	                  struct driver_rows *rows);
 	int (*remove_owner)(struct driver_conn *c, const char *owner);
-	/* -ERR_LIMIT when max_entries (not 0) or more are there. */
-	int (*check_room)(struct driver_conn *c, const char *owner, const char *name, uint64_t max_entries);
+	/* With the id that the entry has, which must be greater than all before. */
 	int (*append)(struct driver_conn *c, const char *owner, const char *name, const struct store_entry *entry,
 	              uint64_t *id);
+	/* The greatest id that was ever appended; 0: none. */
+	int (*last_id)(struct driver_conn *c, uint64_t *id);
+	/* Up to which id entries of a log have been appended for an owner (0: none), or for all ("", which forgets
+	 * those of single owners). */
+	int (*settled)(struct driver_conn *c, const char *owner, uint64_t *id);
+	int (*set_settled)(struct driver_conn *c, const char *owner, uint64_t id);
 	int (*query)(struct driver_conn *c, const char *owner, const char *name, const struct store_query *query,
 	             struct driver_entries *entries);
 	int (*count)(struct driver_conn *c, const char *owner, const char *name, uint64_t *count);

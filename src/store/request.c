@@ -76,13 +76,6 @@ static int run_create(struct request *r, const struct store_driver *d, struct dr
 	return rc != 0 ? rc : d->map_put(c, r->owner, r->rows, r->count);
 }
 
-static int run_append(struct request *r, const struct store_driver *d, struct driver_conn *c)
-{
-	int rc = r->limit != 0 ? d->check_room(c, r->owner, r->name, r->limit) : 0;
-
-	return rc != 0 ? rc : d->append(c, r->owner, r->name, &r->entry, &r->number);
-}
-
 static int run_op(struct request *r, const struct store_driver *d, struct driver_conn *c)
 {
 	switch (r->op) {
@@ -105,11 +98,13 @@ static int run_op(struct request *r, const struct store_driver *d, struct driver
 	case OP_REMOVE_OWNER:
 		return d->remove_owner(c, r->owner);
 	case OP_APPEND:
-		return run_append(r, d, c);
+		return d->append(c, r->owner, r->name, &r->entry, &r->number);
 	case OP_DELETE:
 		return d->delete_range(c, r->owner, r->name, r->from_id, r->to_id);
 	case OP_TRIM:
 		return d->trim(c, r->owner, r->name, r->limit, r->since_us);
+	case OP_SETTLE:
+		return 0; /* the writer has done it */
 	}
 	return -ERR_UNSUPPORTED;
 }

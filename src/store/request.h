@@ -15,7 +15,8 @@
 
 enum request_op {
 	OP_LOAD, OP_GET, OP_OWNERS, OP_QUERY, OP_COUNT, OP_BACKUP,                  /* go to readers */
-	OP_PUT, OP_CREATE, OP_REMOVE_OWNER, OP_APPEND, OP_DELETE, OP_TRIM           /* go to the writer */
+	/* Go to the writer. OP_SETTLE: what the log has of the owner goes into the database. */
+	OP_PUT, OP_CREATE, OP_REMOVE_OWNER, OP_APPEND, OP_DELETE, OP_TRIM, OP_SETTLE
 };
 
 /* Made by the caller, owned by the queue it waits in, freed after its callback. */
@@ -38,6 +39,7 @@ struct request {
 	int64_t since_us;
 
 	/* What came of it. */
+	bool is_logged;             /* it is in the log, and not yet in the database */
 	int status;
 	uint64_t number;            /* id or count */
 	struct driver_rows found;

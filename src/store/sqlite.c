@@ -11,17 +11,20 @@
 
 /* Another program, such as sqlite3, may hold a lock for that long. */
 #define BUSY_MS 10000
-/* cache_size: KiB of the file that a connection keeps in memory (SQLite wants a minus there).
- * journal_size_limit: a journal that grew while a backup was read is cut back to 16 MiB. */
-#define SETTINGS "PRAGMA cache_size=-1024; PRAGMA journal_size_limit=16777216;"
-#define WRITER_SETTINGS SETTINGS "PRAGMA synchronous=FULL"
-#define READER_SETTINGS SETTINGS "PRAGMA query_only=1"
+/* cache_size: KiB of the file that a connection keeps in memory (SQLite wants a minus there); the writer's holds what
+ * the log of the store puts in at once, and is let go after it.
+ * journal_size_limit: a journal that grew while a backup was read is cut back to 16 MiB.
+ * wal_autocheckpoint: pages; what is written often meanwhile is copied once. */
+#define WRITER_SETTINGS "PRAGMA cache_size=-16384; PRAGMA journal_size_limit=16777216; " \
+	"PRAGMA wal_autocheckpoint=4000; PRAGMA synchronous=FULL"
+#define READER_SETTINGS "PRAGMA cache_size=-1024; PRAGMA query_only=1"
 
 enum statement {
 	BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK, MARK, KEEP, UNDO,
 	MAP_LOAD, MAP_GET, MAP_SET, MAP_DELETE, MAP_ANY, MAP_OWNERS,
 	REMOVE_MAPS, REMOVE_ARCHIVES,
-	APPEND, HAS_TOKEN, QUERY, QUERY_BACK, QUERY_COUNT, COUNT, COUNT_TO, DELETE_RANGE, TRIM,
+	APPEND, HAS_TOKEN, QUERY, QUERY_BACK, QUERY_COUNT, COUNT, DELETE_RANGE, TRIM,
+	LAST_ID, SETTLED, SET_SETTLED, FORGET_SETTLED,
 	STATEMENT_COUNT
 };
 
@@ -47,17 +50,21 @@ static const char *const statements[STATEMENT_COUNT] = {
 	               " AND (?3='' OR substr(owner, -length(?3))=?3) ORDER BY owner LIMIT ?4",
 	[REMOVE_MAPS] = "DELETE FROM map WHERE owner=?1",
 	[REMOVE_ARCHIVES] = "DELETE FROM archive WHERE owner=?1",
-	[APPEND] = "INSERT INTO archive (owner, store, when_us, with_jid, value, token) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[APPEND] = "INSERT INTO archive (owner, store, when_us, with_jid, value, token, id)"
+	           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[HAS_TOKEN] = "SELECT id FROM archive WHERE owner=?1 AND store=?2 AND (token=?3 OR (token>?3||'/' AND token<?3||'0'))",
 	[QUERY] = "SELECT id, when_us, with_jid, value, token" MATCH " ORDER BY id LIMIT ?8",
 	[QUERY_BACK] = "SELECT id, when_us, with_jid, value, token" MATCH " ORDER BY id DESC LIMIT ?8",
 	[QUERY_COUNT] = "SELECT count(*)" MATCH,
 	[COUNT] = "SELECT count(*) FROM archive WHERE owner=?1 AND store=?2",
-	[COUNT_TO] = "SELECT count(*) FROM (SELECT 1 FROM archive WHERE owner=?1 AND store=?2 LIMIT ?3)",
 	[DELETE_RANGE] = "DELETE FROM archive WHERE owner=?1 AND store=?2 AND id>=?3 AND id<=?4",
 	/* The oldest of the newest ?4 stays; with ?4 or fewer there, nothing goes for their number. */
 	[TRIM] = "DELETE FROM archive WHERE owner=?1 AND store=?2 AND (when_us<?3 OR id<=coalesce("
 	         "(SELECT id FROM archive WHERE owner=?1 AND store=?2 ORDER BY id DESC LIMIT 1 OFFSET ?4), 0))",
+	[LAST_ID] = "SELECT seq FROM sqlite_sequence WHERE name='archive'",
+	[SETTLED] = "SELECT id FROM settled WHERE owner=?1",
+	[SET_SETTLED] = "INSERT OR REPLACE INTO settled (owner, id) VALUES (?1, ?2)",
+	[FORGET_SETTLED] = "DELETE FROM settled WHERE owner<>?1",
 };
 
 struct driver_conn {
@@ -286,7 +293,7 @@ static int driver_remove_owner(struct driver_conn *c, const char *owner)
 
 /* ---- archives ---- */
 
-static int read_count(struct driver_conn *c, sqlite3_stmt *stmt, uint64_t *count)
+static int read_number(struct driver_conn *c, sqlite3_stmt *stmt, uint64_t *number)
 {
 	int code;
 
@@ -294,25 +301,13 @@ static int read_count(struct driver_conn *c, sqlite3_stmt *stmt, uint64_t *count
 		return failure_of(c);
 	code = sqlite3_step(stmt);
 	if (code == SQLITE_ROW)
-		*count = (uint64_t)sqlite3_column_int64(stmt, 0);
+		*number = (uint64_t)sqlite3_column_int64(stmt, 0);
 	return finish(c, stmt, code);
 }
 
 static int driver_count(struct driver_conn *c, const char *owner, const char *name, uint64_t *count)
 {
-	return read_count(c, get_for(c, COUNT, owner, name), count);
-}
-
-static int driver_check_room(struct driver_conn *c, const char *owner, const char *name, uint64_t max_entries)
-{
-	sqlite3_stmt *stmt = get_for(c, COUNT_TO, owner, name);
-	uint64_t count = 0;
-	int rc;
-
-	if (stmt != NULL)
-		bind_u64(stmt, 3, max_entries);
-	rc = read_count(c, stmt, &count);
-	return rc == 0 && count >= max_entries ? -ERR_LIMIT : rc;
+	return read_number(c, get_for(c, COUNT, owner, name), count);
 }
 
 /* One that is known by the same; 0: there is none. */
@@ -349,11 +344,11 @@ static int driver_append(struct driver_conn *c, const char *owner, const char *n
 	bind_text(stmt, 6, entry->token);
 	sqlite3_bind_int64(stmt, 3, entry->when_us);
 	bind_text(stmt, 4, entry->with);
+	bind_u64(stmt, 7, entry->id);
 	if (sqlite3_bind_blob64(stmt, 5, entry->value, entry->len, SQLITE_STATIC) != SQLITE_OK)
 		return finish(c, stmt, SQLITE_TOOBIG);
 	rc = run(c, stmt);
-	if (rc == 0)
-		*id = (uint64_t)sqlite3_last_insert_rowid(c->db);
+	*id = rc == 0 ? entry->id : 0;
 	return rc;
 }
 
@@ -402,7 +397,7 @@ static int driver_query(struct driver_conn *c, const char *owner, const char *na
 		driver_reverse_entries(entries);
 	entries->total = entries->count;
 	if (rc == 0 && q->limit != 0 && entries->count == q->limit)
-		rc = read_count(c, get_query(c, QUERY_COUNT, owner, name, q), &entries->total);
+		rc = read_number(c, get_query(c, QUERY_COUNT, owner, name, q), &entries->total);
 	return rc;
 }
 
@@ -427,6 +422,29 @@ static int driver_trim(struct driver_conn *c, const char *owner, const char *nam
 	sqlite3_bind_int64(stmt, 3, since_us);
 	bind_u64(stmt, 4, keep);
 	return run(c, stmt);
+}
+
+static int driver_last_id(struct driver_conn *c, uint64_t *id)
+{
+	*id = 0;
+	return read_number(c, get(c, LAST_ID), id);
+}
+
+static int driver_settled(struct driver_conn *c, const char *owner, uint64_t *id)
+{
+	*id = 0;
+	return read_number(c, get_for(c, SETTLED, owner, NULL), id);
+}
+
+static int driver_set_settled(struct driver_conn *c, const char *owner, uint64_t id)
+{
+	sqlite3_stmt *stmt = get_for(c, SET_SETTLED, owner, NULL);
+	int rc;
+
+	if (stmt != NULL)
+		bind_u64(stmt, 2, id);
+	rc = run(c, stmt);
+	return rc == 0 && owner[0] == '\0' ? run(c, get_for(c, FORGET_SETTLED, owner, NULL)) : rc;
 }
 
 static int driver_backup(struct driver_conn *c, const char *path)
@@ -458,8 +476,10 @@ const struct store_driver sqlite_driver = {
 	.map_check_free = driver_map_check_free,
 	.map_owners = driver_map_owners,
 	.remove_owner = driver_remove_owner,
-	.check_room = driver_check_room,
 	.append = driver_append,
+	.last_id = driver_last_id,
+	.settled = driver_settled,
+	.set_settled = driver_set_settled,
 	.query = driver_query,
 	.count = driver_count,
 	.delete_range = driver_delete_range,

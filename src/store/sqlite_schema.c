@@ -34,6 +34,8 @@ const char *const sqlite_migrations[] = {
 	"CREATE INDEX archive_by_owner ON archive (owner, store, id, when_us, with_jid);",
 	/* What an entry is known by when it comes again. */
 	"ALTER TABLE archive ADD COLUMN token TEXT;",
+	/* Which entries of the log are here. */
+	"CREATE TABLE settled (owner TEXT PRIMARY KEY NOT NULL, id INTEGER NOT NULL) WITHOUT ROWID;",
 };
 const size_t sqlite_migration_count = sizeof(sqlite_migrations) / sizeof(sqlite_migrations[0]);
 

@@ -13,22 +13,17 @@
 #include "base/env.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
+#include "store/ahead.h"
 #include "store/driver.h"
+#include "store/order.h"
 #include "store/request.h"
+#include "store/writer.h"
 
 /* Two, so that a backup, which is long, does not stop reading. */
 #define READERS_MIN 2
 #define NS_PER_MS 1000000L
 #define NS_PER_S 1000000000L
-
-/* An owner with writes that are not committed yet. */
-struct pending {
-	uint64_t last;          /* serial of the newest of them */
-	struct list held;       /* reads that wait for one of them, in order */
-	char owner[];
-};
 
 struct reader {
 	struct store *store;
@@ -38,6 +33,7 @@ struct reader {
 };
 
 struct store {
+	struct comity_env *env;
 	struct log_ctx log;
 	const struct store_driver *driver;
 	char *path;
@@ -49,16 +45,15 @@ struct store {
 	pthread_mutex_t lock;                   /* guards all from here to stats */
 	pthread_cond_t write_wanted, read_wanted;
 	struct list writes, reads, backups;     /* requests that may run, in order */
-	struct list held;                       /* reads about all owners that wait for a commit, in order */
 	size_t writes_waiting;
-	uint64_t last_serial, committed;        /* of writes; committed: done with, well or badly */
-	struct map pending;
+	struct order order;
 	bool is_backing_up, is_ending, writer_is_done;
 	struct store_stats stats;
 
-	struct driver_conn *writer;             /* the writer thread's own, as is the rest */
+	struct writer writer;                   /* the writer thread's own, as is the rest */
+	bool has_log;
 	pthread_t writer_thread;
-	bool writer_is_running, is_failing;
+	bool writer_is_running;
 	struct timespec group_start;
 	unsigned reader_count;
 	struct reader *readers;
@@ -71,67 +66,12 @@ static void describe_store(const struct log_ctx *ctx, struct buf *out)
 	buf_printf(out, "store path=%s", s->path);
 }
 
-/* ---- a group of writes in one transaction ---- */
-
-/* If it fails alone, the others of its group go on; returns non-zero when the transaction is lost. */
-static int run_part(struct store *s, struct request *r)
-{
-	const struct store_driver *d = s->driver;
-	int rc = d->mark(s->writer);
-
-	if (rc != 0)
-		return rc;
-	if (request_run(r, d, s->writer) == 0)
-		return d->keep(s->writer);
-	return d->undo(s->writer) != 0 ? r->status : 0;
-}
-
-/* Says once that writing fails, and once that it works again: a full disk must not fill the log too. */
-static void note_outcome(struct store *s, int rc)
-{
-	if (rc != 0 && !s->is_failing)
-		log_error(&s->log, "cannot write: %s; what is written now is refused", err_name(rc));
-	if (rc == 0 && s->is_failing)
-		log_warning(&s->log, "writing works again");
-	s->is_failing = rc != 0;
-}
-
-static void run_group(struct store *s, struct list *group)
-{
-	int rc = s->driver->begin(s->writer);
-
-	LIST_EACH(l, next, group)
-		if (rc == 0)
-			rc = run_part(s, LIST_ENTRY(l, struct request, link));
-	if (rc == 0)
-		rc = s->driver->commit(s->writer);
-	note_outcome(s, rc);
-	if (rc == 0)
-		return;
-	s->driver->rollback(s->writer);
-	LIST_EACH(l, next, group) {
-		struct request *r = LIST_ENTRY(l, struct request, link);
-
-		/* One that was refused by itself keeps its own reason. */
-		if (r->status == 0)
-			r->status = rc;
-		r->number = 0;
-	}
-}
+/* ---- answers ---- */
 
 static void count_failure(struct store *s, const struct request *r)
 {
 	if (request_is_write(r) && r->status != 0)
 		s->stats.failures++;
-}
-
-/* A request waits until its answer is in the mailbox: whoever sees none waiting misses no answer. */
-static void answer(struct store *s, struct request *r)
-{
-	request_answer(r);
-	pthread_mutex_lock(&s->lock);
-	s->stats.waiting--;
-	pthread_mutex_unlock(&s->lock);
 }
 
 static void count_group(struct store *s, struct list *group)
@@ -141,51 +81,10 @@ static void count_group(struct store *s, struct list *group)
 		count_failure(s, LIST_ENTRY(l, struct request, link));
 }
 
-/* ---- order: a read sees the writes to its owner that came before it ---- */
-
-static void release_from(struct store *s, struct list *held)
+static void let_run(struct store *s, struct request *read)
 {
-	LIST_EACH(l, next, held) {
-		struct request *r = LIST_ENTRY(l, struct request, link);
-
-		if (r->serial > s->committed)
-			break;
-		list_remove(l);
-		list_append(r->op == OP_BACKUP ? &s->backups : &s->reads, l);
-		pthread_cond_signal(&s->read_wanted);
-	}
-}
-
-static void release_reads(struct store *s, struct list *group)
-{
-	LIST_EACH(l, next, group) {
-		const struct request *r = LIST_ENTRY(l, struct request, link);
-		size_t len = strlen(r->owner);
-		struct pending *p = map_find(&s->pending, r->owner, len);
-
-		if (p == NULL)
-			continue;
-		release_from(s, &p->held);
-		if (p->last <= s->committed) {
-			map_remove(&s->pending, p->owner, len);
-			free(p);
-		}
-	}
-	release_from(s, &s->held);
-}
-
-static void note_pending(struct store *s, const struct request *r)
-{
-	size_t len = strlen(r->owner);
-	struct pending *p = map_find(&s->pending, r->owner, len);
-
-	if (p == NULL) {
-		p = mem_new(sizeof(*p) + len + 1);
-		memcpy(p->owner, r->owner, len + 1);
-		list_init(&p->held);
-		map_put(&s->pending, p->owner, len, p);
-	}
-	p->last = r->serial;
+	list_append(read->op == OP_BACKUP ? &s->backups : &s->reads, &read->link);
+	pthread_cond_signal(&s->read_wanted);
 }
 
 /* ---- the writer ---- */
@@ -207,7 +106,7 @@ static void wait_for_company(struct store *s)
 /* Moves what waits, up to commit_rows, into group; returns the serial of the last. */
 static uint64_t take_group(struct store *s, struct list *group)
 {
-	uint64_t last = s->committed;
+	uint64_t last = s->order.committed;
 
 	for (unsigned n = 0; n < s->commit_rows && !list_empty(&s->writes); n++) {
 		struct list *l = list_shift(&s->writes);
@@ -223,19 +122,55 @@ static uint64_t take_group(struct store *s, struct list *group)
  * counted as waiting until it is not, and no read that waited for it overtakes it. */
 static void write_group(struct store *s)
 {
-	struct list group;
+	struct list group, ready;
 	uint64_t last;
 
 	list_init(&group);
+	list_init(&ready);
 	last = take_group(s, &group);
 	pthread_mutex_unlock(&s->lock);
-	run_group(s, &group);
+	writer_run_group(&s->writer, &group);
 	pthread_mutex_lock(&s->lock);
-	s->committed = last;
 	count_group(s, &group);
-	release_reads(s, &group);
+	order_end_group(&s->order, &group, last, &ready);
+	for (struct list *l; (l = list_shift(&ready)) != NULL;)
+		let_run(s, LIST_ENTRY(l, struct request, link));
 	for (struct list *l; (l = list_shift(&group)) != NULL; s->stats.waiting--)
 		request_answer(LIST_ENTRY(l, struct request, link));
+}
+
+/* What is in the log goes into the database. Called and left with the lock held. */
+static void move(struct store *s)
+{
+	bool is_moved;
+
+	pthread_mutex_unlock(&s->lock);
+	is_moved = writer_move(&s->writer);
+	pthread_mutex_lock(&s->lock);
+	s->stats.moves += is_moved;
+	if (is_moved)
+		order_end_move(&s->order);
+}
+
+static bool is_due(const struct store *s)
+{
+	uint64_t due = ahead_due_ms(s->writer.ahead);
+
+	return due != 0 && s->env->mono_ms(s->env) >= due;
+}
+
+/* Until there are writes, the log is to be moved, or the store is closed. */
+static void wait_for_work(struct store *s)
+{
+	while (list_empty(&s->writes) && !s->is_ending && !is_due(s)) {
+		uint64_t due = ahead_due_ms(s->writer.ahead);
+		struct timespec until = { .tv_sec = (time_t)(due / 1000), .tv_nsec = (long)(due % 1000) * NS_PER_MS };
+
+		if (due == 0)
+			pthread_cond_wait(&s->write_wanted, &s->lock);
+		else
+			pthread_cond_timedwait(&s->write_wanted, &s->lock, &until);
+	}
 }
 
 static void *run_writer(void *arg)
@@ -245,12 +180,15 @@ static void *run_writer(void *arg)
 	pthread_setname_np(pthread_self(), "store-writer");
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
-		while (list_empty(&s->writes) && !s->is_ending)
-			pthread_cond_wait(&s->write_wanted, &s->lock);
-		if (list_empty(&s->writes))
+		wait_for_work(s);
+		if (is_due(s))
+			move(s);
+		if (!list_empty(&s->writes)) {
+			wait_for_company(s);
+			write_group(s);
+		} else if (s->is_ending) {
 			break;
-		wait_for_company(s);
-		write_group(s);
+		}
 	}
 	s->writer_is_done = true;
 	pthread_cond_broadcast(&s->read_wanted);
@@ -282,9 +220,9 @@ static void read_one(struct store *s, struct driver_conn *conn, struct request *
 	count_failure(s, r);
 	if (is_backup)
 		s->is_backing_up = false;
-	pthread_mutex_unlock(&s->lock);
-	answer(s, r);
-	pthread_mutex_lock(&s->lock);
+	/* It waits until its answer is in the mailbox: whoever sees none waiting misses no answer. */
+	request_answer(r);
+	s->stats.waiting--;
 }
 
 static void *run_reader(void *arg)
@@ -319,50 +257,44 @@ bool store_step(struct store *s, bool writes)
 		read_one(s, s->readers[0].conn, r);
 	else if (any)
 		write_group(s);
+	else if (writes && ahead_has(s->writer.ahead, NULL)) {
+		move(s);
+		any = !ahead_has(s->writer.ahead, NULL);
+	}
 	pthread_mutex_unlock(&s->lock);
 	return any;
 }
 
 /* ---- asking ---- */
 
+static bool reads_archives(const struct request *r)
+{
+	return r->op == OP_QUERY || r->op == OP_COUNT || r->op == OP_BACKUP;
+}
+
 static void run_inline(struct store *s, struct request *r)
 {
 	struct list group;
 
-	if (!request_is_write(r)) {
+	if (request_is_write(r)) {
+		list_init(&group);
+		list_append(&group, &r->link);
+		writer_run_group(&s->writer, &group);
+		count_group(s, &group);
+		list_remove(&r->link);
+	} else {
+		if (reads_archives(r))
+			writer_move(&s->writer);
 		request_run(r, s->driver, s->readers[0].conn);
 		count_failure(s, r);
-		answer(s, r);
-		return;
 	}
-	list_init(&group);
-	list_append(&group, &r->link);
-	run_group(s, &group);
-	count_group(s, &group);
-	list_remove(&r->link);
-	answer(s, r);
-}
-
-static void queue_read(struct store *s, struct request *r)
-{
-	struct pending *p = r->owner != NULL ? map_find(&s->pending, r->owner, strlen(r->owner)) : NULL;
-
-	if (r->owner == NULL && s->last_serial > s->committed) {
-		r->serial = s->last_serial;
-		list_append(&s->held, &r->link);
-	} else if (p != NULL) {
-		r->serial = p->last;
-		list_append(&p->held, &r->link);
-	} else {
-		list_append(r->op == OP_BACKUP ? &s->backups : &s->reads, &r->link);
-		pthread_cond_signal(&s->read_wanted);
-	}
+	request_answer(r);
+	s->stats.waiting--;
 }
 
 static void queue_write(struct store *s, struct request *r)
 {
-	r->serial = ++s->last_serial;
-	note_pending(s, r);
+	order_note_write(&s->order, r);
 	list_append(&s->writes, &r->link);
 	s->writes_waiting++;
 	/* The writer sleeps either without work or until enough has gathered. */
@@ -377,6 +309,23 @@ static void count_asking(struct store *s, const struct request *r)
 		s->stats.writes++;
 	else
 		s->stats.reads++;
+}
+
+/* Before archives are read, what the log has of them goes to where readers look. */
+static void ask_to_settle(struct store *s, const struct request *read)
+{
+	struct request *r = request_new(read->worker, OP_SETTLE, read->owner, NULL, NULL);
+
+	s->stats.waiting++;
+	queue_write(s, r);
+}
+
+static void queue_read(struct store *s, struct request *r)
+{
+	if (s->has_log && reads_archives(r) && order_is_behind(&s->order, r))
+		ask_to_settle(s, r);
+	if (!order_hold_read(&s->order, r))
+		let_run(s, r);
 }
 
 void store_submit(struct store *s, struct request *r)
@@ -406,10 +355,20 @@ void store_get_stats(struct store *s, struct store_stats *stats)
 
 static int connect_all(struct store *s, struct err_text *et)
 {
-	int rc = s->driver->connect(s->path, true, &s->writer, et);
+	int rc = s->driver->connect(s->path, true, &s->writer.conn, et);
 
 	for (unsigned i = 0; rc == 0 && i < s->reader_count; i++)
 		rc = s->driver->connect(s->path, false, &s->readers[i].conn, et);
+	return rc;
+}
+
+static int open_log(struct store *s, const struct store_conf *c, struct err_text *et)
+{
+	char *path = mem_printf("%s-log", s->path);
+	struct ahead_conf conf = { .path = path, .bytes = c->log_bytes, .delay_ms = c->log_ms };
+	int rc = ahead_open(s->env, &conf, s->driver, s->writer.conn, &s->log, &s->writer.ahead, et);
+
+	free(path);
 	return rc;
 }
 
@@ -457,7 +416,11 @@ static struct store *store_new(struct comity_env *env, const struct store_conf *
 
 	log_ctx_init(&s->log, NULL, describe_store);
 	s->log.log = env->log;
+	s->env = env;
 	s->driver = driver;
+	s->writer.driver = driver;
+	s->writer.log = &s->log;
+	s->has_log = conf->log_bytes != 0;
 	s->path = mem_strdup(conf->path);
 	s->file_lock = -1;
 	s->commit_ms = conf->commit_ms;
@@ -473,7 +436,7 @@ static struct store *store_new(struct comity_env *env, const struct store_conf *
 	list_init(&s->writes);
 	list_init(&s->reads);
 	list_init(&s->backups);
-	list_init(&s->held);
+	order_init(&s->order);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -489,11 +452,13 @@ static void store_free(struct store *s)
 	for (unsigned i = 0; i < s->reader_count; i++)
 		if (s->readers[i].conn != NULL)
 			s->driver->disconnect(s->readers[i].conn);
-	if (s->writer != NULL)
-		s->driver->disconnect(s->writer);
+	if (s->writer.ahead != NULL)
+		ahead_close(s->writer.ahead);
+	if (s->writer.conn != NULL)
+		s->driver->disconnect(s->writer.conn);
 	if (s->file_lock >= 0)
 		s->driver->unlock(s->file_lock);
-	map_deinit(&s->pending);
+	order_deinit(&s->order);
 	free(s->readers);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->write_wanted);
@@ -510,6 +475,8 @@ int store_open_driver(struct comity_env *env, const struct store_conf *conf, con
 
 	if (rc == 0)
 		rc = connect_all(s, et);
+	if (rc == 0)
+		rc = open_log(s, conf, et);
 	if (rc == 0 && s->has_threads) {
 		rc = start_threads(s, et);
 		if (rc != 0)
@@ -528,14 +495,25 @@ int store_open(struct comity_env *env, const struct store_conf *conf, struct sto
 	return store_open_driver(env, conf, &sqlite_driver, store, et);
 }
 
-void store_close(struct store **store)
+static void end(struct store *s, bool is_graceful)
 {
-	struct store *s = *store;
-
-	*store = NULL;
 	if (s == NULL)
 		return;
 	if (s->has_threads)
 		stop_threads(s);
+	if (is_graceful)
+		writer_move(&s->writer);
 	store_free(s);
+}
+
+void store_close(struct store **store)
+{
+	end(*store, true);
+	*store = NULL;
+}
+
+void store_abandon(struct store **store)
+{
+	end(*store, false);
+	*store = NULL;
 }

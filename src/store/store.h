@@ -26,6 +26,8 @@ struct store_conf {
 	unsigned readers;          /* reader threads */
 	unsigned commit_ms;        /* longest wait for company in a commit */
 	unsigned commit_rows;      /* writes that make a commit go at once */
+	size_t log_bytes;          /* of the log that appended entries lie in first; 0: they do not */
+	unsigned log_ms;           /* longest time that they lie there */
 	bool by_hand;              /* with env->inline_jobs: nothing is done before store_step() */
 };
 
@@ -34,8 +36,10 @@ struct store_conf {
 int store_open(struct comity_env *env, const struct store_conf *conf, struct store **store, struct err_text *et);
 /* Commits what waits, answers what is under way with its result or -ERR_CLOSED, ends the threads. */
 void store_close(struct store **store);
+/* Leaves everything as a process that is killed would leave it once it has answered all. */
+void store_abandon(struct store **store);
 
-/* By hand: commits a group of writes, or does the oldest read. False: there is none that may run. */
+/* By hand: commits a group of writes (or, without any, empties the log), or does the oldest read. False: there is none that may run. */
 bool store_step(struct store *s, bool writes);
 
 /* In all calls: owner is a bare JID (or a host), names are ASCII; arguments are copied before the
@@ -85,6 +89,7 @@ void store_backup(struct store *s, struct worker *w, const char *path, store_wri
 /* Figures for comityctl stats. */
 struct store_stats {
 	uint64_t commits, writes, reads, failures;
+	uint64_t moves;     /* times that the log was emptied into the database */
 	uint64_t waiting;   /* calls not answered yet */
 };
 void store_get_stats(struct store *s, struct store_stats *stats);

@@ -12,12 +12,12 @@
 
 static const struct store_driver *const drivers[] = { &sqlite_driver };
 
-/* Loop tests run for each driver, with threads and inline. */
-#define VARIANTS (2 * (int)(sizeof(drivers) / sizeof(drivers[0])))
+/* Loop tests run for each driver, with threads and inline, without a log and with one. */
+#define VARIANTS (4 * (int)(sizeof(drivers) / sizeof(drivers[0])))
 
 static const struct store_driver *driver_of(int variant)
 {
-	return drivers[variant / 2];
+	return drivers[variant / 4];
 }
 
 static bool is_inline(int variant)
@@ -25,11 +25,18 @@ static bool is_inline(int variant)
 	return variant % 2 == 1;
 }
 
+static void init(struct store_fixture *f, int variant)
+{
+	fixture_init_closed(f, is_inline(variant));
+	f->conf.log_bytes = variant % 4 >= 2 ? 65536 : 0;
+	fixture_reopen(f, driver_of(variant));
+}
+
 START_TEST(test_map)
 {
 	struct store_fixture f;
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	ck_assert_str_eq(fixture_load(&f, "a@x", "roster", NULL), "");
 	ck_assert_str_eq(fixture_get(&f, "a@x", "roster", "k"), err_name(-ERR_NOT_FOUND));
 	ck_assert_int_eq(fixture_put(&f, "a@x", "roster", "k2", "two"), 0);
@@ -68,7 +75,7 @@ START_TEST(test_values_are_bytes)
 
 	for (int i = 0; i < 256; i++)
 		bytes[i] = (unsigned char)i;
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	/* Nobody waits for the write; what was passed in was copied. */
 	store_map_put(f.store, NULL, "ü@x", &row, 1, NULL, NULL);
 	memset(bytes, 0, sizeof(bytes));
@@ -82,7 +89,7 @@ START_TEST(test_create)
 {
 	struct store_fixture f;
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	ck_assert_int_eq(fixture_create(&f, "a@x", "account", "scram", "1"), 0);
 	ck_assert_int_eq(fixture_create(&f, "a@x", "account", "second", "2"), -ERR_EXISTS);
 	ck_assert_int_eq(fixture_create(&f, "b@x", "account", "scram", "3"), 0);
@@ -98,7 +105,7 @@ START_TEST(test_create_race)
 	int created = 0;
 	struct store_fixture f;
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	for (int i = 0; i < 50; i++)
 		store_map_create(f.store, &f.worker, "a@x", &row, 1, answer_on_write, &answers[i]);
 	for (int i = 0; i < 50; i++) {
@@ -115,7 +122,7 @@ START_TEST(test_remove_owner)
 {
 	struct store_fixture f;
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	fixture_put(&f, "a@x", "roster", "k", "v");
 	fixture_put(&f, "a@x", "account", "k", "v");
 	fixture_put(&f, "ab@x", "roster", "k", "v");
@@ -136,7 +143,7 @@ START_TEST(test_owners)
 {
 	struct store_fixture f;
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	fixture_put(&f, "b@x.org", "account", "k1", "v");
 	fixture_put(&f, "b@x.org", "account", "k2", "v");
 	fixture_put(&f, "a@x.org", "account", "k", "v");
@@ -182,7 +189,7 @@ START_TEST(test_query)
 	struct store_fixture f;
 	uint64_t ids[6];
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	ASSERT_QUERY(&f, "", 0, .limit = 5);
 	fill_archive(&f, ids);
 	ASSERT_QUERY(&f, "r@y=m0;j@y=m1;r@y=m2;=m3;r@y=m4;j@y=m5;", 6, 0);
@@ -212,7 +219,7 @@ START_TEST(test_delete_and_trim)
 	struct answer a = { 0 };
 	uint64_t ids[6], id;
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	fill_archive(&f, ids);
 	store_archive_delete(f.store, &f.worker, "a@x", "mam", ids[1], ids[2], answer_on_write, &a);
 	ASSERT_QUERY(&f, "r@y=m0;=m3;r@y=m4;j@y=m5;", 4, 0);
@@ -245,7 +252,7 @@ START_TEST(test_limit)
 	struct store_stats stats;
 	struct store_fixture f;
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	/* Also within one commit; and one that is refused does not hurt the others. */
 	for (int i = 0; i < 10; i++)
 		store_archive_append(f.store, &f.worker, "a@x", "offline", &e, 4, answer_on_append, &answers[i]);
@@ -294,7 +301,7 @@ START_TEST(test_reads_see_own_writes)
 	char owner[32];
 	struct store_fixture f;
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	for (int i = 0; i < OWNERS * ROUNDS; i++) {
 		struct expected *x = &expected[i];
 		struct store_row row = { "m", "k", x->value, (size_t)snprintf(x->value, sizeof(x->value), "%d", i) };
@@ -339,7 +346,7 @@ START_TEST(test_writes_keep_order)
 	struct store_fixture f;
 	char value[16];
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	for (int i = 0; i < WRITES; i++) {
 		struct store_row row = { "m", "k", value, (size_t)snprintf(value, sizeof(value), "%d", i) };
 
@@ -360,7 +367,7 @@ START_TEST(test_close_answers_all)
 	struct store_fixture f;
 	char owner[32];
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	for (int i = 0; i < CALLS; i++) {
 		struct store_row row = { "m", "k", "v", 1 };
 
@@ -464,7 +471,7 @@ START_TEST(test_backup)
 	char owner[32];
 	int round;
 
-	fixture_init(&f, driver_of(_i), is_inline(_i));
+	init(&f, _i);
 	fixture_init_closed(&copy, is_inline(_i));
 	for (round = 0; round < 200; round++)
 		put_pair(&f, round);

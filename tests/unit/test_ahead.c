@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+/* What is in the log of the store outlives the process, once, in order, and whatever the end of the file is. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "store_fixture.h"
+#include "unit.h"
+
+static const struct store_query all = { 0 };
+
+static void init(struct store_fixture *f, size_t log_bytes)
+{
+	fixture_init_closed(f, true);
+	f->conf.log_bytes = log_bytes;
+	f->conf.log_ms = 1000;
+	fixture_reopen(f, &sqlite_driver);
+}
+
+/* As after kill -9. */
+static void kill_and_reopen(struct store_fixture *f)
+{
+	store_abandon(&f->store);
+	fixture_reopen(f, &sqlite_driver);
+}
+
+static uint64_t append(struct store_fixture *f, const char *owner, const char *value)
+{
+	uint64_t id = 0;
+
+	ck_assert_int_eq(fixture_append(f, owner, "offline", 1000, "p@x", value, 0, &id), 0);
+	return id;
+}
+
+static const char *texts(struct store_fixture *f, const char *owner)
+{
+	return fixture_query(f, owner, "offline", &all)->text;
+}
+
+static char *log_path(const struct store_fixture *f)
+{
+	return mem_printf("%s-log", f->path);
+}
+
+/* Where the last byte is that is not zero. */
+static off_t end_of(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	off_t end = lseek(fd, 0, SEEK_END);
+	char c = 0;
+
+	while (end > 0 && c == 0)
+		ck_assert_int_eq(pread(fd, &c, 1, --end), 1);
+	close(fd);
+	return end;
+}
+
+static void change_byte(const struct store_fixture *f, off_t from_end)
+{
+	char *path = log_path(f), c;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	off_t at = end_of(path) - from_end;
+
+	ck_assert_int_eq(pread(fd, &c, 1, at), 1);
+	c ^= 0x55;
+	ck_assert_int_eq(pwrite(fd, &c, 1, at), 1);
+	close(fd);
+	free(path);
+}
+
+START_TEST(test_what_is_answered_outlives_the_process)
+{
+	struct store_fixture f;
+	uint64_t first, second;
+
+	init(&f, 65536);
+	first = append(&f, "a@x", "1");
+	second = append(&f, "b@x", "2");
+	append(&f, "a@x", "3");
+	ck_assert_uint_gt(second, first);
+	kill_and_reopen(&f);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;p@x=3;");
+	ck_assert_str_eq(texts(&f, "b@x"), "p@x=2;");
+	ck_assert_uint_eq(fixture_query(&f, "a@x", "offline", &all)->ids[0], first);
+	/* Ids go on growing. */
+	ck_assert_uint_gt(append(&f, "a@x", "4"), fixture_query(&f, "a@x", "offline", &all)->ids[1]);
+	fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(test_an_entry_is_there_whole_or_not_at_all)
+{
+	struct store_fixture f;
+
+	init(&f, 65536);
+	append(&f, "a@x", "1");
+	append(&f, "a@x", "2");
+	append(&f, "a@x", "3");
+	store_abandon(&f.store);
+	change_byte(&f, 5);
+	fixture_reopen(&f, &sqlite_driver);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;p@x=2;");
+	append(&f, "a@x", "4");
+	kill_and_reopen(&f);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;p@x=2;p@x=4;");
+	fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(test_what_was_deleted_does_not_come_back)
+{
+	struct answer done = { 0 };
+	struct store_fixture f;
+	uint64_t id;
+
+	init(&f, 65536);
+	id = append(&f, "a@x", "1");
+	append(&f, "b@x", "2");
+	append(&f, "a@x", "3");
+	store_archive_delete(f.store, &f.worker, "a@x", "offline", id, id, answer_on_write, &done);
+	fixture_await(&f, &done, 1);
+	append(&f, "a@x", "4");
+	kill_and_reopen(&f);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=3;p@x=4;");
+	ck_assert_str_eq(texts(&f, "b@x"), "p@x=2;");
+	append(&f, "b@x", "5");
+	ck_assert_int_eq(fixture_remove_owner(&f, "b@x"), 0);
+	kill_and_reopen(&f);
+	ck_assert_str_eq(texts(&f, "b@x"), "");
+	fixture_deinit(&f);
+}
+END_TEST
+
+/* The file begins anew, and has the remains of its earlier use behind its end. */
+START_TEST(test_remains_of_an_earlier_use_are_not_read)
+{
+	struct answer done = { 0 };
+	struct store_fixture f;
+	char *path;
+
+	init(&f, 65536);
+	for (int i = 0; i < 20; i++)
+		append(&f, "a@x", "old");
+	ck_assert_uint_eq(fixture_count(&f, "a@x", "offline"), 20);
+	store_archive_delete(f.store, &f.worker, "a@x", "offline", 1, 1000, answer_on_write, &done);
+	fixture_await(&f, &done, 1);
+	append(&f, "a@x", "new");
+	path = log_path(&f);
+	ck_assert_int_gt(end_of(path), 1000);
+	free(path);
+	kill_and_reopen(&f);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=new;");
+	kill_and_reopen(&f);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=new;");
+	fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(test_limit_counts_what_is_in_the_log)
+{
+	struct answer done = { 0 };
+	struct store_fixture f;
+	uint64_t id, last;
+
+	init(&f, 65536);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(fixture_append(&f, "a@x", "offline", 1, "p@x", "v", 3, &id), 0);
+	ck_assert_int_eq(fixture_append(&f, "a@x", "offline", 1, "p@x", "v", 3, &id), -ERR_LIMIT);
+	ck_assert_int_eq(fixture_append(&f, "a@x", "other", 1, "p@x", "v", 3, &id), 0);
+	ck_assert_uint_eq(fixture_count(&f, "a@x", "offline"), 3);
+	ck_assert_int_eq(fixture_append(&f, "a@x", "offline", 1, "p@x", "v", 3, &id), -ERR_LIMIT);
+	kill_and_reopen(&f);
+	ck_assert_int_eq(fixture_append(&f, "a@x", "offline", 1, "p@x", "v", 3, &id), -ERR_LIMIT);
+	ck_assert_int_eq(fixture_append(&f, "a@x", "offline", 1, "p@x", "v", 4, &last), 0);
+	ck_assert_int_eq(fixture_append(&f, "a@x", "offline", 1, "p@x", "v", 4, &id), -ERR_LIMIT);
+	store_archive_delete(f.store, &f.worker, "a@x", "offline", last, last, answer_on_write, &done);
+	fixture_await(&f, &done, 1);
+	ck_assert_int_eq(fixture_append(&f, "a@x", "offline", 1, "p@x", "v", 4, &id), 0);
+	ck_assert_int_eq(fixture_append(&f, "a@x", "offline", 1, "p@x", "v", 4, &id), -ERR_LIMIT);
+	fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(test_known_entry_is_looked_for_in_the_log_too)
+{
+	struct store_entry e = { .with = "p@x", .value = "v", .len = 1, .token = "t/1" };
+	struct answer first = { 0 }, second = { 0 };
+	struct store_fixture f;
+
+	init(&f, 65536);
+	store_archive_append(f.store, &f.worker, "a@x", "offline", &e, 0, answer_on_append, &first);
+	fixture_await(&f, &first, 1);
+	e.token = "t";
+	e.may_be_there = 1;
+	store_archive_append(f.store, &f.worker, "a@x", "offline", &e, 0, answer_on_append, &second);
+	fixture_await(&f, &second, 1);
+	ck_assert_uint_eq(second.number, first.number);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=v;");
+	fixture_deinit(&f);
+}
+END_TEST
+
+/* More than the log takes; entries that are too large for it go past it. */
+START_TEST(test_all_is_there_however_small_the_log_is)
+{
+	static const size_t sizes[] = { 64, 300, 4096, 65536 };
+	char value[600], expected[ENTRIES_MAX * 4] = "";
+	struct store_fixture f;
+
+	init(&f, sizes[_i]);
+	memset(value, 'v', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	for (int i = 0; i < 100; i++) {
+		append(&f, i % 7 == 0 ? "a@x" : "b@x", i % 7 == 0 ? "a" : i % 5 == 0 ? value : "b");
+		if (i % 7 == 0)
+			strcat(expected, "p@x=a;");
+		if (i % 30 == 29)
+			kill_and_reopen(&f);
+	}
+	ck_assert_str_eq(texts(&f, "a@x"), expected);
+	ck_assert_uint_eq(fixture_count(&f, "b@x", "offline"), 85);
+	fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(test_a_clean_end_leaves_no_log)
+{
+	struct store_fixture f;
+	struct stat st;
+	char *path;
+
+	init(&f, 65536);
+	append(&f, "a@x", "1");
+	path = log_path(&f);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0600);
+	store_close(&f.store);
+	ck_assert_int_ne(stat(path, &st), 0);
+	/* A start without a log reads what one with it has left. */
+	fixture_reopen(&f, &sqlite_driver);
+	append(&f, "a@x", "2");
+	store_abandon(&f.store);
+	f.conf.log_bytes = 0;
+	fixture_reopen(&f, &sqlite_driver);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;p@x=2;");
+	free(path);
+	fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(test_another_file_is_refused)
+{
+	struct store_fixture f;
+	struct err_text et = { "" };
+	char *path;
+	FILE *file;
+
+	init(&f, 65536);
+	store_close(&f.store);
+	path = log_path(&f);
+	file = fopen(path, "w");
+	ck_assert_ptr_nonnull(file);
+	fputs("this is not a log, though it is long enough to be one", file);
+	fclose(file);
+	ck_assert_int_eq(store_open_driver(&f.env, &f.conf, &sqlite_driver, &f.store, &et), -ERR_CORRUPT);
+	ck_assert_ptr_nonnull(strstr(et.text, "is not a log of the store"));
+	unlink(path);
+	free(path);
+	fixture_reopen(&f, &sqlite_driver);
+	fixture_deinit(&f);
+}
+END_TEST
+
+/* Whatever else of the owner was written in the same group. */
+START_TEST(test_a_read_sees_what_is_in_the_log)
+{
+	struct store_row row = { "m", "k", "v", 1 };
+	struct store_entry e = { .with = "p@x", .value = "v", .len = 1 };
+	struct answer put = { 0 }, appended = { 0 }, found = { 0 };
+	struct store_fixture f;
+
+	fixture_init_closed(&f, true);
+	f.conf.log_bytes = 65536;
+	f.conf.by_hand = true;
+	fixture_reopen(&f, &sqlite_driver);
+	store_map_put(f.store, &f.worker, "a@x", &row, 1, answer_on_write, &put);
+	store_archive_append(f.store, &f.worker, "a@x", "offline", &e, 0, answer_on_append, &appended);
+	if (_i == 1)
+		store_map_put(f.store, &f.worker, "a@x", &row, 1, answer_on_write, &put);
+	ck_assert(store_step(f.store, true));
+	fixture_await(&f, &appended, 1);
+	/* Not yet committed, or in the log. */
+	if (_i == 2)
+		store_archive_append(f.store, &f.worker, "a@x", "offline", &e, 0, answer_on_append, &appended);
+	store_archive_query(f.store, &f.worker, "a@x", "offline", &all, answer_on_entries, &found);
+	ck_assert(!store_step(f.store, false));
+	ck_assert(store_step(f.store, true));
+	ck_assert(store_step(f.store, false));
+	fixture_await(&f, &found, 1);
+	ck_assert_uint_eq(found.count, _i == 2 ? 2 : 1);
+	ck_assert(!store_step(f.store, false));
+	store_abandon(&f.store);
+	fixture_reopen(&f, &sqlite_driver);
+	fixture_deinit(&f);
+}
+END_TEST
+
+/* ---- with a database that cannot be written ---- */
+
+static struct store_driver failing;
+static int commit_status;
+
+static int fail_commit(struct driver_conn *c)
+{
+	return commit_status != 0 ? commit_status : sqlite_driver.commit(c);
+}
+
+START_TEST(test_nothing_is_lost_while_the_database_cannot_be_written)
+{
+	struct answer done = { 0 };
+	struct store_fixture f;
+
+	failing = sqlite_driver;
+	failing.commit = fail_commit;
+	fixture_init_closed(&f, true);
+	f.conf.log_bytes = 65536;
+	fixture_reopen(&f, &failing);
+	append(&f, "a@x", "1");
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;");
+	commit_status = -ERR_NO_SPACE;
+	append(&f, "a@x", "2");
+	append(&f, "b@x", "3");
+	/* What is in the database can be read. */
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;");
+	store_archive_delete(f.store, &f.worker, "a@x", "offline", 1, 1000, answer_on_write, &done);
+	fixture_await(&f, &done, 1);
+	ck_assert_int_eq(done.status, -ERR_NO_SPACE);
+	store_abandon(&f.store);
+	/* Nor while it is opened: only what would be added is refused then, as the file must be emptied first. */
+	fixture_reopen(&f, &failing);
+	ck_assert_int_eq(fixture_append(&f, "a@x", "offline", 1, "p@x", "no", 0, &(uint64_t){ 0 }), -ERR_NO_SPACE);
+	commit_status = 0;
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;p@x=2;");
+	append(&f, "a@x", "4");
+	kill_and_reopen(&f);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;p@x=2;p@x=4;");
+	ck_assert_str_eq(texts(&f, "b@x"), "p@x=3;");
+	fixture_deinit(&f);
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, test_what_is_answered_outlives_the_process);
+	tcase_add_test(tc, test_an_entry_is_there_whole_or_not_at_all);
+	tcase_add_test(tc, test_what_was_deleted_does_not_come_back);
+	tcase_add_test(tc, test_remains_of_an_earlier_use_are_not_read);
+	tcase_add_test(tc, test_limit_counts_what_is_in_the_log);
+	tcase_add_test(tc, test_known_entry_is_looked_for_in_the_log_too);
+	tcase_add_loop_test(tc, test_all_is_there_however_small_the_log_is, 0, 4);
+	tcase_add_test(tc, test_a_clean_end_leaves_no_log);
+	tcase_add_test(tc, test_another_file_is_refused);
+	tcase_add_loop_test(tc, test_a_read_sees_what_is_in_the_log, 0, 3);
+	tcase_add_test(tc, test_nothing_is_lost_while_the_database_cannot_be_written);
+}
+UNIT_SUITE(ahead);
