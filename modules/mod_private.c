@@ -9,8 +9,21 @@
 #define STORE "private"
 #define KEY_MAX_LEN 1024
 
+/* Requests that wait while the names are read. */
+#define WAITING_MAX 16
+
 struct conf {
 	uint64_t max_size;
+	int64_t max_elements;
+};
+
+/* The names of what an account keeps, read with the first change: at most max_elements. */
+struct account {
+	bool is_known, is_reading;
+	char **keys;
+	size_t count;
+	struct comity_rq *waiting[WAITING_MAX];
+	size_t waiting_count;
 };
 
 /* "namespace name": neither can hold a space at its place, so two elements never share a key. */
@@ -21,38 +34,161 @@ static bool make_key(const struct comity_elem *e, char *key)
 	return n > 0 && n < KEY_MAX_LEN;
 }
 
+/* ---- names ---- */
+
+static void forget_keys(struct account *data)
+{
+	for (size_t i = 0; i < data->count; i++)
+		free(data->keys[i]);
+	free(data->keys);
+	data->keys = NULL;
+	data->count = 0;
+	data->is_known = false;
+}
+
+static size_t find_key(const struct account *data, const char *key)
+{
+	size_t i = 0;
+
+	while (i < data->count && strcmp(data->keys[i], key) != 0)
+		i++;
+	return i;
+}
+
+static void add_key(struct account *data, const char *key)
+{
+	data->keys = realloc(data->keys, (data->count + 1) * sizeof(*data->keys));
+	if (data->keys == NULL || (data->keys[data->count] = strdup(key)) == NULL)
+		abort();
+	data->count++;
+}
+
+static void remove_key(struct account *data, size_t place)
+{
+	if (place == data->count)
+		return;
+	free(data->keys[place]);
+	data->keys[place] = data->keys[--data->count];
+}
+
+/* ---- changes ---- */
+
 static void on_saved(struct comity_mod *m, void *arg, int status)
 {
 	struct comity_rq *rq = arg;
+	struct account *data = comity_account_data(m, comity_rq_account(rq));
 
-	(void)m;
-	if (status == 0)
+	if (status == 0) {
 		comity_reply(rq);
-	else
+	} else {
 		comity_reply_error(rq, status == COMITY_STORE_NO_SPACE ? COMITY_RESOURCE_CONSTRAINT :
 		                                                         COMITY_INTERNAL_SERVER_ERROR, NULL);
+		if (data != NULL)
+			forget_keys(data);
+	}
 	comity_rq_release(rq);
+}
+
+/* An element without anything in it is what an account that keeps nothing gets: it needs no place. */
+static bool is_empty(const struct comity_elem *e, const char *xml)
+{
+	const char *equals = strchr(xml, '=');
+
+	return comity_elem_first(e) == NULL && *comity_elem_text(e) == '\0' && equals != NULL && strchr(equals + 1, '=') == NULL;
+}
+
+/* Answers, now or later; consumes rq. */
+static void change(struct comity_mod *m, struct comity_rq *rq, struct account *data)
+{
+	const struct comity_elem *e = comity_elem_first(comity_rq_payload(rq));
+	const struct conf *conf = comity_conf(m);
+	struct store_row row = { .store = STORE };
+	char key[KEY_MAX_LEN], *xml = comity_elem_to_xml(e, &row.len);
+	size_t place;
+
+	make_key(e, key);
+	place = find_key(data, key);
+	row.key = key;
+	row.value = is_empty(e, xml) ? NULL : xml;
+	if (row.value == NULL) {
+		row.len = 0;
+		remove_key(data, place);
+	} else if (place == data->count && (int64_t)data->count >= conf->max_elements) {
+		comity_reply_error(rq, COMITY_RESOURCE_CONSTRAINT, "this is one over max_elements of private storage");
+		comity_rq_release(rq);
+		free(xml);
+		return;
+	} else if (place == data->count) {
+		add_key(data, key);
+	}
+	comity_map_put(m, comity_account_jid(comity_rq_account(rq)), &row, 1, on_saved, rq);
+	free(xml);
+}
+
+static void on_names(struct comity_mod *m, void *arg, const struct store_result *result)
+{
+	struct comity_account *a = arg;
+	struct account *data = comity_account_data(m, a);
+	size_t count = data != NULL ? data->waiting_count : 0;
+
+	for (size_t i = 0; data != NULL && result->status == 0 && i < result->count; i++)
+		add_key(data, result->rows[i].key);
+	if (data != NULL) {
+		data->is_known = result->status == 0 || result->status == COMITY_STORE_NOT_FOUND;
+		data->is_reading = false;
+		data->waiting_count = 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct comity_rq *rq = data->waiting[i];
+
+		if (data->is_known) {
+			change(m, rq, data);
+			continue;
+		}
+		comity_reply_error(rq, COMITY_INTERNAL_SERVER_ERROR, NULL);
+		comity_rq_release(rq);
+	}
+	comity_account_unref(a);
 }
 
 static int on_set(struct comity_mod *m, struct comity_rq *rq, const struct comity_elem *e)
 {
+	struct account *data = comity_account_data(m, comity_rq_account(rq));
 	const struct conf *conf = comity_conf(m);
-	struct store_row row = { .store = STORE };
 	char key[KEY_MAX_LEN], *xml;
+	size_t len;
 
 	if (!make_key(e, key))
 		return -COMITY_NOT_ACCEPTABLE;
-	xml = comity_elem_to_xml(e, &row.len);
-	if (row.len > conf->max_size) {
-		free(xml);
-		return comity_reply_error(rq, COMITY_NOT_ACCEPTABLE, "this is over max_size of private storage");
-	}
-	row.key = key;
-	row.value = xml;
-	comity_map_put(m, comity_account_jid(comity_rq_account(rq)), &row, 1, on_saved, comity_rq_hold(rq));
+	xml = comity_elem_to_xml(e, &len);
 	free(xml);
+	if (len > conf->max_size)
+		return comity_reply_error(rq, COMITY_NOT_ACCEPTABLE, "this is over max_size of private storage");
+	if (data->is_known) {
+		change(m, comity_rq_hold(rq), data);
+		return COMITY_LATER;
+	}
+	if (data->waiting_count == WAITING_MAX)
+		return -COMITY_RESOURCE_CONSTRAINT;
+	data->waiting[data->waiting_count++] = comity_rq_hold(rq);
+	if (!data->is_reading) {
+		data->is_reading = true;
+		comity_map_load(m, comity_account_jid(comity_rq_account(rq)), STORE, on_names,
+		                comity_account_ref(comity_rq_account(rq)));
+	}
 	return COMITY_LATER;
 }
+
+static void on_account_unload(struct comity_mod *m, struct comity_account *a)
+{
+	struct account *data = comity_account_data(m, a);
+
+	for (size_t i = 0; i < data->waiting_count; i++)
+		comity_rq_release(data->waiting[i]);
+	forget_keys(data);
+}
+
+/* ---- requests ---- */
 
 static void on_read(struct comity_mod *m, void *arg, const struct store_result *result)
 {
@@ -115,6 +251,7 @@ static const struct comity_feature features[] = { { COMITY_TO_HOST, NS_PRIVATE }
 
 static const struct comity_option options[] = {
 	COMITY_OPT_SIZE(struct conf, max_size, "64KiB", 1024, 16777216, "Largest element that is kept."),
+	COMITY_OPT_INT(struct conf, max_elements, "200", 1, 100000, "Most elements that are kept for one account."),
 	{ 0 },
 };
 
@@ -125,4 +262,6 @@ COMITY_MODULE(
 	.features = features,
 	.options = options,
 	.conf_size = sizeof(struct conf),
+	.account_size = sizeof(struct account),
+	.account_unload = on_account_unload,
 );

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What each module answers, keeps and refuses."""
 from harness import Client, cases, check, dedicated, equal
+from harness.client import check_error
 
 INFO = "http://jabber.org/protocol/disco#info"
 SMALL = "aGVsbG8="                                     # "hello"
@@ -222,3 +223,35 @@ def registration_where_it_is_open(server):
         else:
             client.expect_error(answer, id_=id_)
     client.authenticate("new1", "secret")
+
+
+@dedicated(text="module private { max_elements = 3  max_size = 1KiB }")
+def private_xml_is_limited(server):
+    account = server.account("user")
+    client = Client.login(account)
+
+    def put(number, inner="<x/>"):
+        return client.iq("set", f"<query xmlns='jabber:iq:private'><e xmlns='urn:e:{number}'>{inner}</e></query>")
+
+    equal([put(n)["type"] for n in range(3)], ["result"] * 3)
+    error = check_error(put(3), "resource-constraint")
+    check("max_elements" in error.child_text("text"), error)
+    equal(put(2, "<y/>")["type"], "result", "a change is no growth")
+    check("max_size" in check_error(put(1, "x" * 2000), "not-acceptable").child_text("text"), "max_size is not named")
+    # What is read anew counts, too; and what is removed does not.
+    server.restart()
+    client = Client.login(account)
+    check_error(put(3), "resource-constraint")
+    equal(put(1, "")["type"], "result", "removal")
+    equal(put(3)["type"], "result", "in the place that is free again")
+    got = client.get("<query xmlns='jabber:iq:private'><e xmlns='urn:e:1'/></query>")
+    equal((got.children[0].ns, got.children[0].children), ("urn:e:1", []))
+
+
+@dedicated(text="module private { max_elements = 10 }")
+def a_flood_of_private_xml_keeps_the_limit(server):
+    client = Client.login(server.account("user"))
+    client.send("".join(f"<iq type='set' id='p{n}'><query xmlns='jabber:iq:private'><e xmlns='urn:e:{n}'>x</e></query></iq>"
+                        for n in range(200)))
+    answers = [client.expect("iq", id=f"p{n}") for n in range(200)]
+    equal(sum(a["type"] == "result" for a in answers), 10)
