@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Lets users change their password and remove their account, and, where allowed, register (XEP-0077). */
+#include <arpa/inet.h>
 #include <comity/module.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,11 +51,23 @@ static struct address *find_address(const struct conf *conf, struct host *h, con
 	return oldest;
 }
 
+/* Of an IPv6 address the first half counts: one customer has all of the second. */
+static const char *network_of(const char *address, char room[ADDRESS_MAX])
+{
+	unsigned char bytes[16];
+
+	if (inet_pton(AF_INET6, address, bytes) != 1)
+		return address;
+	memset(bytes + 8, 0, 8);
+	return inet_ntop(AF_INET6, bytes, room, ADDRESS_MAX);
+}
+
 static bool is_too_often(struct comity_mod *m, const char *text)
 {
+	char room[ADDRESS_MAX];
 	const struct conf *conf = comity_conf(m);
 	uint64_t now = comity_now(m);
-	struct address *a = find_address(conf, comity_host_data(m), text, now);
+	struct address *a = find_address(conf, comity_host_data(m), network_of(text, room), now);
 
 	if (now - a->since_ms > conf->registration_window) {
 		a->since_ms = now;

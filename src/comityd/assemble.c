@@ -75,7 +75,9 @@ static void fill_limits(struct c2s_limits *l, const struct server_conf *c)
 	l->failure_delay_max_ms = c->login_failure_delay_max;
 	l->bytes_per_s = c->bytes_per_second;
 	l->stanzas_per_s = (uint64_t)c->stanzas_per_second;
-	l->connections_per_address = (unsigned)c->connections_per_address;
+	l->early_elements = (unsigned)c->max_preauth_elements;
+	l->peers.waiting = (unsigned)c->connections_per_address;
+	l->peers.waiting_in_all = (unsigned)c->connections_unauthenticated;
 }
 
 static bool is_listed(const struct comity_list *list, const char *name)

@@ -36,6 +36,9 @@ static void fill_limits(struct s2s_limits *l, const struct server_conf *c)
 	l->bytes_per_s = c->s2s_bytes_per_second;
 	l->stanzas_per_s = (uint64_t)c->s2s_stanzas_per_second;
 	l->pairs = (unsigned)c->s2s_pairs_per_stream;
+	l->peers.waiting = (unsigned)c->connections_per_address;
+	l->peers.waiting_in_all = (unsigned)c->connections_unauthenticated;
+	l->peers.streams = (unsigned)c->s2s_streams_per_address;
 	l->bidi = c->s2s_bidi;
 	l->resume_ms = c->s2s_resume_time;
 }
@@ -130,6 +133,7 @@ int assemble_fed(struct conf *conf, struct fed_settings *f, struct err_text *et)
 	f->retry_min_ms = c->s2s_retry_min;
 	f->retry_max_ms = c->s2s_retry_max;
 	f->links = (size_t)c->s2s_links;
+	f->verifications = (size_t)c->s2s_verifications;
 	f->dial = (struct dial_settings){
 		.connect_ms = c->s2s_connect_timeout, .total_ms = c->s2s_reach_timeout, .dane = c->dane,
 	};

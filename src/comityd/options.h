@@ -15,7 +15,7 @@ struct server_conf {
 	uint64_t preauth_timeout, idle_timeout, idle_probe_timeout, parser_idle;
 	uint64_t max_stanza_bytes, max_preauth_bytes, output_queue, bytes_per_second;
 	int64_t stanzas_per_second, max_depth, max_attributes, max_namespaces, max_elements;
-	int64_t connections_per_address, login_tries, login_failures_free;
+	int64_t connections_per_address, connections_unauthenticated, max_preauth_elements, login_tries, login_failures_free;
 	uint64_t login_failure_window, login_failure_delay, login_failure_delay_max;
 	int64_t max_sessions_per_account, idle_accounts, waiting_stanzas, mailbox_limit;
 	int64_t scram_iterations, password_threads, store_readers, store_commit_rows;
@@ -31,7 +31,7 @@ struct server_conf {
 	int64_t directory_port;
 	uint64_t directory_timeout, directory_expiry;
 	bool dane;
-	int64_t dns_cache, s2s_stanzas_per_second, s2s_pairs_per_stream, s2s_queue_stanzas, s2s_links;
+	int64_t dns_cache, s2s_stanzas_per_second, s2s_streams_per_address, s2s_verifications, s2s_pairs_per_stream, s2s_queue_stanzas, s2s_links;
 	uint64_t dns_timeout, s2s_connect_timeout, s2s_reach_timeout, s2s_negotiate_timeout, s2s_verify_timeout;
 	uint64_t s2s_idle_timeout, s2s_dead_timeout, s2s_resume_time, s2s_queue_age, s2s_retry_min, s2s_retry_max;
 	uint64_t s2s_max_stanza_bytes, s2s_output_queue, s2s_bytes_per_second, s2s_queue_bytes, s2s_queue_total;

@@ -108,5 +108,7 @@ void conn_move(struct conn *c, struct worker *to);
 void conn_on_ready(struct conn *c, bool readable, bool writable);
 /* The io of real sockets. */
 extern const struct conn_io conn_socket_io;
+/* Turns an accepted socket away: sends what it can of the bytes and closes it. */
+void conn_socket_refuse(int fd, const char *bytes, size_t len);
 
 #endif

@@ -115,3 +115,10 @@ const struct conn_io conn_socket_io = {
 	.close = socket_close,
 	.set_dead_after = socket_set_dead_after,
 };
+
+void conn_socket_refuse(int fd, const char *bytes, size_t len)
+{
+	if (len != 0 && send(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len)
+		shutdown(fd, SHUT_WR);
+	close(fd);
+}

@@ -2,6 +2,7 @@
 /* What is remembered about addresses. */
 #include "net/peers.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +12,11 @@
 
 /* Addresses with failures and no connection are forgotten once there are this many. */
 #define REMEMBERED_MAX 4096
+/* Bytes of an IPv6 address that name a network (RFC 6177). */
+#define NETWORK_SIZE 8
 
 struct peer {
-	unsigned waiting, failures;
+	unsigned waiting, streams, failures;
 	uint64_t first_failure;
 	char address[];
 };
@@ -21,6 +24,7 @@ struct peer {
 struct peers {
 	pthread_mutex_t lock;
 	struct map table;
+	unsigned waiting;          /* of all addresses */
 };
 
 struct peers *peers_new(void)
@@ -50,31 +54,85 @@ static void forget(struct peers *p, struct peer *e)
 	free(e);
 }
 
+static const char *network_of(const char *address, char room[INET6_ADDRSTRLEN])
+{
+	unsigned char bytes[16];
+
+	if (inet_pton(AF_INET6, address, bytes) != 1)
+		return address;
+	memset(bytes + NETWORK_SIZE, 0, sizeof(bytes) - NETWORK_SIZE);
+	return inet_ntop(AF_INET6, bytes, room, INET6_ADDRSTRLEN);
+}
+
+static struct peer *find(struct peers *p, const char *address)
+{
+	char room[INET6_ADDRSTRLEN];
+	const char *name = network_of(address, room);
+
+	return map_find(&p->table, name, strlen(name));
+}
+
 static struct peer *find_or_add(struct peers *p, const char *address)
 {
-	size_t len = strlen(address);
-	struct peer *e = map_find(&p->table, address, len);
+	char room[INET6_ADDRSTRLEN];
+	const char *name = network_of(address, room);
+	size_t len = strlen(name);
+	struct peer *e = map_find(&p->table, name, len);
 
 	if (e != NULL)
 		return e;
 	e = mem_new(sizeof(*e) + len + 1);
-	memcpy(e->address, address, len + 1);
+	memcpy(e->address, name, len + 1);
 	map_put(&p->table, e->address, len, e);
 	return e;
 }
 
-bool peers_admit(struct peers *p, const char *address, unsigned limit)
+static void forget_unused(struct peers *p, struct peer *e)
 {
+	if (e->waiting == 0 && e->streams == 0 && e->failures == 0)
+		forget(p, e);
+}
+
+static enum peers_verdict judge(const struct peers *p, const struct peer *e, const struct peers_limits *limits)
+{
+	if (e->waiting >= limits->waiting)
+		return PEERS_ADDRESS_WAITS;
+	if (p->waiting >= limits->waiting_in_all)
+		return PEERS_ALL_WAIT;
+	if (limits->streams != 0 && e->streams >= limits->streams)
+		return PEERS_ADDRESS_STREAMS;
+	return PEERS_ADMITTED;
+}
+
+enum peers_verdict peers_admit(struct peers *p, const char *address, const struct peers_limits *limits)
+{
+	enum peers_verdict verdict;
 	struct peer *e;
-	bool ok;
 
 	pthread_mutex_lock(&p->lock);
 	e = find_or_add(p, address);
-	ok = e->waiting < limit;
-	if (ok)
+	verdict = judge(p, e, limits);
+	if (verdict == PEERS_ADMITTED) {
+		p->waiting++;
 		e->waiting++;
+		e->streams += limits->streams != 0;
+	} else {
+		forget_unused(p, e);
+	}
 	pthread_mutex_unlock(&p->lock);
-	return ok;
+	return verdict;
+}
+
+const char *peers_verdict_text(enum peers_verdict verdict)
+{
+	static const char *const texts[] = {
+		[PEERS_ADMITTED] = "welcome",
+		[PEERS_ADDRESS_WAITS] = "too many connections of this address have not authenticated",
+		[PEERS_ALL_WAIT] = "too many connections have not authenticated",
+		[PEERS_ADDRESS_STREAMS] = "too many streams of this address",
+	};
+
+	return texts[verdict];
 }
 
 void peers_release(struct peers *p, const char *address)
@@ -82,9 +140,25 @@ void peers_release(struct peers *p, const char *address)
 	struct peer *e;
 
 	pthread_mutex_lock(&p->lock);
-	e = map_find(&p->table, address, strlen(address));
-	if (e != NULL && e->waiting != 0 && --e->waiting == 0 && e->failures == 0)
-		forget(p, e);
+	e = find(p, address);
+	if (e != NULL && e->waiting != 0) {
+		p->waiting--;
+		e->waiting--;
+		forget_unused(p, e);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
+void peers_release_stream(struct peers *p, const char *address)
+{
+	struct peer *e;
+
+	pthread_mutex_lock(&p->lock);
+	e = find(p, address);
+	if (e != NULL && e->streams != 0) {
+		e->streams--;
+		forget_unused(p, e);
+	}
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -97,7 +171,7 @@ static void make_room(struct peers *p, uint64_t now_ms, uint64_t window_ms)
 	if (p->table.count < REMEMBERED_MAX)
 		return;
 	for (struct peer *e; count < 64 && (e = map_next(&p->table, &pos)) != NULL;)
-		if (e->waiting == 0 && (now_ms - e->first_failure > window_ms || p->table.count > 2 * REMEMBERED_MAX))
+		if (e->waiting == 0 && e->streams == 0 && (now_ms - e->first_failure > window_ms || p->table.count > 2 * REMEMBERED_MAX))
 			old[count++] = e;
 	while (count != 0)
 		forget(p, old[--count]);

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "router/account.h"
@@ -13,6 +12,7 @@
 #include "router/rq.h"
 #include "router/session_sm.h"
 #include "xmpp/jid.h"
+#include "xmpp/ns.h"
 
 static struct federation *fed_of(const struct worker *w)
 {
@@ -57,9 +57,15 @@ static const struct s2s_policy *find_policy(struct worker *w, const char *remote
 
 static void on_verify(struct s2s *s, const char *local, const char *remote, const char *key)
 {
-	struct fed_link *l = link_get(fed_of(s->conn->worker), local, remote);
+	struct federation *f = fed_of(s->conn->worker);
+	struct fed_link *l;
 
-	if (l == NULL && !fed_has_room(fed_of(s->conn->worker)))
+	if (f->check_count >= f->router->settings->fed.verifications) {
+		s2s_verified(s, local, remote, DIALBACK_ERROR, COMITY_RESOURCE_CONSTRAINT, "too many dialback keys are being verified");
+		return;
+	}
+	l = link_get(f, local, remote);
+	if (l == NULL && !fed_has_room(f))
 		s2s_verified(s, local, remote, DIALBACK_ERROR, COMITY_RESOURCE_CONSTRAINT, "too many other servers are talked to at once");
 	else if (l == NULL)
 		s2s_verified(s, local, remote, DIALBACK_ERROR, COMITY_ITEM_NOT_FOUND, "this domain is not served here");
@@ -353,12 +359,9 @@ void fed_accept(struct worker *w, int fd, const char *address, bool direct_tls)
 	struct router *r = router_of(w);
 	struct conn *conn;
 
-	if (r->settings == NULL || !peers_admit(r->server->peers, address, r->settings->limits.connections_per_address)) {
-		metrics_add(&w->metrics, METRIC_CONNECTIONS_REFUSED, 1);
-		log_debug(&w->log, "refused connection from %s: too many that have not proved a domain", address);
-		close(fd);
+	if (!router_admit(r, fd, address, r->settings != NULL ? &r->settings->fed.limits.peers : NULL,
+	                  direct_tls ? NULL : NS_SERVER))
 		return;
-	}
 	conn = conn_new(w, fd, &conn_socket_io, NULL, address, r->settings->fed.limits.out_bytes);
 	conn_set_dead_after(conn, r->settings->fed.limits.dead_ms);
 	s2s_accept(w, &r->fed->shared, conn, direct_tls);

@@ -45,6 +45,7 @@ struct fed_settings {
 	uint64_t queue_age_ms;
 	uint64_t retry_min_ms, retry_max_ms;
 	size_t links;                             /* remembered per worker */
+	size_t verifications;                     /* dialback keys being asked about, per worker */
 	bool uses_dns;
 	const struct comity_list *directories;    /* domains, in the order in which they are asked */
 	uint64_t directory_ms;                    /* for all of them together */
@@ -78,6 +79,7 @@ struct federation {
 	struct list registrations;     /* struct fed_registration, on one worker only */
 	struct timer registering;
 	size_t queued_bytes;
+	size_t check_count;            /* dialback keys being asked about */
 	size_t seen_count;             /* remote resources that are seen as available, of all links */
 	bool is_stopping;
 };

@@ -30,6 +30,7 @@ static void end_check(struct fed_link *l, struct fed_check *c, enum dialback_ans
                       const char *text)
 {
 	list_remove(&c->link);
+	l->fed->check_count--;
 	s2s_verified(c->stream, l->local, l->remote, answer, cond, text);
 	s2s_unref(c->stream);
 	free(c->id);
@@ -58,6 +59,7 @@ void link_drop_checks(struct fed_link *l)
 	for (struct list *i; (i = list_shift(&l->checks)) != NULL;) {
 		struct fed_check *c = LIST_ENTRY(i, struct fed_check, link);
 
+		l->fed->check_count--;
 		s2s_unref(c->stream);
 		free(c->id);
 		free(c->key);
@@ -75,6 +77,7 @@ void link_verify(struct fed_link *l, struct s2s *s, const char *key)
 	c->since = worker_now(link_worker(l));
 	list_init(&c->link);
 	list_append(&l->checks, &c->link);
+	l->fed->check_count++;
 	/* Whoever connects to us lives, so there is no waiting for the next try. */
 	if (l->state == LINK_WAITING)
 		l->state = LINK_IDLE;

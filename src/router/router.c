@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "router/account.h"
@@ -152,17 +151,33 @@ static void on_closed(struct c2s *c, const char *reason)
 		session_lose_stream(c->session, c->is_cut || (reason != NULL && !c->has_failed));
 }
 
+bool router_admit(struct router *r, int fd, const char *address, const struct peers_limits *limits, const char *ns)
+{
+	enum peers_verdict verdict = limits != NULL ? peers_admit(r->server->peers, address, limits) : PEERS_ALL_WAIT;
+	struct buf out = { 0 };
+	char id[STREAM_ID_SIZE];
+
+	if (verdict == PEERS_ADMITTED)
+		return true;
+	metrics_add(&r->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
+	log_debug(&r->worker->log, "refused connection from %s: %s", address, peers_verdict_text(verdict));
+	if (ns != NULL) {
+		stream_make_id(r->worker->env, id);
+		stream_refusal_write(&out, ns, id, verdict == PEERS_ALL_WAIT ? STREAM_RESOURCE_CONSTRAINT :
+		                     STREAM_POLICY_VIOLATION, peers_verdict_text(verdict));
+	}
+	conn_socket_refuse(fd, buf_bytes(&out), buf_size(&out));
+	buf_deinit(&out);
+	return false;
+}
+
 void router_accept(struct worker *w, int fd, const char *address, bool direct_tls)
 {
 	struct router *r = router_of(w);
 	struct conn *conn;
 
-	if (r->settings == NULL || !peers_admit(r->server->peers, address, r->settings->limits.connections_per_address)) {
-		metrics_add(&w->metrics, METRIC_CONNECTIONS_REFUSED, 1);
-		log_debug(&w->log, "refused connection from %s: too many that have not logged in", address);
-		close(fd);
+	if (!router_admit(r, fd, address, r->settings != NULL ? &r->settings->limits.peers : NULL, direct_tls ? NULL : NS_CLIENT))
 		return;
-	}
 	conn = conn_new(w, fd, &conn_socket_io, NULL, address, r->settings->limits.out_bytes);
 	c2s_accept(w, &r->c2s, conn, direct_tls);
 }

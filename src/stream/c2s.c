@@ -198,10 +198,19 @@ static bool manage(struct c2s *c, const struct comity_elem *e)
 	return true;
 }
 
+/* Elements of negotiation cost more than they weigh: a client that is not there yet has only so many. */
+static bool count_early(struct c2s *c)
+{
+	if (c->phase == C2S_BOUND || ++c->early_elements <= c->shared->limits->early_elements)
+		return true;
+	c2s_fail(c, STREAM_POLICY_VIOLATION, "too many elements before a resource is bound");
+	return false;
+}
+
 static void on_element(struct c2s *c, struct xml_doc *doc)
 {
 	const struct comity_elem *e = doc->root;
-	bool handled = starttls_on_element(c, e) || sasl_on_element(c, e) || bind_on_element(c, e) || manage(c, e);
+	bool handled = !count_early(c) || starttls_on_element(c, e) || sasl_on_element(c, e) || bind_on_element(c, e) || manage(c, e);
 
 	if (!handled && stanza_is_element(e) && strcmp(e->ns, NS_CLIENT) != 0)
 		c2s_fail(c, STREAM_INVALID_NAMESPACE, NULL);

@@ -46,12 +46,13 @@ struct c2s_limits {
 	uint64_t probe_ms;               /* for the answer to the probe */
 	uint64_t parser_rest_ms;         /* without input until the parser is freed */
 	unsigned tries;                  /* refused logins on one stream */
+	unsigned early_elements;         /* of a stream until a resource is bound */
 	uint64_t failure_window_ms;      /* in which refused logins of an address are counted */
 	unsigned failures_free;          /* of those, how many are answered without delay */
 	uint64_t failure_delay_ms;       /* delay of the next; doubles with each further one */
 	uint64_t failure_delay_max_ms;
 	uint64_t bytes_per_s, stanzas_per_s; /* of a bound session; 0: no limit */
-	unsigned connections_per_address; /* that have not logged in */
+	struct peers_limits peers;
 };
 
 /* What the streams of a worker share; filled by the part that knows all others. All functions run on
@@ -116,6 +117,7 @@ struct c2s {
 	struct comity_jid *user;         /* bare; once logged in */
 	struct sasl_attempt *attempt;    /* running login */
 	unsigned refused;
+	unsigned early_elements;         /* that came before a resource was bound */
 	bool is_direct_tls, is_header_sent, has_failed, is_counted, is_probed, is_anonymous;
 	bool is_awake;                   /* the timer watches for the parser's rest */
 	char *bind_id;                   /* of the iq that asked to bind */

@@ -14,6 +14,8 @@
 #include "xmpp/stanza.h"
 
 #define KEY_SIZE 65
+/* Longer keys of others are not kept while they are verified. */
+#define FOREIGN_KEY_MAX 1024
 
 /* XEP-0185 2: HMAC-SHA256(SHA256(secret), receiving ' ' originating ' ' id), which any worker can make
  * again from what the question names. */
@@ -213,13 +215,21 @@ static void on_result_request(struct s2s *s, const struct comity_elem *e, const 
 	struct stream_host *h = s->shared->find_host(s->conn->worker, a->to);
 	struct s2s_pair *pair;
 
+	if (strlen(comity_elem_text(e)) > FOREIGN_KEY_MAX) {
+		s2s_fail(s, STREAM_POLICY_VIOLATION, "a dialback key is longer than 1024 bytes");
+		stream_host_unref(h);
+		return;
+	}
 	if (h == NULL) {
 		answer_result(s, a->to, a->from, "error", COMITY_ITEM_NOT_FOUND, "this domain is not served here");
+		s2s_count_refusal(s);
 		return;
 	}
 	stream_host_unref(h);
-	if (refuse_early(s, policy, a->to, a->from))
+	if (refuse_early(s, policy, a->to, a->from)) {
+		s2s_count_refusal(s);
 		return;
+	}
 	pair = s2s_find_pair(s, a->to, a->from);
 	if (pair != NULL && !pair->is_proved)
 		return;   /* it is being verified already */
@@ -227,6 +237,7 @@ static void on_result_request(struct s2s *s, const struct comity_elem *e, const 
 		pair = s2s_add_pair(s, a->to, a->from);
 	if (pair == NULL) {
 		answer_result(s, a->to, a->from, "error", COMITY_RESOURCE_CONSTRAINT, "too many domains on one stream");
+		s2s_count_refusal(s);
 		return;
 	}
 	if (s->remote == NULL)
@@ -263,6 +274,7 @@ void s2s_verified(struct s2s *s, const char *local, const char *remote, enum dia
 			            s->conn->address, remote);
 	} else {
 		answer_result(s, local, remote, "error", cond, text);
+		s2s_count_refusal(s);
 	}
 }
 

@@ -68,6 +68,12 @@ void s2s_stop_counting(struct s2s *s)
 	s->is_counted = false;
 }
 
+void s2s_count_refusal(struct s2s *s)
+{
+	if (++s->refused_count > s->shared->limits->pairs)
+		s2s_fail(s, STREAM_POLICY_VIOLATION, "too many refused dialback keys or logins");
+}
+
 /* What ended it, when no step has said so. */
 static void settle_cause(struct s2s *s, const char *reason)
 {
@@ -98,6 +104,8 @@ static void forget_conn(struct s2s *s, const char *reason)
 		return;
 	settle_cause(s, reason);
 	s2s_stop_counting(s);
+	if (!s->is_outgoing)
+		peers_release_stream(s->shared->peers, conn->address);
 	worker_timer_stop(conn->worker, &s->timer);
 	worker_timer_stop(conn->worker, &s->shape);
 	worker_timer_stop(conn->worker, &s->ask);
@@ -262,7 +270,6 @@ static bool take_stanza(struct s2s *s, struct xml_doc **doc)
 			comity_elem_set_lang((*doc)->root, s->lang);
 		st = stanza_from_doc(doc);
 		metrics_add(&s->conn->worker->metrics, METRIC_S2S_STANZAS_IN, 1);
-		s->rate.stanzas--;
 		s->last_stanza = s->last_in;
 		sm_note_received(s);
 		s->shared->stanza(s, st, from, to);
@@ -289,6 +296,7 @@ static void on_element(struct s2s *s, struct xml_doc *doc)
 {
 	const struct comity_elem *e = doc->root;
 
+	s->rate.stanzas--;
 	if (comity_elem_is(e, NS_STREAM, "error"))
 		on_stream_error(s, e);
 	else if (dialback_on_element(s, e) || sm_on_element(s, e))

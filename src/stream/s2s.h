@@ -70,6 +70,7 @@ struct s2s_limits {
 	uint64_t verify_ms;            /* for the answer to a dialback verification */
 	uint64_t bytes_per_s, stanzas_per_s;
 	unsigned pairs;                /* of domains on one stream */
+	struct peers_limits peers;
 	uint64_t resume_ms;            /* how long a lost stream can be resumed (XEP-0198); 0: not offered nor used */
 	bool bidi;                     /* XEP-0288 offered and used */
 };
@@ -168,6 +169,7 @@ struct s2s {
 	char *id;                      /* of the stream, from the receiving server */
 	struct list pairs;
 	unsigned pair_count, asked_count;
+	unsigned refused_count;        /* incoming: dialback keys and logins */
 	void *owner;                   /* of the router: the link of an outgoing stream */
 	enum s2s_cause cause;          /* of the end */
 	char why[384];
@@ -235,6 +237,8 @@ void s2s_write_header(struct s2s *s);
 void s2s_restart(struct s2s *s, bool keep_rest);
 /* It has proved itself or is gone: it no longer counts against its address. */
 void s2s_stop_counting(struct s2s *s);
+/* A key or a login of the peer was refused, which cost something; ends the stream when there are too many. */
+void s2s_count_refusal(struct s2s *s);
 /* The pair, made when missing; NULL when there are too many. */
 struct s2s_pair *s2s_add_pair(struct s2s *s, const char *local, const char *remote);
 void s2s_drop_pair(struct s2s *s, struct s2s_pair *pair);

@@ -148,6 +148,7 @@ static void refuse_login(struct s2s *s, const char *cond, const char *text)
 	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
 	buf_deinit(&out);
 	log_info(&s->log, "login refused: %s", text);
+	s2s_count_refusal(s);
 }
 
 /* The domain that the peer wants to be: the decoded text, or that of the header when it is empty. */

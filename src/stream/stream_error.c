@@ -57,3 +57,10 @@ void stream_error_write(struct buf *out, enum stream_cond cond, const char *valu
 	}
 	buf_add_str(out, "</stream:error>");
 }
+
+void stream_refusal_write(struct buf *out, const char *ns, const char *id, enum stream_cond cond, const char *text)
+{
+	buf_printf(out, "<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='" NS_STREAM "' id='%s' version='1.0'>", ns, id);
+	stream_error_write(out, cond, NULL, text);
+	buf_add_str(out, "</stream:stream>");
+}

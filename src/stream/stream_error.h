@@ -38,4 +38,7 @@ const char *stream_cond_name(enum stream_cond cond);
 /* <stream:error/>; value is the content of the condition (see-other-host) or NULL, text for people or NULL. */
 void stream_error_write(struct buf *out, enum stream_cond cond, const char *value, const char *text);
 
+/* A whole stream that is over: a header for clients or servers (ns), the error and the end. */
+void stream_refusal_write(struct buf *out, const char *ns, const char *id, enum stream_cond cond, const char *text);
+
 #endif

@@ -128,7 +128,8 @@ static void fill_limits(struct c2s_limits *l)
 	l->tries = 5;
 	l->failure_window_ms = 1000;
 	l->failures_free = UINT32_MAX;
-	l->connections_per_address = 1000;
+	l->early_elements = 100;
+	l->peers = (struct peers_limits){ .waiting = 1000, .waiting_in_all = 1000 };
 }
 
 static void fill_fed(struct fed_settings *f, const struct c2s_limits *l)
@@ -147,6 +148,7 @@ static void fill_fed(struct fed_settings *f, const struct c2s_limits *l)
 	f->queue_age_ms = 1000;
 	f->retry_min_ms = f->retry_max_ms = 100;
 	f->links = 20;
+	f->verifications = 10;
 }
 
 static void add_modules(struct sim *s, struct host_settings *host)
@@ -289,7 +291,7 @@ struct sim_client *sim_connect(struct sim *s)
 	struct sim_client *c = mem_new(sizeof(*c));
 
 	c->sim = s;
-	peers_admit(s->server.peers, "192.0.2.1", UINT32_MAX);
+	peers_admit(s->server.peers, "192.0.2.1", &(struct peers_limits){ UINT32_MAX, UINT32_MAX, 0 });
 	c->conn = conn_new(&s->worker[0], -1, &sim_io, c, "192.0.2.1", 1 << 20);
 	c2s_accept(&s->worker[0], &router_of(&s->worker[0])->c2s, c->conn, false);
 	run(s);
@@ -306,7 +308,7 @@ struct sim_client *sim_connect_server(struct sim *s, bool proved)
 	struct s2s *stream;
 
 	c->sim = s;
-	peers_admit(s->server.peers, "192.0.2.2", UINT32_MAX);
+	peers_admit(s->server.peers, "192.0.2.2", &(struct peers_limits){ UINT32_MAX, UINT32_MAX, 0 });
 	c->conn = conn_new(&s->worker[0], -1, &sim_io, c, "192.0.2.2", 1 << 20);
 	s2s_accept(&s->worker[0], &f->shared, c->conn, false);
 	run(s);

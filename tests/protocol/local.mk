@@ -14,3 +14,4 @@ EXTRA_DIST += tests/protocol/test_blocking.py tests/protocol/test_csi.py
 EXTRA_DIST += tests/protocol/test_directory.py
 EXTRA_DIST += tests/protocol/test_carbons.py tests/protocol/test_crash.py tests/protocol/test_hints.py \
 	tests/protocol/test_stanza_ids.py
+EXTRA_DIST += tests/protocol/harness/attack.py tests/protocol/test_attacks.py

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import resource
-import select
 import shutil
 import socket
 import subprocess
@@ -145,17 +144,6 @@ def full_disk_is_told_and_survived(server):
     client.set("<query xmlns='jabber:iq:roster'><item jid='a@b'/></query>")
     got = Client.login(absent, presence=True)
     equal([got.expect("message").child_text("body") for _ in range(2)], ["before", "after"], "messages kept")
-
-
-@dedicated(options={"connections_per_address": 3})
-def strangers_of_one_address_are_limited(server):
-    held = [socket.create_connection((server.address, server.c2s), 5, ("127.8.8.8", 0)) for _ in range(4)]
-    # Which of the four comes last is for the workers that accept them to say.
-    refused = select.select(held, [], [], 5)[0]
-    equal([sock.recv(1) for sock in refused], [b""], "what the refused one reads")
-    Client.login(server.account("juliet")).close()
-    for sock in held:
-        sock.close()
 
 
 @dedicated(options={"output_queue": "64KiB", "bytes_per_second": 0, "stanzas_per_second": 0})

@@ -86,7 +86,7 @@ static void accept_logged_in(struct wire *l, struct worker *w, const char *bare)
 	struct router *r = router_of(w);
 	struct c2s *c;
 
-	peers_admit(r->server->peers, ADDRESS, UINT32_MAX);
+	peers_admit(r->server->peers, ADDRESS, &(struct peers_limits){ UINT32_MAX, UINT32_MAX, 0 });
 	l->conn = conn_new(w, -1, &io, l, ADDRESS, 1 << 20);
 	c2s_accept(w, &r->c2s, l->conn, false);
 	c = l->conn->owner;

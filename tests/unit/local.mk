@@ -16,3 +16,4 @@ tests_unit_unit_CPPFLAGS += -DTEST_MAN=\"$(abs_top_srcdir)/man\" -DTEST_MODULES=
 	-DCOMITY_STATE_DIR=\"/var/lib/comity\" -DCOMITY_CONF_DIR=\"/etc/comity\" -DCOMITY_MODULE_DIR=\"/usr/lib/comity\"
 tests_unit_unit_SOURCES += tests/unit/test_directory_route.c
 tests_unit_unit_SOURCES += tests/unit/test_image.c tests/unit/test_journal.c tests/unit/test_ahead.c
+tests_unit_unit_SOURCES += tests/unit/test_peers.c

@@ -159,11 +159,16 @@ class Stream:
 
     # Receiving
 
+    def _is_readable(self, timeout):
+        poll = select.poll()   # which, unlike select, knows descriptors over 1024
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(max(timeout, 0) * 1000))
+
     def pump(self, timeout):
         """Reads once what is there within timeout seconds; True if anything came."""
         if self.eof:
             return False
-        if not (self.tls and self.tls.pending()) and not select.select([self.sock], [], [], max(timeout, 0))[0]:
+        if not (self.tls and self.tls.pending()) and not self._is_readable(timeout):
             return False
         try:
             data = self.sock.recv(65536)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""What tests of attacks share: a server whose memory can be measured, innocents who go on meanwhile, raw sockets."""
+import contextlib
+import resource
+import socket
+import threading
+import time
+
+from .checks import Failure, check
+from .client import Client
+from .stream import fresh_source
+
+MIB = 1 << 20
+PATIENCE = 6.0   # seconds that an innocent waits for one message; two busy cores and sanitizers are slow
+
+
+def start(server):
+    """Starts it so that memory that was given back is not kept by a sanitizer, with as many descriptors as allowed."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    usual = server.environment()
+    usual["ASAN_OPTIONS"] += ":quarantine_size_mb=4:thread_local_quarantine_size_kb=64:allocator_release_to_os_interval_ms=100"
+    server.environment = lambda: usual
+    return server.start()
+
+
+def memory(server):
+    """The process's own share of memory in bytes."""
+    with open(f"/proc/{server.process.pid}/smaps_rollup") as rollup:
+        return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:")) * 1024
+
+
+def stats(server):
+    """The figures of `comityctl stats` by name."""
+    rows = (line.split() for line in server.ctl("stats").splitlines()[1:])
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+
+
+@contextlib.contextmanager
+def bounded(server, mebibytes):
+    """What happens inside may cost so much memory at its highest, as seen every 50 ms, and no more."""
+    before, highest, over = memory(server), [0], threading.Event()
+
+    def watch():
+        while not over.wait(0.05):
+            with contextlib.suppress(OSError, StopIteration):
+                highest[0] = max(highest[0], memory(server))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+        highest[0] = max(highest[0], memory(server))
+    finally:
+        over.set()
+        watcher.join()
+    grown = (highest[0] - before) / MIB
+    check(grown <= mebibytes, f"the server grew by {grown:.1f} MiB, wanted at most {mebibytes}")
+
+
+class Innocents:
+    """Two users who write to each other as long as the block lasts; each message must come in time."""
+
+    def __init__(self, server):
+        self.pair = [Client.login(a, presence=True) for a in server.accounts("good", "kind")]
+        self.count, self.slowest, self.failure = 0, 0.0, None
+        self.over = threading.Event()
+
+    def exchange(self, number):
+        for sender, receiver in (self.pair, self.pair[::-1]):
+            started = time.monotonic()
+            receiver.expect("message", id=sender.message(receiver.jid, f"still here {number}"), timeout=PATIENCE)
+            self.slowest = max(self.slowest, time.monotonic() - started)
+
+    def run(self):
+        try:
+            while not self.over.is_set():
+                self.exchange(self.count)
+                self.count += 1
+                for one in self.pair:
+                    one.transcript.clear()
+                self.over.wait(0.01)
+        except Exception as error:  # told by the thread of the test
+            self.failure = error
+
+    def __enter__(self):
+        self.exchange("before")
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.over.set()
+        self.thread.join(3 * PATIENCE)
+        if kind is None:
+            if self.failure:
+                raise Failure(f"an innocent was harmed: {self.failure}")
+            check(not self.thread.is_alive() and self.count > 0, "innocents had no turn")
+            self.exchange("after")
+
+
+def connect(server, port=None, source=None):
+    """A bare socket to a port of the server."""
+    return socket.create_connection((server.address, port or server.c2s), 8, (source or fresh_source(), 0))
+
+
+def read_all(sock, seconds):
+    """All bytes until the server closes; fails when it does not within that time."""
+    end, data = time.monotonic() + seconds, b""
+    try:
+        while True:
+            sock.settimeout(max(end - time.monotonic(), 0.01))
+            piece = sock.recv(65536)
+            if not piece:
+                return data
+            data += piece
+    except ConnectionError:
+        return data
+    except (TimeoutError, socket.timeout):
+        raise Failure(f"the server keeps the connection; it sent {data[-300:]!r}") from None
