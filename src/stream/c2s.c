@@ -256,14 +256,14 @@ static void on_shape(struct worker *w, struct timer *t)
 }
 
 /* A bound client that sends faster than allowed is read later: TCP slows it down. */
-static void shape(struct c2s *c, size_t bytes)
+static void shape(struct c2s *c, size_t bytes, uint64_t now)
 {
 	const struct c2s_limits *limits = c->shared->limits;
 	uint64_t wait;
 
 	if (c->phase != C2S_BOUND)
 		return;
-	wait = rate_take(&c->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, c->last_in);
+	wait = rate_take(&c->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, now);
 	if (wait == 0)
 		return;
 	conn_stop(c->conn);
@@ -360,7 +360,7 @@ static size_t on_data(struct conn *conn, void *owner, const char *bytes, size_t 
 	} else {
 		used = input_feed(&c->in, conn, bytes, len, handle_event, c);
 		if (c->conn != NULL && !c->has_failed)
-			shape(c, used);
+			shape(c, used, len != 0 ? c->last_in : worker_now(conn->worker));
 	}
 	c2s_unref(c);
 	return used;

@@ -378,10 +378,10 @@ static void on_shape(struct worker *w, struct timer *t)
 		conn_resume(s->conn);
 }
 
-static void shape(struct s2s *s, size_t bytes)
+static void shape(struct s2s *s, size_t bytes, uint64_t now)
 {
 	const struct s2s_limits *limits = s->shared->limits;
-	uint64_t wait = rate_take(&s->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, s->last_in);
+	uint64_t wait = rate_take(&s->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, now);
 
 	if (wait == 0)
 		return;
@@ -398,23 +398,26 @@ static void watch_idle(struct s2s *s, struct worker *w)
 {
 	const struct s2s_limits *limits = s->shared->limits;
 	uint64_t now = worker_now(w), idle = now - s->last_stanza, patience = sm_patience(s, now);
+	uint64_t next;
 
 	if (patience == 0) {
 		s2s_give_up(s, S2S_LOST, "%s (%s) acknowledged nothing for %llu s", s->remote != NULL ? s->remote : "the peer",
 		            s->conn->address, (unsigned long long)(limits->dead_ms / 1000));
 		return;
 	}
+	if (idle >= limits->idle_ms && patience == UINT64_MAX) {
+		s2s_give_up(s, S2S_CLOSED_BY_US, "nothing was sent for %llu s", (unsigned long long)(idle / 1000));
+		return;
+	}
+	next = sooner(patience, idle < limits->idle_ms ? limits->idle_ms - idle : UINT64_MAX);
 	if (s->is_awake && now - s->last_in < limits->parser_rest_ms) {
-		worker_timer_start(w, &s->timer, sooner(patience, limits->parser_rest_ms - (now - s->last_in)));
+		worker_timer_start(w, &s->timer, sooner(next, limits->parser_rest_ms - (now - s->last_in)));
 		return;
 	}
 	if (s->is_awake)
 		xml_parser_rest_now(s->in.parser);
 	s->is_awake = false;
-	if (idle < limits->idle_ms || patience != UINT64_MAX)
-		worker_timer_start(w, &s->timer, sooner(patience, idle < limits->idle_ms ? limits->idle_ms - idle : UINT64_MAX));
-	else
-		s2s_give_up(s, S2S_CLOSED_BY_US, "nothing was sent for %llu s", (unsigned long long)(idle / 1000));
+	worker_timer_start(w, &s->timer, next);
 }
 
 static bool has_proof(const struct s2s *s)
@@ -462,7 +465,7 @@ static size_t on_data(struct conn *conn, void *owner, const char *bytes, size_t 
 	} else {
 		used = input_feed(&s->in, conn, bytes, len, handle_event, s);
 		if (s->conn != NULL && !s->has_failed)
-			shape(s, used);
+			shape(s, used, len != 0 ? s->last_in : worker_now(conn->worker));
 	}
 	s2s_unref(s);
 	return used;

@@ -1,58 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Server dialback (XEP-0220) against servers made of a few lines: proof by pair of domains, several on one stream,
 servers of before XMPP 1.0, and what may be said on a stream."""
-import socket
-import threading
-
 from harness import Client, Closed, Comity, Stream, cases, check, dedicated, equal
-from harness.stream import StreamReader
-
-A = "a.test"
-NS_SERVER, NS_DIALBACK = "jabber:server", "jabber:server:dialback"
-HEADER = (f"<?xml version='1.0'?><stream:stream xmlns='{NS_SERVER}' xmlns:db='{NS_DIALBACK}' "
-          "xmlns:stream='http://etherx.jabber.org/streams' id='fake1' from='{}'{}>")
-FEATURES = ("<stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback></stream:features>")
-
-
-class _Fake:
-    """A server without TLS for whatever domain it is asked for. verdict: of db:verify; old: before XMPP 1.0."""
-
-    def __init__(self, verdict="valid", old=False):
-        self.verdict, self.old = verdict, old
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.asked, self.stanzas, self.came = [], [], threading.Condition()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            connection, _ = self.listener.accept()
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        reader = StreamReader()
-        while data := connection.recv(65536):
-            reader.feed(data)
-            for kind, element in reader.take():
-                if kind == "open":
-                    connection.sendall(HEADER.format(element["to"], "" if self.old else " version='1.0'").encode() +
-                                       (b"" if self.old else FEATURES.encode()))
-                elif kind == "element":
-                    self._answer(connection, element)
-
-    def _answer(self, connection, e):
-        if e.ns == NS_DIALBACK:
-            verdict = self.verdict if e.name == "verify" else "valid"
-            ident = f" id='{e['id']}'" if e["id"] else ""
-            connection.sendall(f"<db:{e.name} from='{e['to']}' to='{e['from']}'{ident} type='{verdict}'/>".encode())
-        with self.came:
-            (self.asked if e.ns == NS_DIALBACK else self.stanzas).append(e)
-            self.came.notify_all()
-
-    def wait_stanza(self, name):
-        with self.came:
-            check(self.came.wait_for(lambda: any(s.name == name for s in self.stanzas), 15), f"no {name} came")
-            return next(s for s in self.stanzas if s.name == name)
+from harness.fake import A, NS_DIALBACK, NS_SERVER, FakeServer, call, prove, send_message
 
 
 def _server(fake, **options):
@@ -61,39 +11,21 @@ def _server(fake, **options):
     return server.start()
 
 
-def _caller(server, domain="x1.fake.test", version="1.0"):
-    stream = Stream(server, port=server.s2s, domain=A)
-    stream.open_raw(ns=NS_SERVER, version=version, extra=f" xmlns:db='{NS_DIALBACK}' from='{domain}'")
-    stream.wait_header()
-    if version:
-        stream.expect_next("features")
-    return stream
-
-
-def _prove(stream, domain, to=A):
-    stream.send(f"<db:result from='{domain}' to='{to}'>0123abc</db:result>")
-    return stream.expect("result", NS_DIALBACK, to=domain)
-
-
-def _message(stream, from_, to, body="hi"):
-    stream.send(f"<message from='{from_}' to='{to}' type='chat'><body>{body}</body></message>")
-
-
 @dedicated(start=False)
 def several_domains_prove_themselves_on_one_stream(server):
     del server
-    fake = _Fake()
+    fake = FakeServer()
     server = _server(fake)
     romeo = Client.login(server.account("romeo"), presence=True)
-    stream = _caller(server)
+    stream = call(server)
     for domain in ("x1.fake.test", "x2.fake.test"):
-        equal(_prove(stream, domain)["type"], "valid")
-        _message(stream, f"ann@{domain}", romeo.bare, domain)
+        equal(prove(stream, domain)["type"], "valid")
+        send_message(stream, f"ann@{domain}", romeo.bare, domain)
         equal(romeo.expect("message", from_=f"ann@{domain}").child_text("body"), domain)
     equal({(e.name, e["to"]) for e in fake.asked if e.name == "verify"},
           {("verify", "x1.fake.test"), ("verify", "x2.fake.test")})
     check(stream.header["id"] in {e["id"] for e in fake.asked}, "another stream id was asked for")
-    _message(stream, "ann@x3.fake.test", romeo.bare)
+    send_message(stream, "ann@x3.fake.test", romeo.bare)
     stream.expect_stream_error("invalid-from")
     romeo.expect_nothing()
 
@@ -101,10 +33,10 @@ def several_domains_prove_themselves_on_one_stream(server):
 @dedicated(start=False)
 def nothing_is_taken_before_the_proof(server):
     del server
-    server = _server(_Fake())
+    server = _server(FakeServer())
     romeo = Client.login(server.account("romeo"), presence=True)
-    stream = _caller(server)
-    _message(stream, "ann@x1.fake.test", romeo.bare)
+    stream = call(server)
+    send_message(stream, "ann@x1.fake.test", romeo.bare)
     stream.expect_stream_error("invalid-from")
     romeo.expect_nothing()
 
@@ -112,9 +44,9 @@ def nothing_is_taken_before_the_proof(server):
 @dedicated(start=False)
 def an_impostor_is_told_and_hung_up_on(server):
     del server
-    server = _server(_Fake(verdict="invalid"))
-    stream = _caller(server)
-    equal(_prove(stream, "x1.fake.test")["type"], "invalid")
+    server = _server(FakeServer(verdict="invalid"))
+    stream = call(server)
+    equal(prove(stream, "x1.fake.test")["type"], "invalid")
     try:
         stream.expect_end()
     except Closed:
@@ -124,26 +56,26 @@ def an_impostor_is_told_and_hung_up_on(server):
 @dedicated(start=False)
 def a_domain_that_cannot_be_asked_is_an_error_and_the_stream_stays(server):
     del server
-    fake = _Fake()
+    fake = FakeServer()
     server = _server(fake, s2s_connect_timeout="1s", dns_servers="127.0.0.1:9", dns_timeout="100ms")
-    stream = _caller(server)
-    answer = _prove(stream, "elsewhere.test")
+    stream = call(server)
+    answer = prove(stream, "elsewhere.test")
     equal(answer["type"], "error")
     # Without TLS only domains whose route says so are believed.
     equal(answer.find("error").find("policy-violation") is not None, True)
-    equal(_prove(stream, "x1.fake.test")["type"], "valid")
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
 
 
 @dedicated(start=False)
 def keys_of_this_server_are_known_again(server):
     del server
-    fake = _Fake()
+    fake = FakeServer()
     server = _server(fake)
     juliet = Client.login(server.account("juliet"), presence=True)
     juliet.message("ann@x1.fake.test", "hello")
     equal(fake.wait_stanza("message").child_text("body", NS_SERVER), "hello")
     key = next(e for e in fake.asked if e.name == "result").text
-    stream = _caller(server, "x1.fake.test")
+    stream = call(server, "x1.fake.test")
     for sent, verdict in ((key, "valid"), (key[:-1], "invalid"), ("", "invalid")):
         stream.send(f"<db:verify from='x1.fake.test' to='{A}' id='fake1'>{sent}</db:verify>")
         equal(stream.expect("verify", NS_DIALBACK)["type"], verdict, sent)
@@ -155,7 +87,7 @@ def keys_of_this_server_are_known_again(server):
 @dedicated(start=False)
 def messages_reach_servers(server, _what, old):
     del server
-    fake = _Fake(old=old)
+    fake = FakeServer(old=old)
     server = _server(fake)
     juliet = Client.login(server.account("juliet"), presence=True)
     juliet.message("ann@x1.fake.test", "hello")
@@ -167,21 +99,21 @@ def messages_reach_servers(server, _what, old):
 @dedicated(start=False)
 def a_caller_of_before_xmpp_1_0_gets_no_features(server):
     del server
-    server = _server(_Fake())
+    server = _server(FakeServer())
     romeo = Client.login(server.account("romeo"), presence=True)
-    stream = _caller(server, version=None)
+    stream = call(server, version=None)
     equal(stream.header["version"], None)
-    equal(_prove(stream, "x1.fake.test")["type"], "valid")
-    _message(stream, "ann@x1.fake.test", romeo.bare)
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    send_message(stream, "ann@x1.fake.test", romeo.bare)
     romeo.expect("message", from_="ann@x1.fake.test")
 
 
 @dedicated(start=False, options={"s2s_pairs_per_stream": 2})
 def pairs_of_a_stream_are_limited(server):
     del server
-    server = _server(_Fake(), s2s_pairs_per_stream=2)
-    stream = _caller(server)
-    equal([_prove(stream, f"x{n}.fake.test")["type"] for n in range(3)], ["valid", "valid", "error"])
+    server = _server(FakeServer(), s2s_pairs_per_stream=2)
+    stream = call(server)
+    equal([prove(stream, f"x{n}.fake.test")["type"] for n in range(3)], ["valid", "valid", "error"])
 
 
 @cases([("no from", "<message to='{to}'><body>x</body></message>", "improper-addressing"),
@@ -193,10 +125,10 @@ def pairs_of_a_stream_are_limited(server):
 @dedicated(start=False)
 def wrong_input_ends_the_stream(server, _what, text, condition):
     del server
-    server = _server(_Fake())
+    server = _server(FakeServer())
     romeo = Client.login(server.account("romeo"), presence=True)
-    stream = _caller(server)
-    equal(_prove(stream, "x1.fake.test")["type"], "valid")
+    stream = call(server)
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
     stream.send(text.format(to=romeo.bare))
     stream.expect_stream_error(condition)
 
@@ -207,7 +139,7 @@ def wrong_input_ends_the_stream(server, _what, text, condition):
 @dedicated(start=False)
 def wrong_headers_are_refused(server, _what, header, condition):
     del server
-    server = _server(_Fake())
+    server = _server(FakeServer())
     stream = Stream(server, port=server.s2s, domain=A)
     stream.open_raw(**({"ns": NS_SERVER} | header))
     stream.expect_stream_error(condition)
@@ -216,12 +148,12 @@ def wrong_headers_are_refused(server, _what, header, condition):
 @dedicated(start=False)
 def tls_is_demanded_of_those_whose_route_does_not_say_otherwise(server):
     del server
-    server = _server(_Fake())
+    server = _server(FakeServer())
     stream = Stream(server, port=server.s2s, domain=A)
     stream.open_raw(ns=NS_SERVER, extra=f" xmlns:db='{NS_DIALBACK}' from='b.test'")
     stream.wait_header()
     features = stream.expect_next("features")
     check(features.path("starttls", "required") is not None, f"TLS is not required: {features}")
     check(features.find("dialback") is None and features.find("mechanisms") is None, f"too early: {features}")
-    answer = _prove(stream, "b.test")
+    answer = prove(stream, "b.test")
     equal((answer["type"], answer.find("error").find("policy-violation") is not None), ("error", True))

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""A server of a few lines for other domains, and streams to the server under test that claim to be one."""
+import socket
+import threading
+
+from .checks import check
+from .elements import StreamReader
+from .stream import Stream
+
+A = "a.test"
+NS_SERVER, NS_DIALBACK = "jabber:server", "jabber:server:dialback"
+HEADER = (f"<?xml version='1.0'?><stream:stream xmlns='{NS_SERVER}' xmlns:db='{NS_DIALBACK}' "
+          "xmlns:stream='http://etherx.jabber.org/streams' id='fake1' from='{}'{}>")
+FEATURES = ("<stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback></stream:features>")
+
+
+class FakeServer:
+    """A server without TLS for whatever domain it is asked for. verdict: of db:verify (None: it never answers);
+    old: before XMPP 1.0; limit: so many bytes are read of a connection, then nothing."""
+
+    def __init__(self, verdict="valid", old=False, limit=None):
+        self.verdict, self.old, self.limit = verdict, old, limit
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.asked, self.stanzas, self.came = [], [], threading.Condition()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            connection, _ = self.listener.accept()
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        reader, read = StreamReader(), 0
+        while data := connection.recv(65536 if self.limit is None else 4096):
+            reader.feed(data)
+            read += len(data)
+            if self.limit is not None and read > self.limit:
+                threading.Event().wait(60)
+            for kind, element in reader.take():
+                if kind == "open":
+                    connection.sendall(HEADER.format(element["to"], "" if self.old else " version='1.0'").encode() +
+                                       (b"" if self.old else FEATURES.encode()))
+                elif kind == "element":
+                    self._answer(connection, element)
+
+    def _answer(self, connection, e):
+        with self.came:
+            (self.asked if e.ns == NS_DIALBACK else self.stanzas).append(e)
+            self.came.notify_all()
+        if e.ns == NS_DIALBACK:
+            if e.name == "verify" and self.verdict is None:
+                return
+            verdict = self.verdict if e.name == "verify" else "valid"
+            ident = f" id='{e['id']}'" if e["id"] else ""
+            connection.sendall(f"<db:{e.name} from='{e['to']}' to='{e['from']}'{ident} type='{verdict}'/>".encode())
+
+    def wait_stanza(self, name):
+        with self.came:
+            check(self.came.wait_for(lambda: any(s.name == name for s in self.stanzas), 15), f"no {name} came")
+            return next(s for s in self.stanzas if s.name == name)
+
+
+def call(server, domain="x1.fake.test", version="1.0", source=None):
+    """A stream of that domain, up to the features; what it says is not proved yet."""
+    stream = Stream(server, port=server.s2s, domain=A, source=source, name=domain)
+    stream.open_raw(ns=NS_SERVER, version=version, extra=f" xmlns:db='{NS_DIALBACK}' from='{domain}'")
+    stream.wait_header()
+    if version:
+        stream.expect_next("features")
+    return stream
+
+
+def prove(stream, domain, to=A):
+    """The answer to a key, which the fake server of the domain vouches for or not."""
+    stream.send(f"<db:result from='{domain}' to='{to}'>0123abc</db:result>")
+    return stream.expect("result", NS_DIALBACK, to=domain)
+
+
+def send_message(stream, from_, to, body="hi"):
+    stream.send(f"<message from='{from_}' to='{to}' type='chat'><body>{body}</body></message>")
+
+
+
+
+class FakeNames:
+    """A name server that answers every question for services with 1,000 of them and every other with 1,000 addresses
+    on which nobody listens; over TCP, as that is more than a datagram holds."""
+
+    COUNT = 1000
+
+    def __init__(self):
+        self.questions, self.over_tcp = [], 0
+        while True:
+            self.tcp = socket.create_server(("127.0.0.1", 0))
+            self.port = self.tcp.getsockname()[1]
+            self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                self.udp.bind(("127.0.0.1", self.port))
+                break
+            except OSError:
+                self.tcp.close()
+                self.udp.close()
+        for serve in (self._serve_udp, self._serve_tcp):
+            threading.Thread(target=serve, daemon=True).start()
+
+    def _question(self, message):
+        """The question's bytes and its type."""
+        at = 12
+        while message[at]:
+            at += message[at] + 1
+        return message[12:at + 5], int.from_bytes(message[at + 1:at + 3], "big")
+
+    @staticmethod
+    def _record(kind, number):
+        data = {33: b"\0\1\0\1" + (20000 + number).to_bytes(2, "big") + b"\5h" + b"%04d" % number + b"\4many\0",
+                1: bytes([127, 88, number // 250, 1 + number % 250]),
+                28: bytes(10) + b"\xff\xff" + bytes([127, 88, number // 250, 1 + number % 250])}[kind]
+        return b"\xc0\x0c" + kind.to_bytes(2, "big") + b"\0\1" + (60).to_bytes(4, "big") + len(data).to_bytes(2, "big") + data
+
+    def _answer(self, message, is_cut):
+        question, kind = self._question(message)
+        self.questions.append(kind)
+        count = 0 if is_cut or kind not in (1, 28, 33) else self.COUNT
+        flags = b"\x87\x80" if is_cut else b"\x85\x80"
+        return (message[:2] + flags + b"\0\1" + count.to_bytes(2, "big") + bytes(4) + question +
+                b"".join(self._record(kind, n) for n in range(count)))
+
+    def _serve_udp(self):
+        while True:
+            message, peer = self.udp.recvfrom(4096)
+            self.udp.sendto(self._answer(message, True), peer)
+
+    def _serve_tcp(self):
+        while True:
+            connection = self.tcp.accept()[0]
+            threading.Thread(target=self._serve_one, args=(connection,), daemon=True).start()
+
+    def _serve_one(self, connection):
+        stream = connection.makefile("rb")
+        while len(head := stream.read(2)) == 2:
+            answer = self._answer(stream.read(int.from_bytes(head, "big")), False)
+            self.over_tcp += 1
+            connection.sendall(len(answer).to_bytes(2, "big") + answer)

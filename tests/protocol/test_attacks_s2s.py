@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: MIT
+"""Attacks of other servers, or of who claims to be one: floods of keys, streams and stanzas, reading nothing, and name
+servers that answer with a thousand records. What may pass between servers is bounded; users go on meanwhile."""
+import threading
+import time
+
+from harness import Client, Comity, Failure, Stream, cases, check, dedicated, equal
+from harness.attack import Innocents, bounded, connect, read_all, start, stats
+from harness.client import check_error
+from harness.fake import A, FakeNames, FakeServer, call, prove, send_message
+
+NO_RATE = {"bytes_per_second": 0, "stanzas_per_second": 0}
+
+
+def _server(fake, text="", **options):
+    server = Comity(domains=(A,), options=NO_RATE | options)
+    server.text = (f"route *.fake.test {{\n\thost = 127.0.0.1\n\tport = {fake.port}\n\tsecurity = insecure\n}}\n" + text)
+    return start(server)
+
+
+def _user(server, name="user"):
+    return Client.login(server.account(name), presence=True)
+
+
+# Proofs
+
+@dedicated(start=False)
+def keys_being_verified_are_limited(server):
+    """Sixty callers claim domains whose server never says whether the key is its own."""
+    del server
+    server = _server(FakeServer(verdict=None), s2s_verifications=10, s2s_verify_timeout="3s", workers=1)
+    with Innocents(server), bounded(server, 40):
+        streams = [call(server, f"x{n}.fake.test") for n in range(60)]
+        for n, stream in enumerate(streams):
+            stream.send(f"<db:result from='x{n}.fake.test' to='{A}'>key</db:result>")
+        errors = [s.expect("result", type="error").find("error") for s in streams]
+        named = [e for e in errors if e.find("resource-constraint") is not None]
+        equal(len(named), 50, "keys that were refused at once")
+        check("too many dialback keys" in named[0].child_text("text"), named[0])
+        check(all(e.find("remote-server-timeout") is not None for e in errors if e not in named), errors)
+        equal(prove(call(server, "y.fake.test"), "y.fake.test")["type"], "error", "after the others")
+
+
+@cases([("hosts that are not here", "<db:result from='x1.fake.test' to='h{}.test'>key</db:result>"),
+        ("domains without TLS", "<db:result from='d{}.test' to='a.test'>key</db:result>"),
+        ("logins", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>={}</auth>")])
+@dedicated(start=False)
+def refused_proofs_of_a_stream_are_limited(server, _what, text):
+    del server
+    server = _server(FakeServer(), s2s_pairs_per_stream=20)
+    with Innocents(server), bounded(server, 20):
+        stream = call(server)
+        stream.send("".join(text.format(n) for n in range(1000)))
+        error = stream.expect("error")
+        check(error.find("policy-violation") is not None and "too many refused" in error.child_text("text"), error)
+        equal(len(stream.inbox), 21, "answers before the end")
+        stream.inbox.clear()
+        stream.expect_end()
+
+
+@dedicated(start=False)
+def long_keys_are_not_kept(server):
+    del server
+    server = _server(FakeServer())
+    stream = call(server)
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    stream.send(f"<db:result from='x2.fake.test' to='{A}'>{'k' * 1025}</db:result>")
+    check("1024" in stream.expect_stream_error("policy-violation").child_text("text"), "the limit is not named")
+
+
+@dedicated(start=False)
+def streams_of_an_address_are_limited_though_they_prove_domains(server):
+    del server
+    server = _server(FakeServer(), s2s_streams_per_address=5)
+    with Innocents(server):
+        streams = [call(server, f"x{n}.fake.test", source="127.33.0.1") for n in range(5)]
+        for n, stream in enumerate(streams):
+            equal(prove(stream, f"x{n}.fake.test")["type"], "valid")
+        refused = Stream(server, port=server.s2s, domain=A, source="127.33.0.1")
+        check("streams of this address" in refused.expect_stream_error("policy-violation").child_text("text"), "no reason")
+        equal(prove(call(server, "y.fake.test", source="127.33.0.2"), "y.fake.test")["type"], "valid", "another address")
+        streams[0].close()
+        server.wait_for(lambda: stats(server)["connections_closed"] >= 1, "the end of a stream")
+        equal(prove(call(server, "x9.fake.test", source="127.33.0.1"), "x9.fake.test")["type"], "valid", "in its place")
+
+
+@dedicated(start=False)
+def silent_and_dripping_callers_are_cut_off(server):
+    del server
+    server = _server(FakeServer(), s2s_negotiate_timeout="2s")
+    with Innocents(server), bounded(server, 20):
+        callers = [connect(server, server.s2s) for _ in range(40)] + [call(server).sock for _ in range(10)]
+        for sock in callers[:20]:
+            sock.sendall(b"<?xml version='1.0'?><stream:str")
+        began = time.monotonic()
+        for sock in callers:
+            read_all(sock, 10)
+        check(1 < time.monotonic() - began < 9, "the time to agree")
+
+
+# Stanzas
+
+@dedicated(start=False)
+def stanzas_of_other_servers_are_limited(server):
+    del server
+    server = _server(FakeServer(), s2s_max_stanza_bytes="20000B", max_elements=100)
+    with Innocents(server):
+        romeo = _user(server, "romeo")
+        for payload, words in (("x" * 30000, "bytes"), ("<a/>" * 200, "elements")):
+            stream = call(server)
+            equal(prove(stream, "x1.fake.test")["type"], "valid")
+            send_message(stream, "ann@x1.fake.test", romeo.bare, "fine")
+            romeo.expect("message", body="fine")
+            send_message(stream, "ann@x1.fake.test", romeo.bare, payload)
+            error = stream.expect_stream_error("policy-violation")
+            check("too many" in error.child_text("text") and words in error.child_text("text"), error)
+        romeo.expect_nothing()
+
+
+@cases([("stanzas", {"s2s_stanzas_per_second": 500, "s2s_bytes_per_second": 0}, 3000, "", 3),
+        ("bytes", {"s2s_stanzas_per_second": 0, "s2s_bytes_per_second": "100KiB"}, 20, "x" * 32768, 3),
+        ("none", {"s2s_stanzas_per_second": 0, "s2s_bytes_per_second": 0}, 3000, "", 0)])
+@dedicated(start=False)
+def floods_of_other_servers_are_read_at_the_rate_that_is_allowed(server, _what, options, count, body, seconds):
+    del server
+    server = _server(FakeServer(), **options)
+    with Innocents(server), bounded(server, 60):
+        romeo, stream = _user(server, "romeo"), call(server)
+        equal(prove(stream, "x1.fake.test")["type"], "valid")
+        began = time.monotonic()
+        text = f"<message from='ann@x1.fake.test' to='{romeo.bare}'><body>{body}</body></message>" * count
+        threading.Thread(target=lambda: stream.send(text), daemon=True).start()
+        for _ in range(count):
+            romeo.expect_next("message", timeout=30)
+        took = time.monotonic() - began
+    check(took >= seconds if seconds else took < 3, f"the flood was read within {took:.1f} s")
+
+
+# What waits
+
+def _refused(client, count):
+    """Of so many messages sent, the errors that came back at once."""
+    client.ping()
+    return [e for e in client.drain() if e["type"] == "error"][:count]
+
+
+@cases([("stanzas of a domain", {"s2s_queue_stanzas": 20}, 100, 0, 20, 1),
+        ("bytes of a domain", {"s2s_queue_bytes": "50KiB"}, 100, 2000, 26, 1),
+        ("bytes of all domains", {"s2s_queue_total": "50KiB"}, 100, 2000, 26, 50)])
+@dedicated(start=False)
+def what_waits_for_other_servers_is_limited(server, _what, options, count, size, most, domains):
+    del server
+    server = _server(FakeServer(limit=0), **options, workers=1, s2s_negotiate_timeout="1m")
+    with Innocents(server), bounded(server, 30):
+        sender = _user(server, "sender")
+        for n in range(count):
+            sender.message(f"ann@x{n % domains}.fake.test", "x" * size)
+        errors = _refused(sender, count)
+        check(count - most - 2 <= len(errors) < count, f"{len(errors)} of {count} came back")
+        check_error(errors[0], "resource-constraint")
+
+
+@dedicated(start=False)
+def server_that_never_reads_is_cut_off_and_harms_no_sender(server):
+    del server
+    server = _server(FakeServer(limit=5000), s2s_output_queue="256KiB", s2s_queue_bytes="1MiB", s2s_resume_time=0,
+                     s2s_queue_age="1s", s2s_retry_min="500ms")
+    with Innocents(server), bounded(server, 60):
+        sender = _user(server, "sender")
+        for n in range(600):   # 24 MB
+            sender.message("ann@x1.fake.test", "x" * 40000)
+            if n % 20 == 0:
+                sender.ping()
+        server.wait_for(lambda: "does not read" in server.log(), "the end of the stream that is not read")
+        check_error(sender.expect("message", type="error", timeout=20),
+                    ("resource-constraint", "remote-server-timeout", "remote-server-not-found"))
+
+
+@dedicated(start=False)
+def domains_that_are_talked_to_are_limited(server):
+    """One user writes to 200 domains at once, none of whose servers answers."""
+    del server
+    server = _server(FakeServer(limit=0), s2s_links=30, workers=1, s2s_negotiate_timeout="1m")
+    with Innocents(server), bounded(server, 40):
+        sender = _user(server, "sender")
+        for n in range(200):
+            sender.message(f"ann@x{n}.fake.test", "hello")
+        errors = _refused(sender, 200)
+        check(160 <= len(errors) <= 170, f"{len(errors)} of 200 came back")
+        check("too many other servers" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
+
+
+@dedicated(start=False)
+def idle_streams_of_other_servers_are_closed(server):
+    """Even when white space comes all the time."""
+    del server
+    server = _server(FakeServer(), s2s_idle_timeout="2s", parser_idle="200ms")
+    stream = call(server)
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    began = time.monotonic()
+    while not stream.ended and not stream.eof and time.monotonic() - began < 12:
+        stream.send(" ")
+        stream.pump(0.1)
+    check(1.5 < time.monotonic() - began < 12, "the stream was not closed in time")
+
+
+# Names
+
+@dedicated(start=False, timeout=100)
+def a_thousand_records_of_dns_are_no_thousand_connections(server):
+    del server
+    names = FakeNames()
+    server = Comity(domains=(A,), options={"dns_servers": f"127.0.0.1:{names.port}", "s2s_reach_timeout": "20s",
+                                           "s2s_queue_age": "20s", "s2s_connect_timeout": "1s"})
+    start(server)
+    with Innocents(server), bounded(server, 30):
+        sender = _user(server, "sender")
+        sender.message("ann@many.test", "hello")
+        error = check_error(sender.expect("message", type="error", timeout=60), ("remote-server-timeout",
+                                                                                "remote-server-not-found"))
+        check(error.child_text("text"), "no reason")
+    check(names.over_tcp > 0, "no answer of 1,000 records was asked for")
+    # 16 targets with both kinds of addresses, each asked once by datagram and once by stream; two kinds of services.
+    check(len(names.questions) <= 2 * 2 * 16 * 2 + 8, f"{len(names.questions)} questions were asked")
+    check(stats(server)["sessions"] >= 3, "sessions were lost")
+
+
+@dedicated(start=False)
+def names_of_thousands_of_domains_are_kept_within_the_limit(server):
+    del server
+    names = FakeNames()
+    names.COUNT = 0
+    server = Comity(domains=(A,), options=NO_RATE | {"dns_servers": f"127.0.0.1:{names.port}", "dns_cache": 10,
+                                                     "s2s_links": 1000, "s2s_queue_age": "1s"})
+    start(server)
+    with Innocents(server), bounded(server, 40):
+        sender = _user(server, "sender")
+        for n in range(300):
+            sender.message(f"ann@d{n}.test", "hello")
+        for _ in range(300):
+            try:
+                check_error(sender.expect("message", type="error", timeout=20),
+                            ("remote-server-timeout", "remote-server-not-found", "resource-constraint"))
+            except Failure as failure:
+                raise Failure(f"not all came back: {failure}") from None

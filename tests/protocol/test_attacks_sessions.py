@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: MIT
+"""Attacks of users who have logged in: bombs of XML, floods of all kinds, and reading nothing. Whoever does that gets an
+error that names the limit, is slowed down or cut off; others are served meanwhile."""
+import contextlib
+import threading
+import time
+
+from harness import Client, cases, check, dedicated, equal
+from harness.attack import Innocents, bounded, start, stats
+from harness.client import check_error
+
+NO_RATE = {"bytes_per_second": 0, "stanzas_per_second": 0}
+NS_SM = "urn:xmpp:sm:3"
+
+
+def _user(server, name="user", presence=True):
+    return Client.login(server.account(name), presence=presence)
+
+
+# Bombs
+
+_SMALL = {"max_stanza_bytes": "20000B", "max_depth": 10, "max_attributes": 10, "max_namespaces": 10, "max_elements": 100}
+
+
+def _deep(n):
+    return "<a xmlns='urn:a'>" + "<a>" * (n - 3) + "</a>" * (n - 3) + "</a>"
+
+
+@cases([("bytes", lambda n: "<a xmlns='urn:a'>" + "x" * (n - 200) + "</a>", 20000),
+        ("nested elements", _deep, 10),
+        ("attributes", lambda n: "<a xmlns='urn:a' " + " ".join(f"a{i}=''" for i in range(n)) + "/>", 10),
+        ("namespace declarations", lambda n: "<a xmlns='urn:a'>" + "".join(f"<b xmlns='urn:{i}'/>" for i in range(n - 2)) + "</a>", 10),
+        ("elements", lambda n: "<a xmlns='urn:a'>" + "<a/>" * (n - 2) + "</a>", 100)])
+@dedicated(start=False, options=_SMALL)
+def stanzas_over_a_limit_name_it_and_those_below_pass(server, what, make, limit):
+    start(server)
+    with Innocents(server):
+        client = _user(server)
+        client.send(f"<message to='{client.jid}' id='below'>{make(limit)}</message>")
+        client.expect("message", id="below")
+        client.send(f"<message to='{client.jid}' id='over'>{make(limit * 2)}</message>")
+        error = client.expect_stream_error("policy-violation")
+        check("too many" in error.child_text("text") and what in error.child_text("text"), error)
+
+
+@cases([("text", "x"), ("elements", "<a/>"), ("attributes", "<a " + " ".join(f"a{i}=''" for i in range(60)) + "/>"),
+        ("depth", "<a><a><a><a><a><a><a><a></a></a></a></a></a></a></a></a>"), ("references", "&amp;")])
+@dedicated(start=False, options=NO_RATE)
+def stanzas_that_never_end_cost_no_more_than_their_limit(server, _what, piece):
+    """Forty sessions hold a stanza each that is a byte or so short of its end."""
+    start(server)
+    room = min(250000, 9000 // piece.count("<a") * len(piece) if "<a" in piece else 250000)
+    with Innocents(server), bounded(server, 120):
+        clients = []
+        for account in server.accounts("one", "two"):
+            clients += [Client.login(account, f"r{n}") for n in range(20)]
+        for client in clients:
+            client.send("<message><body xmlns='urn:b'>" + piece * (room // len(piece)))
+        clients[0].send("</body></message>")
+        clients[0].ping()
+        for client in clients[1:]:
+            client.abort()
+
+
+# Who reads nothing
+
+@cases([("plain", False, "does not read"), ("with stream management", True, "")])
+@dedicated(start=False, options=NO_RATE | {"output_queue": "256KiB", "resume_time": 0})
+def reader_that_never_reads_costs_bounded_memory_and_harms_no_sender(server, _name, managed, words):
+    start(server)
+    lazy, sender = _user(server, "lazy"), _user(server, "sender")
+    if managed:
+        lazy.send(f"<enable xmlns='{NS_SM}'/>")
+        lazy.expect_next("enabled", NS_SM)
+    with Innocents(server), bounded(server, 90):
+        for number in range(600):   # 24 MB
+            sender.message(lazy.jid, "x" * 40000)
+            if number % 20 == 0:
+                sender.ping()
+                sender.inbox.clear()
+        sender.ping()
+        server.wait_for(lambda: any("closed" in line for line in server.log().splitlines() if f"jid={lazy.jid}" in line),
+                        "the end of the one who does not read")
+        check(words in server.log(), "the log does not tell why")
+    lazy.abort()
+
+
+@dedicated(start=False, options=NO_RATE | {"output_queue": "64KiB"})
+def answers_that_nobody_reads_end_the_one_who_asked(server):
+    """A flood of requests, none of whose answers is read."""
+    start(server)
+    with Innocents(server), bounded(server, 40):
+        client = _user(server)
+        request = f"<iq type='get' id='i' to='{server.domain}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+        client.sock.settimeout(10)
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while "does not read" not in server.log() and time.monotonic() - began < 15:
+                client.sock.sendall(request.encode() * 500)
+        check("does not read" in server.log(), "it was not cut off")
+    client.abort()
+
+
+# Rates
+
+def _flood_to_oneself(client, count, payload):
+    """Seconds until so many messages have come back to the one who sent them."""
+    began = time.monotonic()
+    text = f"<message to='{client.jid}'>{payload}</message>" * count
+    sender = threading.Thread(target=lambda: client.send(text), daemon=True)
+    sender.start()
+    for _ in range(count):
+        client.expect_next("message", timeout=30)
+    sender.join()
+    return time.monotonic() - began
+
+
+@cases([("stanzas", {"stanzas_per_second": 500, "bytes_per_second": 0}, 3000, "", 3),
+        ("bytes", {"stanzas_per_second": 0, "bytes_per_second": "64KiB"}, 10, "<a xmlns='urn:a'>" + "x" * 32768 + "</a>", 1.5),
+        ("none", NO_RATE, 400, "", 0)])
+@dedicated(start=False)
+def floods_are_read_at_the_rate_that_is_allowed(server, _what, options, count, payload, seconds):
+    """What is allowed for two seconds may come at once; the rest takes its time, and nothing is lost."""
+    server.options.update(options)
+    start(server)
+    with Innocents(server):
+        took = _flood_to_oneself(_user(server), count, payload)
+    if seconds:
+        check(took >= seconds, f"the flood was read within {took:.1f} s")
+    else:
+        check(took < 2, f"without a limit it took {took:.1f} s")
+
+
+# Storms
+
+@dedicated(start=False, options=NO_RATE)
+def iq_flood_is_answered_and_harms_nobody(server):
+    """10,000 requests to the host, to accounts that are not there, to a session that does not answer."""
+    start(server)
+    silent = _user(server, "silent")
+    with Innocents(server), bounded(server, 60):
+        client = _user(server)
+        for target in (server.domain, f"nobody@{server.domain}", silent.jid):
+            for begin in range(0, 3330, 333):
+                client.send("".join(f"<iq type='get' id='f{n}' to='{target}'><q xmlns='urn:flood'/></iq>"
+                                    for n in range(begin, begin + 333)))
+                if target != silent.jid:
+                    for n in range(333):
+                        equal(client.expect_next("iq", timeout=20)["type"], "error")
+        client.ping()
+        equal(sum(e.name == "iq" for e in silent.drain(client)), 3330, "requests that reached the silent session")
+
+
+@dedicated(start=False, options=NO_RATE, timeout=100)
+def presence_storm_reaches_contacts_and_harms_nobody(server):
+    start(server)
+    storm = _user(server, "storm")
+    contacts = [_user(server, "contact") for _ in range(20)]
+    for contact in contacts:
+        contact.presence("subscribe", to=storm.bare)
+        storm.expect("presence", type="subscribe", from_=contact.bare)
+        storm.presence("subscribed", to=contact.bare)
+        contact.expect("presence", type=None, from_=storm.jid)
+    with Innocents(server) as innocents, bounded(server, 80):
+        for begin in range(0, 1000, 100):
+            storm.send("".join(f"<presence><priority>{n % 128}</priority></presence>" for n in range(begin, begin + 100)))
+            storm.ping()
+            storm.inbox.clear()
+        storm.presence(payload="<status>over</status>")
+        for contact in contacts:
+            contact.expect("presence", from_=storm.jid, timeout=30, where=lambda e: e.child_text("status") == "over")
+        check(innocents.slowest < 4, f"an innocent waited {innocents.slowest:.1f} s")
+
+
+@dedicated(start=False, options=NO_RATE, text="module roster { max_items = 100 }")
+def roster_storm_stops_at_the_limit(server):
+    start(server)
+    with Innocents(server), bounded(server, 60):
+        client = _user(server)
+        client.roster()
+        client.send("".join(f"<iq type='set' id='r{n}'><query xmlns='jabber:iq:roster'><item jid='c{n}@example.com' "
+                            f"name='{'x' * 500}'/></query></iq>" for n in range(1000)))
+        answers = [client.expect("iq", id=f"r{n}", timeout=20) for n in range(1000)]
+        equal([a["type"] for a in answers], ["result"] * 100 + ["error"] * 900)
+        check_error(answers[-1], "resource-constraint")
+        client.inbox.clear()
+        for _ in range(100):
+            equal(len(client.roster()), 100)
+
+
+@dedicated(start=False, options=NO_RATE, text="module roster { max_items = 50  max_requests = 20 }")
+def subscription_floods_stop_at_the_limits(server):
+    """One asks hundreds, and hundreds of resources of one domain ask one."""
+    start(server)
+    victim = _user(server, "victim")
+    with Innocents(server), bounded(server, 60):
+        client = _user(server)
+        for n in range(500):
+            client.presence("subscribe", to=f"nobody{n}@{server.domain}", id_=f"s{n}")
+        client.ping()
+        errors = [e for e in client.inbox if e.name == "presence" and e["type"] == "error"]
+        equal(len(errors), 450, "requests over max_items")
+        check_error(errors[0], "resource-constraint")
+        askers = [_user(server, "asker") for _ in range(30)]
+        for asker in askers:
+            for _ in range(20):   # asking again is no other request
+                asker.presence("subscribe", to=victim.bare)
+            asker.ping()
+        seen = {e["from"] for e in victim.drain(askers) if e["type"] == "subscribe"}
+        check(20 <= len(seen) <= 30, f"{len(seen)} requests were shown")
+
+
+@dedicated(start=False, options=NO_RATE, text="module offline { max_messages = 50  max_bytes = 4KiB }")
+def offline_flood_stops_at_the_limits(server):
+    start(server)
+    absent = server.account("absent")
+    with Innocents(server), bounded(server, 60):
+        sender = _user(server, "sender")
+        sender.message(absent.jid, "x" * 5000, id_="big")
+        sender.expect_error(("service-unavailable", "not-acceptable", "policy-violation", "resource-constraint"), id_="big")
+        for n in range(2000):
+            sender.message(absent.jid, f"message {n}")
+        sender.ping()
+        errors = 0
+        while errors < 1950:
+            sender.expect_error(("service-unavailable", "resource-constraint"), name="message", timeout=20)
+            errors += 1
+        server.wait_for(lambda: server.stored_messages(absent.jid) == 50, "the others in storage")
+    got = Client.login(absent, presence=True)
+    equal([got.expect("message").child_text("body") for _ in range(50)], [f"message {n}" for n in range(50)])
+
+
+@dedicated(start=False, options=NO_RATE | {"idle_accounts": 20})
+def messages_to_nobodies_fill_no_memory(server):
+    """5,000 addresses that do not exist, each of which is looked up."""
+    start(server)
+    with Innocents(server), bounded(server, 60):
+        sender = _user(server, "sender")
+        for begin in range(0, 5000, 250):
+            for n in range(begin, begin + 250):
+                sender.message(f"nobody{n}@{server.domain}", "anyone?")
+            for n in range(250):
+                sender.expect_next("message", type="error", timeout=20)
+        held = stats(server)["accounts_in_memory"]
+        check(held <= 2 * 20 + 10, f"{held} accounts are in memory")
+
+
+@dedicated(start=False, options={"waiting_stanzas": 5, "workers": 1})
+def stanzas_that_wait_for_an_account_are_limited(server):
+    """What comes in one piece for an account that is yet to be read waits; what is too much comes back."""
+    start(server)
+    sender, absent = _user(server, "sender"), server.account("absent")
+    with Innocents(server):
+        sender.send("".join(f"<message to='{absent.jid}' id='w{n}'><body>{n}</body></message>" for n in range(100)))
+        sender.ping()
+        errors = [e for e in sender.drain() if e["type"] == "error"]
+        check(len(errors) > 0, "all of them waited")
+        for error in errors:
+            check_error(error, "resource-constraint")
+        server.wait_for(lambda: server.stored_messages(absent.jid) == 100 - len(errors), "the rest of them in storage")
+
+
+@dedicated(start=False, options=NO_RATE | {"mailbox_limit": 100}, timeout=100)
+def full_mailboxes_pause_their_sources_and_lose_nothing(server):
+    """Eight users flood one whose home has to copy each message to twenty sessions."""
+    start(server)
+    account = server.account("popular")
+    popular = [Client.login(account, f"r{n}", presence=True) for n in range(15)]
+    senders = [_user(server, "sender") for _ in range(8)]
+    for client in popular:
+        client.settle()
+        client.inbox.clear()
+    with Innocents(server), bounded(server, 80):
+        threads = [threading.Thread(target=lambda s=s, i=i: [
+            s.send("".join(f"<message to='{account.jid}' type='headline' id='h{i}-{k}'/>" for k in range(j, j + 50)))
+            for j in range(0, 500, 50)], daemon=True) for i, s in enumerate(senders)]
+        for thread in threads:
+            thread.start()
+        for client in popular:
+            got = [client.expect_next("message", timeout=30)["id"] for _ in range(4000)]
+            for i in range(8):
+                equal([g for g in got if g.startswith(f"h{i}-")], [f"h{i}-{k}" for k in range(500)], "order")
+            client.transcript.clear()
+        for thread in threads:
+            thread.join()
+    check(stats(server)["mailbox_pauses"] > 0, "nothing was paused")
+
+
+# What accounts keep
+
+@dedicated(start=False, text="module vcard { max_size = 2KiB }")
+def vcards_are_limited(server):
+    start(server)
+    client = _user(server)
+    error = client.iq("set", "<vCard xmlns='vcard-temp'><NOTE>" + "x" * 3000 + "</NOTE></vCard>")
+    check("max_size" in check_error(error, ("not-acceptable", "policy-violation")).child_text("text"), error)
+    equal(client.iq("set", "<vCard xmlns='vcard-temp'><NOTE>small</NOTE></vCard>")["type"], "result")
+
+
+@dedicated(start=False, options={"workers": 1, "max_preauth_elements": 1000}, text="module register { allow_registration = yes "
+           "registrations_per_address = 1  registration_window = 2s  max_addresses = 1 }")
+def registrations_of_an_address_are_limited_for_their_time(server):
+    start(server)
+
+    def register(name, source):
+        client = Client(server, source=source)
+        client.secure()
+        client.send(f"<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>{name}</username>"
+                    "<password>secret</password></query></iq>")
+        return client.expect("iq", id="r")["type"]
+
+    equal([register("a", "127.44.0.1"), register("b", "127.44.0.1")], ["result", "error"])
+    # Only one address is remembered: another one takes the place of the first.
+    equal([register("c", "127.44.0.2"), register("d", "127.44.0.2"), register("e", "127.44.0.1")],
+          ["result", "error", "result"])
+    time.sleep(2.1)
+    equal([register("f", "127.44.0.1"), register("g", "127.44.0.1")], ["result", "error"], "after the window")
