@@ -204,6 +204,26 @@ def idle_streams_of_other_servers_are_closed(server):
     check(1.5 < time.monotonic() - began < 12, "the stream was not closed in time")
 
 
+@cases([("in time", "1m", 0, "resumed"), ("too late", "1s", 1.5, "failed")])
+@dedicated(start=False)
+def lost_streams_of_other_servers_are_kept_for_their_time(server, _what, option, pause, wanted):
+    del server
+    server = _server(FakeServer(), s2s_resume_time=option)
+    stream = call(server)
+    prove(stream, "x1.fake.test")
+    stream.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+    id_ = stream.expect_next("enabled")["id"]
+    stream.abort()
+    server.wait_for(lambda: stats(server)["connections_closed"] >= 1, "the end of the stream")
+    time.sleep(pause)
+    stream = call(server)
+    prove(stream, "x1.fake.test")
+    stream.send(f"<resume xmlns='urn:xmpp:sm:3' h='0' previd='{id_}'/>")
+    answer = stream.expect_next()
+    equal(answer.name, wanted, answer)
+    check(wanted == "resumed" or answer.find("item-not-found") is not None, answer)
+
+
 # Names
 
 @dedicated(start=False, timeout=100)

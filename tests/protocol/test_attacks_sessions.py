@@ -315,3 +315,20 @@ def registrations_of_an_address_are_limited_for_their_time(server):
           ["result", "error", "result"])
     time.sleep(2.1)
     equal([register("f", "127.44.0.1"), register("g", "127.44.0.1")], ["result", "error"], "after the window")
+
+
+@cases([("enough room", 100, 35), ("little room", 5, 10)])
+@dedicated(start=False, options={"workers": 1})
+def messages_wait_for_stored_ones_within_a_limit(server, _what, limit, behind):
+    """What comes while stored messages are read waits, so that order is kept; what is over the limit overtakes."""
+    server.text = f"module offline {{ max_waiting = {limit} }}"
+    start(server)
+    account, sender = server.account("absent"), _user(server, "sender")
+    for n in range(5):
+        sender.message(account.jid, f"stored {n}")
+    server.wait_for(lambda: server.stored_messages(account.jid) == 5, "messages in storage")
+    client = Client.login(account)
+    client.send("<presence/>" + "".join(f"<message to='{client.bare}'><body>new {n}</body></message>" for n in range(30)))
+    bodies = [client.expect("message", timeout=20).child_text("body") for _ in range(35)]
+    equal(sorted(bodies), sorted([f"stored {n}" for n in range(5)] + [f"new {n}" for n in range(30)]), "all of them")
+    equal(len(bodies) - bodies.index("stored 0"), behind, "what came from the first stored one on")

@@ -325,3 +325,46 @@ def _refused_later(server, client):
     server.wait_for(lambda: "waiting" in server.ctl("s2s", "list", B), "a link that waits")
     server.ctl("s2s", "flush", B)
     return client.expect_error("remote-server-not-found", name="message").find("error").child_text("text")
+
+
+# Limits
+
+@dedicated(start=False)
+def registrations_are_limited(server):
+    del server
+    directories = _directories(1, extra="max_entries = 1\n\tmax_expiry = 2s\n\tmin_expiry = 1s")
+    a, b = (_member(d, directories) for d in (A, B))
+    _start(directories, a)
+    check(re.search(r"registered host=a\.test directory=dir1\.test for 2 s", a.log()), "max_expiry does not count")
+    b.start()
+    b.wait_for(lambda: "the directory is full" in b.log(), "refusal")
+    a.stop()
+    # The place is free once nobody renews it.
+    _await_registration(b)
+
+
+@dedicated(start=False)
+def a_shorter_life_than_allowed_is_made_longer(server):
+    del server
+    directories = _directories(1, extra="min_expiry = 5m")
+    a = _member(A, directories, options={"directory_expiry": "10s"})
+    _start(directories, a)
+    check(re.search(r"registered host=a\.test directory=dir1\.test for 300 s", a.log()), "min_expiry does not count")
+
+
+@cases([("enough", 2, True), ("too few", 1, False)])
+@dedicated(start=False)
+def questions_pass_so_many_directories(server, _what, hops, is_found):
+    """In a ring of three, the third is reached by way of the second."""
+    del server
+    directories = _directories(3, ring=True, extra=f"hops = {hops}")
+    a = _member(A, directories, asks=directories[:1])
+    b = _member(B, directories, asks=directories[2:])
+    _start(directories, a, b)
+    juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
+    if is_found:
+        juliet.message(romeo.bare, "hello")
+        romeo.expect("message", from_=juliet.jid)
+    else:
+        _refused(juliet, romeo.bare, "remote-server-not-found")
+        equal(_lookups(directories[2], B, r"\S+"), 0, "questions at the third")
