@@ -288,10 +288,13 @@ int tls_session_binding(const struct tls_session *s, const char *type, unsigned 
 	gnutls_datum_t data;
 	int len;
 
+	if (strcmp(type, "tls-server-end-point") == 0) {
+		const gnutls_datum_t *own = gnutls_certificate_get_ours(s->gnutls);
+
+		return own != NULL && s->ctx != NULL ? tls_context_end_point(s->ctx, own, out, room) : -ERR_UNSUPPORTED;
+	}
 	if (strcmp(type, "tls-exporter") == 0)
 		which = GNUTLS_CB_TLS_EXPORTER;
-	else if (strcmp(type, "tls-server-end-point") == 0)
-		which = GNUTLS_CB_TLS_SERVER_END_POINT;
 	else if (strcmp(type, "tls-unique") == 0)
 		which = GNUTLS_CB_TLS_UNIQUE;
 	else

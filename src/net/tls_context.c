@@ -17,12 +17,21 @@
 /* NORMAL would still offer TLS 1.0 and 1.1. */
 #define POLICY "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
 
+#define OWN_MAX 2
+
+/* Made once for each certificate: every login is offered it. */
+struct end_point {
+	unsigned char bytes[64];
+	size_t len;
+};
+
 struct tls_context {
 	_Atomic unsigned refs;
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priority;
 	int64_t expires;       /* seconds since 1970 */
 	bool asks_client;
+	struct end_point end_points[OWN_MAX];  /* of the own certificates, in the order of the credentials */
 };
 
 struct tls_shared {
@@ -115,6 +124,50 @@ static int64_t read_expiry(struct tls_context *ctx)
 	return expires;
 }
 
+static void make_end_point(const gnutls_datum_t *der, struct end_point *e)
+{
+	gnutls_digest_algorithm_t hash = GNUTLS_DIG_UNKNOWN;
+	gnutls_x509_crt_t crt;
+	int sign;
+
+	if (gnutls_x509_crt_init(&crt) != 0)
+		abort();
+	if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) == 0 &&
+	    (sign = gnutls_x509_crt_get_signature_algorithm(crt)) > 0)
+		hash = gnutls_sign_get_hash_algorithm((gnutls_sign_algorithm_t)sign);
+	gnutls_x509_crt_deinit(crt);
+	if (hash == GNUTLS_DIG_MD5 || hash == GNUTLS_DIG_SHA1)
+		hash = GNUTLS_DIG_SHA256;
+	e->len = hash != GNUTLS_DIG_UNKNOWN ? gnutls_hash_get_len(hash) : 0;
+	if (e->len > sizeof(e->bytes) || (e->len != 0 && gnutls_hash_fast(hash, der->data, der->size, e->bytes) != 0))
+		e->len = 0;
+}
+
+static void make_end_points(struct tls_context *ctx)
+{
+	gnutls_datum_t der;
+
+	for (unsigned i = 0; i < OWN_MAX && gnutls_certificate_get_crt_raw(ctx->credentials, i, 0, &der) == 0; i++)
+		make_end_point(&der, &ctx->end_points[i]);
+}
+
+int tls_context_end_point(const struct tls_context *ctx, const gnutls_datum_t *own, unsigned char *out, size_t room)
+{
+	gnutls_datum_t der;
+
+	for (unsigned i = 0; i < OWN_MAX && gnutls_certificate_get_crt_raw(ctx->credentials, i, 0, &der) == 0; i++) {
+		const struct end_point *e = &ctx->end_points[i];
+
+		if (der.size != own->size || memcmp(der.data, own->data, der.size) != 0)
+			continue;
+		if (e->len == 0 || e->len > room)
+			return -ERR_UNSUPPORTED;
+		memcpy(out, e->bytes, e->len);
+		return (int)e->len;
+	}
+	return -ERR_UNSUPPORTED;
+}
+
 static int load_client_ca(struct tls_context *ctx, const char *path, struct err_text *et)
 {
 	int rc = check_readable(path, "client CA", et);
@@ -153,6 +206,7 @@ int tls_context_new(const struct tls_conf *conf, struct tls_context **ctx, struc
 		return rc;
 	}
 	c->expires = read_expiry(c);
+	make_end_points(c);
 	*ctx = c;
 	return 0;
 }

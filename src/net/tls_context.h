@@ -15,6 +15,9 @@ void tls_shared_apply(const struct tls_shared *s, gnutls_session_t g, bool is_se
 /* Credentials, once the host is known; ask: for the peer's certificate, whatever the context says. Returns
  * 0 or a GnuTLS error. */
 int tls_context_apply(struct tls_context *ctx, gnutls_session_t g, bool ask);
+/* The channel binding tls-server-end-point (RFC 5929 4) of one of the own certificates. Returns its length;
+ * -ERR_UNSUPPORTED when it has none, or does not fit. */
+int tls_context_end_point(const struct tls_context *ctx, const gnutls_datum_t *own, unsigned char *out, size_t room);
 bool tls_context_asks_client(const struct tls_context *ctx);
 
 #endif

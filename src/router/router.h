@@ -136,10 +136,10 @@ void router_forget_sessions(struct router *r);
 /* The host of a name served here; NULL: not ours. */
 struct host *router_find_host(const struct router *r, const char *name);
 
-/* A client connected; for listeners. direct_tls as in c2s_accept. */
 /* Counts an accepted connection; false: it was over a limit (or limits is NULL), was told so in a stream of the
  * namespace ns (NULL: not told), and is closed. */
 bool router_admit(struct router *r, int fd, const char *address, const struct peers_limits *limits, const char *ns);
+/* A client connected; for listeners. direct_tls as in c2s_accept. */
 void router_accept(struct worker *w, int fd, const char *address, bool direct_tls);
 
 /* ---- routing (route.c) ---- */
