@@ -20,6 +20,10 @@ struct piece {
 /* For whom expat works now on this thread: its allocation functions get no argument that could say it. */
 static _Thread_local struct expat_memory *current;
 
+/* The pages of the parser that was freed last on this thread: a stream that begins anew during a login frees one and
+ * makes the next. */
+static _Thread_local char *spare;
+
 struct expat_memory *expat_memory_enter(struct expat_memory *m)
 {
 	struct expat_memory *before = current;
@@ -51,8 +55,11 @@ static size_t room_for(size_t size)
 
 static void get_pages(struct expat_memory *m)
 {
-	void *pages = mmap(NULL, PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *pages = spare;
 
+	spare = NULL;
+	if (pages == NULL)
+		pages = mmap(NULL, PAGES_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	m->pages = pages != MAP_FAILED ? pages : NULL;
 	m->used = 0;
 }
@@ -129,7 +136,9 @@ size_t expat_memory_size(const struct expat_memory *m)
 
 void expat_memory_deinit(struct expat_memory *m)
 {
-	if (m->pages != NULL)
+	if (m->pages != NULL && spare == NULL)
+		spare = m->pages;
+	else if (m->pages != NULL)
 		munmap(m->pages, PAGES_SIZE);
 	*m = (struct expat_memory){ 0 };
 }
