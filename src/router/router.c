@@ -119,7 +119,7 @@ static void on_wrote(struct c2s *c)
 	if (s == NULL || s->sm == NULL)
 		return;
 	session_in_count(s->sm);
-	session_sm_sent(s, NULL);
+	session_sm_sent(s, NULL, NULL);
 }
 
 static bool on_early_iq(struct c2s *c, struct comity_stanza *st)

@@ -356,16 +356,22 @@ void session_end(struct comity_session *s)
 
 void session_write(struct comity_session *s, const struct comity_rq *rq)
 {
+	struct sent_text text = { 0 };
+
 	/* What its sender says again after a restart, this client may have got before. */
 	if (s->sm != NULL && rq->is_repeat && session_has_got(s->sm, rq))
 		return;
 	if (s->sm == NULL && s->stream != NULL && rq->copies != NULL && rq->copies->account == s->account)
 		copies_settle(rq->copies);
 	comity_session_write_now(s);
-	if (s->is_ended || !session_sm_sent(s, rq) || s->stream == NULL)
+	if (s->is_ended || !session_sm_sent(s, rq, &text) || s->stream == NULL)
 		return;
-	c2s_write(s->stream, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
-	          rq->to != NULL ? comity_jid_text(rq->to) : NULL, rq->stamps != NULL ? rq->stamps->root : NULL);
+	/* What has been made into text for the journal need not be again. */
+	if (text.bytes != NULL)
+		c2s_write_text(s->stream, text.bytes, text.len);
+	else
+		c2s_write(s->stream, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
+		          rq->to != NULL ? comity_jid_text(rq->to) : NULL, rq->stamps != NULL ? rq->stamps->root : NULL);
 }
 
 void session_deliver(struct comity_session *s, struct comity_rq *rq)
@@ -424,7 +430,7 @@ void comity_session_write(struct comity_session *s, const struct comity_stanza *
 	}
 	/* Of a session that is ending, what is not acknowledged goes on afterwards, in order. */
 	if (s->is_ended)
-		session_sm_sent(s, rq);
+		session_sm_sent(s, rq, NULL);
 	else
 		session_write(s, rq);
 	comity_rq_release(rq);

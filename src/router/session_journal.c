@@ -26,7 +26,8 @@ static char *stanza_text(const struct comity_stanza *st, struct comity_jid *from
 	return buf_take(&out);
 }
 
-static void write_item(struct buf *out, const struct sm_item *item)
+/* Returns where its text begins. */
+static size_t write_item(struct buf *out, const struct sm_item *item)
 {
 	unsigned flags = (item->copies != NULL && item->copies->is_settled ? IMAGE_SETTLED : 0) |
 	                 (item->is_written ? IMAGE_WRITTEN : 0);
@@ -36,6 +37,7 @@ static void write_item(struct buf *out, const struct sm_item *item)
 		stanza_write(out, item->st, item->from != NULL ? comity_jid_text(item->from) : NULL,
 		             item->to != NULL ? comity_jid_text(item->to) : NULL, NULL);
 	image_end_item(out, mark, item->st != NULL);
+	return mark;
 }
 
 /* A view of the session's state; free_state() afterwards. */
@@ -123,19 +125,22 @@ void journal_state(struct comity_session *s)
 	free_view(&i);
 }
 
-void journal_sent(struct session_sm *sm, struct sm_item *item)
+const char *journal_sent(struct session_sm *sm, struct sm_item *item, size_t *len)
 {
 	struct journal *j = journal_of(sm);
 	struct buf *out;
+	size_t mark;
 
 	if (j == NULL)
-		return;
+		return NULL;
 	out = journal_begin(j, RECORD_SENT);
 	record_u64(out, sm->key);
-	write_item(out, item);
+	mark = write_item(out, item);
+	*len = buf_size(out) - mark;
 	item->place = journal_end(j);
 	if (item->safe != NULL)
 		list_append(&sm->session->account->router->unsynced, &item->unsynced);
+	return buf_bytes(out) + mark;
 }
 
 static void write_key(struct router *r, enum record_type type, uint64_t key)

@@ -28,7 +28,7 @@ size_t comity_session_write_later(struct comity_session *s, struct comity_rq *rq
 	if (s->sm == NULL || s->is_ended || s->stream == NULL)
 		return 0;
 	s->sm->unwritten++;
-	return session_sm_sent(s, rq) ? s->sm->unwritten : 1;
+	return session_sm_sent(s, rq, NULL) ? s->sm->unwritten : 1;
 }
 
 void comity_session_write_now(struct comity_session *s)

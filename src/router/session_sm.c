@@ -158,9 +158,10 @@ static struct sm_item *make_item(const struct comity_rq *rq)
 	return item;
 }
 
-bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq)
+bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq, struct sent_text *text)
 {
 	struct session_sm *sm = s->sm;
+	struct sent_text written = { 0 };
 	struct sm_item *item;
 
 	if (sm == NULL)
@@ -170,7 +171,9 @@ bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq)
 		copies_join(rq->copies, item);
 	session_sm_add(sm, item);
 	item->is_written = s->stream != NULL && sm->unwritten == 0;
-	journal_sent(sm, item);
+	written.bytes = journal_sent(sm, item, &written.len);
+	if (text != NULL)
+		*text = written;
 	if (is_over_limit(sm)) {
 		end_soon(sm);
 		return false;

@@ -78,9 +78,15 @@ struct session_sm {
 
 /* An element of stream management on a stream that has logged in. */
 void session_on_sm(struct c2s *c, const struct comity_elem *e);
+/* A stanza as it stands in the journal. */
+struct sent_text {
+	const char *bytes;      /* borrowed until the next record of the journal; NULL: it is not in one */
+	size_t len;
+};
+
 /* rq is written, or (NULL) a stanza that the stream made itself. False when too much waits: the session is
- * over then. */
-bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq);
+ * over then. text may be NULL. */
+bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq, struct sent_text *text);
 /* The stream is gone: true when the session stays for a while. */
 bool session_suspend(struct comity_session *s);
 /* A stream that wants to resume c->resume_id has arrived at the home of the account. */
@@ -141,7 +147,8 @@ void journal_session(struct comity_session *s);
 /* The same as bytes; empty for a session that is not in the journal. */
 struct buf journal_image_of(const struct comity_session *s);
 void journal_state(struct comity_session *s);
-void journal_sent(struct session_sm *sm, struct sm_item *item);
+/* Returns the stanza as it was written, borrowed until the next record; NULL: it was not. */
+const char *journal_sent(struct session_sm *sm, struct sm_item *item, size_t *len);
 /* All that waited has been written to a stream. */
 void journal_written(struct session_sm *sm);
 /* Another client has what this item is a copy of. */

@@ -109,18 +109,31 @@ void c2s_send_text(struct c2s *c, const char *text)
 		conn_write(c->conn, text, strlen(text));
 }
 
-void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, const char *to,
-               const struct comity_elem *stamps)
+static void touch(struct c2s *c)
 {
-	if (c->conn == NULL || c->has_failed)
-		return;
-	stanza_write(conn_out(c->conn), st, from, to, stamps);
 	metrics_add(&c->conn->worker->metrics, METRIC_STANZAS_OUT, 1);
 	if (conn_touch(c->conn) == -ERR_LIMIT) {
 		log_warning(&c->log, "does not read: %zu bytes wait, closing", conn_queued(c->conn));
 		c->has_failed = true;
 		conn_break(c->conn);
 	}
+}
+
+void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, const char *to,
+               const struct comity_elem *stamps)
+{
+	if (c->conn == NULL || c->has_failed)
+		return;
+	stanza_write(conn_out(c->conn), st, from, to, stamps);
+	touch(c);
+}
+
+void c2s_write_text(struct c2s *c, const char *bytes, size_t len)
+{
+	if (c->conn == NULL || c->has_failed)
+		return;
+	buf_add(conn_out(c->conn), bytes, len);
+	touch(c);
 }
 
 void c2s_fail(struct c2s *c, enum stream_cond cond, const char *text)

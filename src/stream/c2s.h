@@ -145,6 +145,8 @@ void c2s_cut(struct c2s *c);
 /* Queues bytes of a stanza; a client whose queue is over its limit is closed. */
 void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, const char *to,
                const struct comity_elem *stamps);
+/* A stanza that is text already. */
+void c2s_write_text(struct c2s *c, const char *bytes, size_t len);
 
 /* Answers to what shared asked for. */
 void c2s_got_secrets(struct c2s *c, const struct sasl_secrets *secrets, bool store_failed);
