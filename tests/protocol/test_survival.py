@@ -150,6 +150,7 @@ def stored_messages_on_their_way_to_a_session_are_not_doubled(server, _name, har
     equal(_bodies(again, 2), ["stored 1", "stored 2"])
     check(all(e.name != "message" for e in other.drain()), "the other device got stored messages")
     again.drain()
+    again.send(f"<a xmlns='{NS_SM}' h='{_received(again)}'/>")
     again.close()
     server.restart(hard=hard)
     fresh = Client.login(account, "phone", presence=True)
