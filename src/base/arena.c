@@ -22,6 +22,7 @@ static void add_block(struct arena *a, size_t n)
 	size_t size = n > BLOCK_SIZE ? n : BLOCK_SIZE;
 	struct arena_block *b = mem_resize(NULL, sizeof(*b) + size);
 
+	a->room += sizeof(*b) + size;
 	b->next = a->blocks;
 	a->blocks = b;
 	a->at = b->bytes;
@@ -42,14 +43,17 @@ char *arena_text(struct arena *a, size_t n)
 
 void *arena_alloc(struct arena *a, size_t n)
 {
+	char *p;
 	size_t skew = a->at != NULL ? (size_t)(-(uintptr_t)a->at & (ALIGN - 1)) : 0;
 
 	if (a->at == NULL || (size_t)(a->end - a->at) < n + skew) {
 		add_block(a, n);
 		skew = 0;
 	}
-	a->at += skew;
-	return arena_text(a, n);
+	p = a->at + skew;
+	a->at = p + n;
+	a->total += n;
+	return p;
 }
 
 char *arena_dup(struct arena *a, const char *s, size_t len)
@@ -69,6 +73,7 @@ char *arena_strdup(struct arena *a, const char *s)
 
 void arena_adopt(struct arena *a, void *memory, size_t size)
 {
+	a->room += size;
 	a->at = memory;
 	a->end = a->at + size;
 }

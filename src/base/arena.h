@@ -11,7 +11,8 @@ struct arena_block;
 struct arena {
 	struct arena_block *blocks; /* the newest first */
 	char *at, *end;
-	size_t total;               /* bytes handed out, for accounting */
+	size_t total;               /* bytes handed out */
+	size_t room;                /* bytes taken for them, what was adopted among them */
 };
 
 /* n bytes, not zeroed, aligned for any type. */

@@ -177,6 +177,11 @@ void tls_session_keep(struct tls_session *s)
 	s->in_len = 0;
 }
 
+size_t tls_session_kept(const struct tls_session *s)
+{
+	return s->kept.cap;
+}
+
 bool tls_session_has_input(const struct tls_session *s)
 {
 	return s->in_len != 0 || buf_size(&s->kept) != 0 || gnutls_record_check_pending(s->gnutls) != 0;

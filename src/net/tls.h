@@ -51,6 +51,9 @@ struct tls_shared;
 struct tls_shared *tls_shared_new(void);
 void tls_shared_free(struct tls_shared *s);
 
+/* About what a session costs in GnuTLS once its handshake is done, measured. */
+#define TLS_SESSION_COST 10500
+
 enum tls_state { TLS_HANDSHAKE, TLS_READY, TLS_FAILED };
 
 struct tls_session *tls_session_new(const struct tls_chooser *chooser);
@@ -59,6 +62,8 @@ void tls_session_free(struct tls_session *s);
 void tls_session_put(struct tls_session *s, const char *bytes, size_t len);
 /* Cipher text that could not be used yet is copied, because the borrowed bytes go away. */
 void tls_session_keep(struct tls_session *s);
+/* Bytes of that. */
+size_t tls_session_kept(const struct tls_session *s);
 bool tls_session_has_input(const struct tls_session *s);
 /* Steps the handshake; what is to be sent is appended to out. et gets the cause of a failure. */
 enum tls_state tls_session_run(struct tls_session *s, struct buf *out, struct err_text *et);

@@ -26,6 +26,11 @@ void input_deinit(struct stream_input *in)
 	buf_deinit(&in->carry);
 }
 
+size_t input_size(const struct stream_input *in)
+{
+	return in->carry.cap + (in->parser != NULL ? xml_parser_size(in->parser) : 0);
+}
+
 bool input_is_utf16(const char *bytes, size_t len)
 {
 	const unsigned char *b = (const unsigned char *)bytes;

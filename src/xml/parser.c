@@ -314,11 +314,6 @@ static void on_cdata(void *arg)
 	((struct xml_parser *)arg)->has_cdata = true;
 }
 
-static void on_cdata_end(void *arg)
-{
-	(void)arg;
-}
-
 static void create_expat(struct xml_parser *p)
 {
 	struct expat_memory *before = expat_memory_enter(&p->memory);
@@ -336,7 +331,7 @@ static void create_expat(struct xml_parser *p)
 	XML_SetStartDoctypeDeclHandler(p->expat, on_doctype);
 	XML_SetCommentHandler(p->expat, on_comment);
 	XML_SetProcessingInstructionHandler(p->expat, on_instruction);
-	XML_SetCdataSectionHandler(p->expat, on_cdata, on_cdata_end);
+	XML_SetStartCdataSectionHandler(p->expat, on_cdata);
 	/* Otherwise expat holds complete stanzas back to save work on large tokens. */
 	XML_SetReparseDeferralEnabled(p->expat, XML_FALSE);
 }
@@ -594,4 +589,10 @@ void xml_parser_rest_now(struct xml_parser *p)
 size_t xml_parser_memory(const struct xml_parser *p)
 {
 	return expat_memory_size(&p->memory);
+}
+
+size_t xml_parser_size(const struct xml_parser *p)
+{
+	return sizeof(*p) + xml_parser_memory(p) + p->text.cap + p->raw.cap + p->stack_cap * sizeof(void *) +
+	       (p->kept_chunk != NULL ? p->chunk_len : 0) + (p->doc != NULL ? p->doc->arena.room : 0);
 }

@@ -60,6 +60,8 @@ const char *xml_parser_limit(const struct xml_parser *p);
 /* Frees the expat parser (12 kB) if nothing but white space came since the last element; it is made
  * again, with the namespaces of the header, when bytes come. */
 void xml_parser_rest_now(struct xml_parser *p);
+/* Bytes that it holds in all, with the element it is reading. */
+size_t xml_parser_size(const struct xml_parser *p);
 /* Bytes that expat uses now. */
 size_t xml_parser_memory(const struct xml_parser *p);
 

@@ -212,6 +212,15 @@ size_t stanza_weight(const struct comity_stanza *st)
 	return st->doc->arena.total + st->doc->inner_len;
 }
 
+size_t stanza_memory(const struct comity_stanza *st)
+{
+	size_t bytes = 0;
+
+	for (; st != NULL; st = st->base)
+		bytes += sizeof(*st->doc) + st->doc->arena.room;
+	return bytes;
+}
+
 /* All inside the root: as the bytes that came in wherever they still mean the same. */
 static void write_content(struct buf *out, const struct comity_stanza *st, bool may_copy)
 {

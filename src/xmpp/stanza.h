@@ -46,8 +46,10 @@ struct comity_stanza *stanza_without(const struct comity_stanza *st,
 /* Makes the tree of a stanza that shares elements its own. */
 void stanza_unshare(struct comity_stanza *st);
 
-/* About how many bytes it holds in memory. */
+/* About how many bytes its content has, for limits. */
 size_t stanza_weight(const struct comity_stanza *st);
+/* Bytes of memory that it holds, with all that it shares. */
+size_t stanza_memory(const struct comity_stanza *st);
 
 /* Writes the stanza with these addresses (NULL: none) and, behind its content, the children of stamps
  * (may be NULL). The bytes that came in are used where they still mean the same. */
