@@ -94,17 +94,18 @@ static struct held *take(struct queue *q, struct held **place)
 }
 
 /* Of a resource only the last presence counts. */
-static void forget_presence(struct queue *q, const struct comity_jid *from)
+static void forget_presence(struct comity_session *s, struct queue *q, const struct comity_jid *from)
 {
 	for (struct held **h = &q->first; *h != NULL; h = &(*h)->next) {
 		if (comity_stanza_kind((*h)->st) == COMITY_PRESENCE && comity_jid_equal((*h)->from, from)) {
+			comity_session_add_bytes(s, -(ptrdiff_t)(*h)->size);
 			held_free(take(q, h));
 			return;
 		}
 	}
 }
 
-static void put(struct queue *q, const struct comity_rq *rq)
+static void put(struct comity_session *s, struct queue *q, const struct comity_rq *rq)
 {
 	struct held *h = calloc(1, sizeof(*h));
 
@@ -118,6 +119,7 @@ static void put(struct queue *q, const struct comity_rq *rq)
 	q->last = &h->next;
 	q->count++;
 	q->bytes += h->size;
+	comity_session_add_bytes(s, (ptrdiff_t)h->size);
 }
 
 /* Writes all of it in order; the queue is empty before the first is written, which may end the session. */
@@ -125,6 +127,7 @@ static void flush(struct comity_session *s, struct queue *q)
 {
 	struct held *all = q->first, *next;
 
+	comity_session_add_bytes(s, -(ptrdiff_t)q->bytes);
 	q->first = NULL;
 	q->last = &q->first;
 	q->count = q->bytes = 0;
@@ -235,11 +238,11 @@ static void hold(const struct conf *conf, struct comity_session *s, struct queue
 	size_t later = 0;
 
 	if (comity_rq_kind(rq) == COMITY_PRESENCE)
-		forget_presence(q, comity_rq_from(rq));
+		forget_presence(s, q, comity_rq_from(rq));
 	else
 		later = comity_session_write_later(s, rq);
 	if (later == 0)
-		put(q, rq);
+		put(s, q, rq);
 	if (later + q->count >= (size_t)conf->max_held || q->bytes >= conf->max_bytes)
 		flush(s, q);
 }
@@ -298,10 +301,12 @@ static void on_session_closed(struct comity_mod *m, struct comity_session *s)
 	if (q == NULL)
 		return;
 	for (struct held **h = &q->first; *h != NULL;) {
-		if (comity_stanza_kind((*h)->st) == COMITY_PRESENCE)
-			held_free(take(q, h));
-		else
+		if (comity_stanza_kind((*h)->st) != COMITY_PRESENCE) {
 			h = &(*h)->next;
+			continue;
+		}
+		comity_session_add_bytes(s, -(ptrdiff_t)(*h)->size);
+		held_free(take(q, h));
 	}
 	become_active(m, s);
 }

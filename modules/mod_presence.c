@@ -12,10 +12,21 @@ struct conf {
 	int64_t max_directed;
 };
 
-/* Whom a session has shown presence to beside its subscribers (RFC 6121 4.6). */
+/* What others are to be told once memory is not short any more. */
+enum owed { OWED_NOTHING, OWED_UPDATE, OWED_INITIAL };
+
 struct session {
+	/* Whom it has shown presence to beside its subscribers (RFC 6121 4.6). */
 	struct comity_jid **directed;
 	size_t count;
+	enum owed owed;
+	struct comity_session *session;    /* while something is owed; and then among those of the host: */
+	struct session *next, **place;
+};
+
+/* Sessions that owe something. */
+struct host {
+	struct session *owing;
 };
 
 /* ---- directed presence ---- */
@@ -176,6 +187,60 @@ static void learn_presence(struct comity_mod *m, struct comity_session *s)
 	comity_stanza_unref(probe);
 }
 
+/* ---- while memory is short ---- */
+
+static void owe(struct comity_mod *m, struct comity_session *s, enum owed what)
+{
+	struct session *data = comity_session_data(m, s);
+	struct host *host = comity_host_data(m);
+
+	if (data->owed == OWED_NOTHING) {
+		data->session = s;
+		data->next = host->owing;
+		data->place = &host->owing;
+		if (data->next != NULL)
+			data->next->place = &data->next;
+		host->owing = data;
+	}
+	if (data->owed < what)
+		data->owed = what;
+}
+
+/* Returns what was owed. */
+static enum owed forgive(struct session *data)
+{
+	enum owed owed = data->owed;
+
+	data->owed = OWED_NOTHING;
+	if (owed == OWED_NOTHING)
+		return owed;
+	*data->place = data->next;
+	if (data->next != NULL)
+		data->next->place = data->place;
+	return owed;
+}
+
+static void tell_others(struct comity_mod *m, struct comity_session *s, const struct comity_stanza *st, bool is_initial)
+{
+	send_to_contacts(m, s, st);
+	if (is_initial)
+		learn_presence(m, s);
+}
+
+static void on_relieved(struct comity_mod *m)
+{
+	struct host *host = comity_host_data(m);
+
+	while (host->owing != NULL) {
+		struct comity_session *s = host->owing->session;
+		bool is_initial = forgive(host->owing) == OWED_INITIAL;
+		struct comity_stanza *st = comity_stanza_ref(comity_session_presence(s));
+
+		tell_others(m, s, st, is_initial);
+		comity_stanza_unref(st);
+	}
+}
+
 static void become_available(struct comity_mod *m, struct comity_session *s, struct comity_rq *rq)
 {
 	struct comity_stanza *st = comity_rq_flatten(rq);
@@ -183,9 +248,10 @@ static void become_available(struct comity_mod *m, struct comity_session *s, str
 
 	comity_session_set_presence(s, st);
 	send_to_own(s, st);
-	send_to_contacts(m, s, st);
-	if (is_initial)
-		learn_presence(m, s);
+	if (comity_is_short(m))
+		owe(m, s, is_initial ? OWED_INITIAL : OWED_UPDATE);
+	else
+		tell_others(m, s, st, is_initial);
 	comity_stanza_unref(st);
 }
 
@@ -195,6 +261,8 @@ static void become_unavailable(struct comity_mod *m, struct comity_session *s, c
 	struct session *data = comity_session_data(m, s);
 	bool was_available = comity_session_is_available(s);
 
+	/* The end is told at once: others let go of memory then. */
+	forgive(data);
 	comity_session_set_presence(s, NULL);
 	if (was_available) {
 		send_to_own(s, st);
@@ -219,7 +287,10 @@ static void on_session_closed(struct comity_mod *m, struct comity_session *s)
 
 static void on_session_unload(struct comity_mod *m, struct comity_session *s)
 {
-	clear_directed(comity_session_data(m, s));
+	struct session *data = comity_session_data(m, s);
+
+	forgive(data);
+	clear_directed(data);
 }
 
 /* ---- from clients ---- */
@@ -349,9 +420,11 @@ COMITY_MODULE(
 	.hooks = hooks,
 	.options = options,
 	.conf_size = sizeof(struct conf),
+	.host_size = sizeof(struct host),
 	.session_size = sizeof(struct session),
 	.api = &api,
 	.session_closed = on_session_closed,
 	.session_restored = on_session_restored,
 	.session_unload = on_session_unload,
+	.relieved = on_relieved,
 );

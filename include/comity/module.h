@@ -140,6 +140,8 @@ struct comity_module {
 	void (*session_unload)(struct comity_mod *m, struct comity_session *s);
 	/* After comity_session_set_presence(); was_available tells a first presence from an update. */
 	void (*session_presence)(struct comity_mod *m, struct comity_session *s, bool was_available);
+	/* comity_is_short() was true and is not any more. */
+	void (*relieved)(struct comity_mod *m);
 };
 #define COMITY_MODULE(...) \
 	extern const struct comity_module comity_module; \
@@ -162,6 +164,14 @@ struct comity_jid *comity_host_jid(const struct comity_mod *m);
 bool comity_is_local_domain(const struct comity_mod *m, const char *domain);
 /* The api of another module of this host and its instance; NULL when it is not enabled. */
 const void *comity_module_api(struct comity_mod *m, const char *name, struct comity_mod **other);
+
+/* True while memory is so short that what others can be told later is not to be told now (comity.conf(5),
+ * memory_limit); every time counts as presence that was held back. relieved follows. */
+bool comity_is_short(const struct comity_mod *m);
+/* What the module allocates for an account or a session, and gives back with a negative number, so that it shows in
+ * comityctl stats. The structures of account_size and session_size are counted by the core. */
+void comity_account_add_bytes(struct comity_account *a, ptrdiff_t bytes);
+void comity_session_add_bytes(struct comity_session *s, ptrdiff_t bytes);
 
 /* Features and identities of all enabled modules; where as in the rows. Duplicates are left out. */
 void comity_each_feature(struct comity_mod *m, unsigned where, void (*each)(void *arg, const char *feature),

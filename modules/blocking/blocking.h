@@ -49,6 +49,8 @@ void blocklist_remove(struct blocklist *l, const struct comity_jid *jid);
 bool blocklist_has(const struct blocklist *l, const struct comity_jid *jid);
 /* Whether an address of the list means this one: itself, its bare address, or its domain (XEP-0191 5). */
 bool blocklist_covers(const struct blocklist *l, const struct comity_jid *jid);
+/* Bytes of memory. */
+size_t blocklist_memory(const struct blocklist *l);
 void blocklist_clear(struct blocklist *l);
 
 /* ---- presence (seen.c) ---- */

@@ -83,6 +83,15 @@ bool blocklist_covers(const struct blocklist *l, const struct comity_jid *jid)
 	return (bare != jid && blocklist_has(l, bare)) || has_text(l, comity_jid_domain(jid));
 }
 
+size_t blocklist_memory(const struct blocklist *l)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		bytes += sizeof(*l->jids) + strlen(comity_jid_text(l->jids[i])) + 1;
+	return bytes;
+}
+
 void blocklist_clear(struct blocklist *l)
 {
 	while (l->count != 0)

@@ -138,6 +138,8 @@ static void change_free(struct change *c)
 
 static void apply(struct comity_mod *m, struct blocking *b, struct change *c)
 {
+	ptrdiff_t before = (ptrdiff_t)blocklist_memory(&b->list);
+
 	if (c->is_block)
 		blocking_hide(m, c->account, &c->effective);
 	for (size_t i = 0; i < c->effective.count; i++) {
@@ -146,6 +148,7 @@ static void apply(struct comity_mod *m, struct blocking *b, struct change *c)
 		else
 			blocklist_remove(&b->list, c->effective.jids[i]);
 	}
+	comity_account_add_bytes(c->account, (ptrdiff_t)blocklist_memory(&b->list) - before);
 	comity_reply(c->rq);
 	push(m, c->account, c);
 	if (!c->is_block)
@@ -316,6 +319,7 @@ static void on_account_load(struct comity_mod *m, struct comity_account *a, cons
 			blocklist_add(&b->list, jid);
 		comity_jid_unref(jid);
 	}
+	comity_account_add_bytes(a, (ptrdiff_t)blocklist_memory(&b->list));
 }
 
 static void on_account_unload(struct comity_mod *m, struct comity_account *a)
@@ -327,6 +331,7 @@ static void on_account_unload(struct comity_mod *m, struct comity_account *a)
 		comity_reply_error(c->rq, COMITY_SERVICE_UNAVAILABLE, NULL);
 		change_free(c);
 	}
+	comity_account_add_bytes(a, -(ptrdiff_t)blocklist_memory(&b->list));
 	blocklist_clear(&b->list);
 }
 

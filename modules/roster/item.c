@@ -231,14 +231,39 @@ void roster_unload(struct roster *r)
 	*r = (struct roster){ 0 };
 }
 
+static size_t text_size(const char *text)
+{
+	return text != NULL ? strlen(text) + 1 : 0;
+}
+
+static size_t item_size(const struct comity_roster_item *item)
+{
+	size_t bytes = sizeof(item) + sizeof(*item) + text_size(item->name) + text_size(item->request);
+
+	for (size_t i = 0; i < item->group_count; i++)
+		bytes += sizeof(char *) + text_size(item->groups[i]);
+	return bytes + text_size(comity_jid_text(item->jid));
+}
+
+void roster_count_bytes(struct comity_account *a, struct roster *r)
+{
+	size_t now = 0;
+
+	for (size_t i = 0; i < r->count; i++)
+		now += item_size(r->items[i]);
+	comity_account_add_bytes(a, (ptrdiff_t)now - (ptrdiff_t)r->bytes);
+	r->bytes = now;
+}
+
 void roster_save(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact,
                  comity_write_cb *cb, void *arg)
 {
-	const struct roster *r = roster_of(m, a);
+	struct roster *r = roster_of(m, a);
 	const struct comity_roster_item *item = roster_find(r, contact);
 	struct store_row rows[2] = { { STORE_ROSTER, comity_jid_text(contact), NULL, 0 } };
 	char version[24], *bytes = NULL;
 
+	roster_count_bytes(a, r);
 	snprintf(version, sizeof(version), "%llu", (unsigned long long)r->version);
 	if (item != NULL)
 		rows[0].value = bytes = encode(item, &rows[0].len);

@@ -63,6 +63,7 @@ static void undo(struct comity_mod *m, struct pending *p)
 	roster_touch(m, r, item);
 	if (item != NULL)
 		roster_add(r, item);
+	roster_count_bytes(p->account, r);
 	roster_push(m, p->account, p->contact, item != NULL && item->is_listed ? item : NULL);
 }
 
@@ -226,10 +227,12 @@ static int on_foreign_iq(struct comity_mod *m, struct comity_rq *rq)
 static void on_account_load(struct comity_mod *m, struct comity_account *a, const struct store_row *rows, size_t count)
 {
 	roster_load(roster_of(m, a), rows, count);
+	roster_count_bytes(a, roster_of(m, a));
 }
 
 static void on_account_unload(struct comity_mod *m, struct comity_account *a)
 {
+	comity_account_add_bytes(a, -(ptrdiff_t)roster_of(m, a)->bytes);
 	roster_unload(roster_of(m, a));
 }
 

@@ -21,6 +21,7 @@ struct roster {
 	uint64_t version;                  /* grows with every change that clients see */
 	uint64_t pushed;                   /* all changes up to this one have been pushed */
 	unsigned saving;                   /* changes that are pushed once they are saved */
+	size_t bytes;                      /* of the items, as they were counted last */
 };
 
 struct roster_session {
@@ -52,6 +53,8 @@ void roster_item_reset(struct comity_roster_item *item);
 /* Makes the roster from rows, and frees it. */
 void roster_load(struct roster *r, const struct store_row *rows, size_t count);
 void roster_unload(struct roster *r);
+/* Counts the bytes of the items anew, after a change. */
+void roster_count_bytes(struct comity_account *a, struct roster *r);
 /* Writes the item as it is now (or removes it) together with the version. cb as in comity_map_put. */
 void roster_save(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact,
                  comity_write_cb *cb, void *arg);

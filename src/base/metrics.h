@@ -28,6 +28,9 @@
 	X(MESSAGES_STORED, "messages_stored", "messages kept for accounts that were offline") \
 	X(STREAM_ERRORS, "stream_errors", "streams closed with an error") \
 	X(MAILBOX_PAUSES, "mailbox_pauses", "times a source was paused because a mailbox was full") \
+	X(SHED_LOGINS, "shed_logins", "connections, logins and bindings refused for want of memory") \
+	X(SHED_PRESENCE, "shed_presence", "presence not passed on for want of memory") \
+	X(SHED_STANZAS, "shed_stanzas", "messages and requests refused for want of memory") \
 	X(ACCOUNTS_ACTIVATED, "accounts_activated", "accounts read into memory") \
 	X(ACCOUNTS_EVICTED, "accounts_evicted", "idle accounts dropped from memory")
 

@@ -19,6 +19,7 @@ const struct ctl_command ctl_commands[] = {
 	{ "host list", "", "List the domains that are served.", 0, 0, false },
 	{ "module list", "[HOST]", "List the modules of all hosts or of one.", 0, 1, false },
 	{ "modules", "[HOST]", "The same as module list.", 0, 1, false },
+	{ "stats memory", "", "Show what memory is used for, and the largest users.", 0, 0, false },
 	{ "stats", "", "Show counters.", 0, 0, false },
 	{ "reload", "", "Read the configuration and certificates anew.", 0, 0, false },
 	{ "backup", "FILE", "Write a copy of the store to a new file.", 1, 1, false },

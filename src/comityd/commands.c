@@ -234,24 +234,24 @@ static json_t *user_list(struct command *c)
 struct session_list {
 	json_t *rows;
 	const struct comity_jid *only;   /* bare; NULL: all */
-	int64_t now_us;
+	size_t bytes;                    /* of these accounts and their sessions */
 };
 
 static void list_account(struct session_list *list, struct comity_account *a)
 {
 	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s)) {
 		const struct conn *conn = s->stream != NULL ? s->stream->conn : NULL;
+		json_t *row;
 
 		json_array_append_new(list->rows, json_pack("[s, s, s, s]", comity_jid_text(s->jid), comity_session_address(s),
 		                                            s->stream == NULL ? "cut off" : s->presence != NULL ? "available" : "connected",
 		                                            conn != NULL && conn->is_secured ? tls_session_version(conn->tls) :
 		                                                                               "none"));
-		if (s->presence != NULL)
-			json_array_append_new(json_array_get(list->rows, json_array_size(list->rows) - 1),
-			                      json_integer(s->priority));
-		else
-			json_array_append_new(json_array_get(list->rows, json_array_size(list->rows) - 1), json_null());
+		row = json_array_get(list->rows, json_array_size(list->rows) - 1);
+		json_array_append_new(row, s->presence != NULL ? json_integer(s->priority) : json_null());
+		json_array_append_new(row, json_integer((json_int_t)session_size(s)));
 	}
+	list->bytes += account_size(a);
 }
 
 /* One that has not been resumed since the restart. */
@@ -263,7 +263,7 @@ static void list_asleep(void *arg, const struct image *i)
 	if (list->only != NULL && strcmp(i->account, comity_jid_text(list->only)) != 0)
 		return;
 	full = mem_printf("%s/%s", i->account, i->resource);
-	json_array_append_new(list->rows, json_pack("[s, s, s, s, n]", full, "", "cut off", "none"));
+	json_array_append_new(list->rows, json_pack("[s, s, s, s, n, n]", full, "", "cut off", "none"));
 	free(full);
 }
 
@@ -293,7 +293,7 @@ static json_t *session_list(struct command *c)
 	for (unsigned i = 0; i < c->d->server.worker_count; i++)
 		crew_call(c->d, c->d->server.workers[i], run_session_list, &list);
 	comity_jid_unref(jid);
-	return command_table(c, "jid address state tls priority");
+	return command_table(c, "jid address state tls priority bytes");
 }
 
 static json_t *user_show(struct command *c)
@@ -321,9 +321,9 @@ static json_t *user_show(struct command *c)
 		error = found == NULL ? command_fail("the store could not be read") : command_fail("there is no user %s", comity_jid_text(jid));
 	} else {
 		crew_call(c->d, home_of(&c->d->server, jid), run_session_list, &list);
-		json_array_append_new(c->rows, json_pack("[s, s, s, i]", comity_jid_text(jid), created, mechanisms,
-		                                         (int)json_array_size(list.rows)));
-		error = command_table(c, "jid created keys sessions");
+		json_array_append_new(c->rows, json_pack("[s, s, s, i, I]", comity_jid_text(jid), created, mechanisms,
+		                                         (int)json_array_size(list.rows), (json_int_t)list.bytes));
+		error = command_table(c, "jid created keys sessions bytes");
 	}
 	json_decref(found);
 	json_decref(list.rows);
@@ -483,6 +483,7 @@ static const struct {
 	{ { "host", "list" }, 0, 0, host_list },
 	{ { "module", "list" }, 0, 1, module_list },
 	{ { "modules", NULL }, 0, 1, module_list },
+	{ { "stats", "memory" }, 0, 0, command_memory },
 	{ { "stats", NULL }, 0, 0, command_stats },
 	{ { "reload", NULL }, 0, 0, reload },
 	{ { "backup", NULL }, 1, 1, backup },

@@ -25,6 +25,11 @@ json_t *command_table(struct command *c, const char *columns);
 
 /* Figures (commands_stats.c). */
 json_t *command_stats(struct command *c);
+void command_add_figure(struct command *c, const char *name, uint64_t value, const char *help);
+
+/* Memory (commands_memory.c). */
+void command_add_memory(struct command *c);
+json_t *command_memory(struct command *c);
 
 /* Federation (commands_fed.c). */
 json_t *command_s2s_list(struct command *c);

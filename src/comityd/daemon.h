@@ -8,6 +8,7 @@
 
 #include "comityd/assemble.h"
 #include "comityd/logger.h"
+#include "comityd/memory.h"
 #include "net/listener.h"
 
 struct daemon {
@@ -26,6 +27,7 @@ struct daemon {
 	char *control_path;
 	struct list tasks;                 /* of commands that take long (task.h) */
 	unsigned task_count;
+	struct memory_watch *memory;
 };
 
 /* ---- workers (crew.c) ---- */

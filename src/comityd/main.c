@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <gnutls/gnutls.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,8 +25,6 @@
 enum { EXIT_OK = 0, EXIT_START = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
 #define SECRET_OWNER "server"
-/* How often unused memory goes back to the system. */
-#define TRIM_MS 10000
 
 static void print_usage(FILE *to)
 {
@@ -244,10 +241,13 @@ static int start(struct daemon *d, struct err_text *et)
 		rc = assemble_settings(&d->assembly, d->conf, &d->settings, et);
 	if (rc == 0)
 		rc = crew_configure(d, d->settings, et);
+	memory_watch_set_limit(d, c->memory_limit);
 	if (rc == 0)
 		rc = crew_restore(d, et);
 	if (rc == 0)
 		rc = control_open(d, et);
+	if (rc == 0)
+		rc = memory_watch_start(d, &d->memory, et);
 	if (rc != 0)
 		return rc;
 	crew_accept(d);
@@ -272,27 +272,14 @@ static bool take_signal(struct daemon *d)
 	return false;
 }
 
-/* The parsers of idle streams leave holes in the heap that glibc keeps unless asked. */
-static void trim_memory(struct daemon *d, uint64_t *last)
-{
-	uint64_t now = d->env.mono_ms(&d->env);
-
-	if (now - *last < TRIM_MS)
-		return;
-	*last = now;
-	malloc_trim(0);
-}
-
 static void run(struct daemon *d)
 {
 	struct pollfd fds[2] = { { .fd = d->signal_fd, .events = POLLIN }, { .fd = d->control_fd, .events = POLLIN } };
-	uint64_t trimmed = d->env.mono_ms(&d->env);
 	bool go_on = true;
 
 	while (go_on) {
-		if (poll(fds, 2, TRIM_MS) < 0 && errno != EINTR)
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			break;
-		trim_memory(d, &trimmed);
 		if ((fds[1].revents & POLLIN) != 0)
 			control_serve(d);
 		if ((fds[0].revents & POLLIN) != 0)
@@ -306,6 +293,7 @@ static void stop(struct daemon *d)
 
 	notify_systemd("STOPPING=1");
 	control_close(d);
+	memory_watch_stop(&d->memory);
 	crew_stop(d);
 	if (c->ready_file != NULL)
 		unlink(c->ready_file);

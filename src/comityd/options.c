@@ -63,6 +63,7 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_CHOICE(S, resource_conflict, "replace", conflicts, "What happens when a resource is in use: replace the old session or refuse the new one."),
 	COMITY_OPT_INT(S, idle_accounts, "2000", 0, 10000000, "Accounts without sessions kept in memory, per worker."),
 	COMITY_OPT_INT(S, waiting_stanzas, "1000", 1, 1000000, "Stanzas that may wait while an account is read."),
+	COMITY_OPT_SIZE(S, memory_limit, "0", 0, 70368744177664, "Memory of the whole process at which everything new is refused; part of it is from four fifths on (see MEMORY). 0 is three quarters of what the machine or its control group has."),
 	COMITY_OPT_INT(S, mailbox_limit, "20000", 100, 10000000, "Letters in a worker's mailbox before its sources are paused."),
 	COMITY_OPT_CHOICE(S, s2s_security, "verify", securities, "What other servers must show: a valid certificate (verify), or that they can be dialled back over TLS (opportunistic)."),
 	COMITY_OPT_PATH(S, s2s_ca_file, NULL, "Authorities (PEM) whose certificates of other servers are valid; the system's when not set."),

@@ -52,6 +52,7 @@ int daemon_reload(struct daemon *d, struct err_text *et)
 		rc = crew_configure(d, settings, et);
 	if (rc == 0) {
 		tell_fixed(d, assemble_server_conf(d->conf), assemble_server_conf(conf));
+		memory_watch_set_limit(d, assemble_server_conf(conf)->memory_limit);
 		d->logger.log.level = assemble_server_conf(conf)->log_level;
 		settings_unref(d->settings);
 		d->settings = settings;

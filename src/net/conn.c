@@ -20,6 +20,37 @@ static void describe_conn(const struct log_ctx *ctx, struct buf *out)
 	buf_printf(out, "conn id=%llu peer=%s", (unsigned long long)c->id, c->address);
 }
 
+/* ---- what it holds ---- */
+
+/* The tally has what lasts over the turn; buffers that come and go within it are not worth counting. */
+static void count(struct conn *c)
+{
+	struct tally *t = &c->worker->tally;
+	size_t tls = c->tls != NULL ? tls_session_kept(c->tls) : 0;
+
+	tally_set(t, TALLY_CONNECTIONS, &c->counted[0], sizeof(*c) + (c->tls != NULL ? TLS_SESSION_COST : 0));
+	tally_set(t, TALLY_INPUT, &c->counted[1], c->stream_bytes + c->held.cap + tls);
+	tally_set(t, TALLY_OUTPUT, &c->counted[2], c->out.cap + c->wire.cap);
+}
+
+static void uncount(struct conn *c)
+{
+	tally_set(&c->worker->tally, TALLY_CONNECTIONS, &c->counted[0], 0);
+	tally_set(&c->worker->tally, TALLY_INPUT, &c->counted[1], 0);
+	tally_set(&c->worker->tally, TALLY_OUTPUT, &c->counted[2], 0);
+}
+
+void conn_note_stream(struct conn *c, size_t bytes)
+{
+	c->stream_bytes = bytes;
+	count(c);
+}
+
+size_t conn_size(const struct conn *c)
+{
+	return c->counted[0] + c->counted[1] + c->counted[2];
+}
+
 static void mark_dirty(struct conn *c)
 {
 	if (list_empty(&c->dirty))
@@ -68,6 +99,7 @@ struct conn *conn_new(struct worker *w, int fd, const struct conn_io *io, void *
 	log_ctx_init(&c->log, &w->log, describe_conn);
 	metrics_add(&w->metrics, METRIC_CONNECTIONS_OPENED, 1);
 	watch(c, false);
+	count(c);
 	return c;
 }
 
@@ -166,6 +198,7 @@ static void tell_owner(struct conn *c, const char *reason)
 	if (c->events != NULL)
 		c->events->on_closed(c, c->owner, reason);
 	c->owner = NULL;
+	c->stream_bytes = 0;
 }
 
 static void destroy(struct conn *c)
@@ -176,6 +209,7 @@ static void destroy(struct conn *c)
 	list_remove(&c->all);
 	worker_timer_stop(c->worker, &c->linger);
 	metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_CLOSED, 1);
+	uncount(c);
 	c->io->close(c);
 	tls_session_free(c->tls);
 	buf_deinit(&c->out);
@@ -352,8 +386,10 @@ void conn_on_ready(struct conn *c, bool readable, bool writable)
 {
 	if (writable)
 		mark_dirty(c);
-	if (readable)
+	if (readable) {
 		on_readable(c);
+		count(c);
+	}
 }
 
 void conn_start_tls(struct conn *c, const struct tls_chooser *chooser)
@@ -405,6 +441,7 @@ void conn_resume(struct conn *c)
 		read_records(c);
 	if (!c->is_closing)
 		watch(c, c->watches_write);
+	count(c);
 }
 
 void conn_pause_for(struct conn *c, struct worker *full)
@@ -478,6 +515,7 @@ static void settle(struct conn *c)
 		destroy(c);
 		return;
 	}
+	count(c);
 	if (c->is_closing) {
 		tell_owner(c, NULL);
 		if (!c->is_lingering && conn_queued(c) == 0)

@@ -64,6 +64,8 @@ struct conn {
 	struct buf wire;             /* cipher text, or plain text on its way without TLS */
 	struct buf held;             /* plain text that the owner did not use yet */
 	size_t out_limit;
+	size_t stream_bytes;         /* of the owner, as it has told */
+	size_t counted[3];           /* in the tally of the worker: TALLY_CONNECTIONS, _INPUT, _OUTPUT */
 	struct worker *moving_to;
 	char address[CONN_ADDRESS_MAX];
 	bool is_secured, is_handshaking;
@@ -79,6 +81,10 @@ void conn_set_owner(struct conn *c, const struct conn_events *events, void *owne
 /* Begins TLS, as server or (with a server_name) as client, after what is queued has left in the clear.
  * chooser must outlive the handshake. */
 void conn_start_tls(struct conn *c, const struct tls_chooser *chooser);
+/* How much the owner holds for the stream: itself, its parser, input that is not used up. */
+void conn_note_stream(struct conn *c, size_t bytes);
+/* All that is held for the connection, in bytes. */
+size_t conn_size(const struct conn *c);
 /* Queues bytes for the end of the turn. -ERR_LIMIT when more than out_limit would wait: the caller
  * should close. */
 int conn_write(struct conn *c, const void *bytes, size_t len);

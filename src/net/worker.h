@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/tally.h"
 
 struct jid_cache;
 struct worker;
@@ -44,6 +45,7 @@ struct worker {
 	struct comity_env *env;
 	struct log_ctx log;
 	struct metrics metrics;
+	struct tally tally;
 	struct mailbox mailbox;
 	struct worker_loop *loop;        /* NULL in a simulation, which calls worker_turn itself */
 	struct timer **heap;

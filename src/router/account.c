@@ -38,6 +38,26 @@ struct comity_account *comity_account_ref(struct comity_account *a)
 	return a;
 }
 
+void account_count(struct comity_account *a, ptrdiff_t bytes)
+{
+	a->bytes += (size_t)bytes;
+	tally_add(&a->router->worker->tally, TALLY_ACCOUNTS, bytes);
+}
+
+void comity_account_add_bytes(struct comity_account *a, ptrdiff_t bytes)
+{
+	account_count(a, bytes);
+}
+
+size_t account_size(const struct comity_account *a)
+{
+	size_t bytes = a->bytes;
+
+	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
+		bytes += session_size(s);
+	return bytes;
+}
+
 static bool is_in_table(const struct comity_account *a)
 {
 	return map_find(&a->router->accounts, comity_jid_text(a->jid), comity_jid_text_len(a->jid)) == a;
@@ -70,6 +90,7 @@ static void account_free(struct comity_account *a)
 		r->idle_count--;
 	}
 	unload_data(a);
+	account_count(a, -(ptrdiff_t)a->bytes);
 	comity_jid_unref(a->jid);
 	free(a);
 }
@@ -128,11 +149,15 @@ static void load_data(struct comity_account *a, const struct store_result *resul
 	if (h->mod_count > a->data_count) {
 		a->data = mem_resize(a->data, h->mod_count * sizeof(void *));
 		memset(a->data + a->data_count, 0, (h->mod_count - a->data_count) * sizeof(void *));
+		account_count(a, (ptrdiff_t)((h->mod_count - a->data_count) * sizeof(void *)));
 		a->data_count = h->mod_count;
 	}
-	for (size_t i = before; i < h->mod_count; i++)
-		if (h->mods[i]->is_enabled && h->mods[i]->def->account_size != 0)
-			a->data[i] = mem_new(h->mods[i]->def->account_size);
+	for (size_t i = before; i < h->mod_count; i++) {
+		if (!h->mods[i]->is_enabled || h->mods[i]->def->account_size == 0)
+			continue;
+		a->data[i] = mem_new(h->mods[i]->def->account_size);
+		account_count(a, (ptrdiff_t)h->mods[i]->def->account_size);
+	}
 	for (size_t i = before; i < h->mod_count; i++)
 		if (h->mods[i]->is_enabled)
 			load_module_data(a, h->mods[i], result);
@@ -243,6 +268,7 @@ struct comity_account *account_get(struct router *r, struct host *h, struct comi
 	list_init(&a->waiting);
 	list_init(&a->binding);
 	list_init(&a->idle);
+	account_count(a, (ptrdiff_t)(sizeof(*a) + comity_jid_text_len(bare)));
 	map_put(&r->accounts, comity_jid_text(a->jid), comity_jid_text_len(a->jid), a);
 	count_accounts(r);
 	load(a);
@@ -258,6 +284,7 @@ void account_extend(struct comity_account *a)
 			continue;
 		if (m->def->account_unload != NULL)
 			m->def->account_unload(m, a);
+		account_count(a, -(ptrdiff_t)m->def->account_size);
 		free(a->data[i]);
 		a->data[i] = NULL;
 	}

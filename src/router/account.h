@@ -26,6 +26,7 @@ struct comity_account {
 	size_t data_count;
 	struct list idle;          /* in router->idle while refs is 0 */
 	bool is_temporary;         /* anonymous: gone with its last session */
+	size_t bytes;              /* held for it, without its sessions */
 };
 
 /* A text that a module wants to find again after a restart. */
@@ -49,6 +50,7 @@ struct comity_session {
 	void **data;
 	size_t data_count;
 	struct list kept;                 /* struct kept_text */
+	size_t bytes;                     /* held for it, without its stream and what is not acknowledged */
 };
 
 /* The account in memory, activated when it is not yet: then its state is ACCOUNT_LOADING. The caller
@@ -66,6 +68,13 @@ void account_remove(struct comity_account *a);
 void account_extend(struct comity_account *a);
 /* Frees the idle ones beyond the budget; all with everything set. */
 void accounts_evict(struct router *r, bool everything);
+
+/* Bytes more, or less, that are held for it. */
+void account_count(struct comity_account *a, ptrdiff_t bytes);
+void session_count(struct comity_session *s, ptrdiff_t bytes);
+/* All that is held for a session, with its stream; for an account, with its sessions. */
+size_t session_size(const struct comity_session *s);
+size_t account_size(const struct comity_account *a);
 
 /* A session of the account without a stream; the list holds the reference. */
 struct comity_session *session_new(struct comity_account *a, struct comity_jid *full);

@@ -113,8 +113,11 @@ static void note_presence(struct s2s *s, struct comity_rq *rq)
 	if (home_of_remote(f->router->server, remote) != f->router->worker)
 		return;
 	l = link_get(f, comity_jid_domain(rq->to), remote);
-	if (l != NULL)
-		link_note_presence(l, rq->st->type, rq->from, rq->to);
+	if (l == NULL)
+		return;
+	link_note_presence(l, rq->st->type, rq->from, rq->to);
+	if (f->router->pressure >= PRESSURE_PRESENCE)
+		link_note_stale(l, rq->from, rq->to);
 }
 
 /* A stanza of a peer with stream management, until it is safe. */
@@ -381,6 +384,7 @@ struct federation *fed_new(struct router *r)
 	f->sweep.fire = sweep;
 	f->trim.fire = fed_trim;
 	f->shared = (struct s2s_shared){
+		.pressure = &r->pressure,
 		.tls = r->server->tls,
 		.streams = &f->streams,
 		.dialback_secret = r->server->dialback_secret,

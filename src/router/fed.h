@@ -135,6 +135,7 @@ struct fed_link {
 	struct timer timer;
 	struct list use;               /* in fed->used or fed->unused */
 	struct map seen;               /* struct fed_seen by addresses */
+	bool has_stale;                /* some in seen have changed, and that was not passed on */
 	bool wants_back;               /* lost while some are seen as available: to be reached again, or they go */
 	uint64_t failing_since;        /* 0: the last try succeeded */
 	uint64_t retry_at, backoff_ms;
@@ -275,6 +276,10 @@ void link_note_presence(struct fed_link *l, enum comity_type type, struct comity
 bool link_has_presence(const struct fed_link *l);
 /* The domain is lost: all that were available go unavailable. */
 void link_lose_presence(struct fed_link *l);
+/* What came of this resource is not passed on: memory is short. */
+void link_note_stale(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to);
+/* It is again: asks how those are now. */
+void link_refresh_presence(struct fed_link *l);
 /* It is back: asks how those are now. */
 void link_regain_presence(struct fed_link *l);
 void link_forget_presence(struct fed_link *l);

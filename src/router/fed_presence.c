@@ -11,6 +11,7 @@
 /* One remote resource as one local account sees it. */
 struct fed_seen {
 	struct comity_jid *from, *to;
+	bool is_stale;                 /* what it said last was not passed on */
 	bool is_lost;                  /* shown as unavailable, because the domain was lost */
 	size_t len;
 	char key[];                    /* "from to" */
@@ -111,6 +112,42 @@ void link_regain_presence(struct fed_link *l)
 	for (pos = 0; (p = map_next(&lost, &pos)) != NULL;)
 		seen_free(l, p);
 	map_deinit(&lost);
+}
+
+void link_note_stale(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to)
+{
+	struct fed_seen *p;
+	size_t len;
+	char *key = make_key(from, to, &len);
+
+	p = map_find(&l->seen, key, len);
+	if (p != NULL)
+		p->is_stale = l->has_stale = true;
+	free(key);
+}
+
+/* An answer may come at once and change the table. */
+void link_refresh_presence(struct fed_link *l)
+{
+	struct comity_jid **stale;
+	size_t count = 0, pos = 0;
+
+	if (!l->has_stale)
+		return;
+	l->has_stale = false;
+	stale = mem_array(l->seen.count, 2 * sizeof(struct comity_jid *));
+	for (struct fed_seen *p; (p = map_next(&l->seen, &pos)) != NULL; p->is_stale = false) {
+		if (!p->is_stale)
+			continue;
+		stale[count++] = comity_jid_ref(comity_jid_bare(p->to));
+		stale[count++] = comity_jid_ref(comity_jid_bare(p->from));
+	}
+	for (size_t i = 0; i < count; i += 2) {
+		send_presence(l, COMITY_TYPE_PROBE, stale[i], stale[i + 1]);
+		comity_jid_unref(stale[i]);
+		comity_jid_unref(stale[i + 1]);
+	}
+	free(stale);
 }
 
 void link_forget_presence(struct fed_link *l)

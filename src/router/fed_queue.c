@@ -74,6 +74,7 @@ void link_bounce_before(struct fed_link *l, uint64_t moment)
 		if (item == NULL || item->since > moment)
 			return;
 		rq = item->rq;
+		rq_count_as(rq, TALLY_STANZAS);
 		list_remove(&item->link);
 		uncount_item(l, item);
 		free(item);
@@ -127,6 +128,7 @@ static struct fed_item *make_item(struct fed_link *l, struct comity_rq *rq)
 	struct fed_item *item = mem_new(sizeof(*item));
 
 	rq_detach(rq);
+	rq_count_as(rq, TALLY_REMOTE);
 	item->rq = rq;
 	item->size = ITEM_COST + stanza_weight(rq->st);
 	item->since = worker_now(link_worker(l));

@@ -238,13 +238,15 @@ void route_from_session(struct comity_session *s, struct comity_stanza *st)
 		comity_rq_release(rq);
 		return;
 	}
-	send_out(rq);
+	if (!shed_stanza(rq, false))
+		send_out(rq);
 }
 
 void route_from_remote(struct comity_rq *rq)
 {
 	if (is_sound(rq->st)) {
-		route(rq);
+		if (!shed_stanza(rq, true))
+			route(rq);
 		return;
 	}
 	rq_refuse(rq, COMITY_BAD_REQUEST, NULL);

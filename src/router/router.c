@@ -135,7 +135,7 @@ static bool on_early_iq(struct c2s *c, struct comity_stanza *st)
 	rq = rq_new(r, &st, NULL, h->jid);
 	rq->stream = c2s_ref(c);
 	rq->host = h;
-	verdict = iq_dispatch(h, rq, COMITY_TO_PREAUTH);
+	verdict = shed_login(r) ? -COMITY_RESOURCE_CONSTRAINT : iq_dispatch(h, rq, COMITY_TO_PREAUTH);
 	if (verdict < 0)
 		rq_refuse(rq, (enum comity_cond)-verdict, NULL);
 	else if (verdict == COMITY_PASS)
@@ -153,18 +153,20 @@ static void on_closed(struct c2s *c, const char *reason)
 
 bool router_admit(struct router *r, int fd, const char *address, const struct peers_limits *limits, const char *ns)
 {
-	enum peers_verdict verdict = limits != NULL ? peers_admit(r->server->peers, address, limits) : PEERS_ALL_WAIT;
+	bool is_short = shed_login(r);
+	enum peers_verdict verdict = limits != NULL && !is_short ? peers_admit(r->server->peers, address, limits) : PEERS_ALL_WAIT;
+	const char *text = is_short ? PRESSURE_TEXT : peers_verdict_text(verdict);
 	struct buf out = { 0 };
 	char id[STREAM_ID_SIZE];
 
 	if (verdict == PEERS_ADMITTED)
 		return true;
 	metrics_add(&r->worker->metrics, METRIC_CONNECTIONS_REFUSED, 1);
-	log_debug(&r->worker->log, "refused connection from %s: %s", address, peers_verdict_text(verdict));
+	log_debug(&r->worker->log, "refused connection from %s: %s", address, text);
 	if (ns != NULL) {
 		stream_make_id(r->worker->env, id);
 		stream_refusal_write(&out, ns, id, verdict == PEERS_ALL_WAIT ? STREAM_RESOURCE_CONSTRAINT :
-		                     STREAM_POLICY_VIOLATION, peers_verdict_text(verdict));
+		                     STREAM_POLICY_VIOLATION, text);
 	}
 	conn_socket_refuse(fd, buf_bytes(&out), buf_size(&out));
 	buf_deinit(&out);
@@ -198,6 +200,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 	r->c2s = (struct c2s_shared){
 		.streams = &r->streams,
 		.of_worker = shared_of,
+		.pressure = &r->pressure,
 		.peers = server->peers,
 		.tls = server->tls,
 		.jobs = server->jobs,

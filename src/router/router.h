@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/pressure.h"
 #include "comity/module.h"
 #include "net/jobs.h"
 #include "net/peers.h"
@@ -70,6 +71,7 @@ struct server {
 	struct jobs *jobs;
 	struct peers *peers;
 	struct tls_shared *tls;
+	struct pressure pressure;
 	int64_t started_us;
 	unsigned char dialback_secret[32];
 };
@@ -111,6 +113,7 @@ struct router {
 	struct ended_session ended[ENDED_MAX];
 	unsigned ended_next;
 	uint64_t session_serial;
+	enum pressure_level pressure;    /* that router_on_pressure() saw last */
 	_Atomic uint64_t session_count, account_count; /* read by other threads */
 };
 
@@ -142,9 +145,18 @@ bool router_admit(struct router *r, int fd, const char *address, const struct pe
 /* A client connected; for listeners. direct_tls as in c2s_accept. */
 void router_accept(struct worker *w, int fd, const char *address, bool direct_tls);
 
-/* ---- routing (route.c) ---- */
+/* ---- when memory is short (shed.c) ---- */
 
 struct comity_rq;
+/* On the worker: the level has changed. */
+void router_on_pressure(struct router *r);
+/* Whether nothing new is to be begun: no connection, login or binding; counts it then. */
+bool shed_login(struct router *r);
+/* Refuses or drops what a client or (is_remote) another server sends, if it has to be; true: it is consumed. */
+bool shed_stanza(struct comity_rq *rq, bool is_remote);
+
+/* ---- routing (route.c) ---- */
+
 /* Sends a request on its way by its address; consumes it. */
 void route(struct comity_rq *rq);
 /* A stanza from a bound session; consumes it. */

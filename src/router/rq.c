@@ -25,6 +25,9 @@ struct comity_rq *rq_new(struct router *r, struct comity_stanza **st, struct com
 	rq->to = comity_jid_ref(to);
 	rq->received_us = r->server->env->wall_us(r->server->env);
 	list_init(&rq->link);
+	rq->counted_as = TALLY_STANZAS;
+	rq->bytes = sizeof(*rq) + stanza_memory(rq->st);
+	tally_add(&r->worker->tally, rq->counted_as, (ptrdiff_t)rq->bytes);
 	if (r->current != NULL) {
 		rq->safe = safe_ref(r->current->safe);
 		rq->copies = copies_ref(r->current->copies);
@@ -56,6 +59,15 @@ void rq_set_safe(struct comity_rq *rq, struct safe *safe)
 	rq->safe = safe;
 }
 
+void rq_count_as(struct comity_rq *rq, enum tally_kind kind)
+{
+	struct tally *t = &rq->router->worker->tally;
+
+	tally_add(t, rq->counted_as, -(ptrdiff_t)rq->bytes);
+	rq->counted_as = kind;
+	tally_add(t, kind, (ptrdiff_t)rq->bytes);
+}
+
 void rq_detach(struct comity_rq *rq)
 {
 	rq_set_session(rq, NULL);
@@ -83,6 +95,7 @@ void comity_rq_release(struct comity_rq *rq)
 	comity_jid_unref(rq->to);
 	xml_doc_free(rq->stamps);
 	safe_unref(rq->safe, rq->router);
+	tally_add(&rq->router->worker->tally, rq->counted_as, -(ptrdiff_t)rq->bytes);
 	free(rq);
 }
 

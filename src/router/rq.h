@@ -23,6 +23,8 @@ struct comity_rq {
 	size_t next_hook;
 	struct mail mail;                /* on the way to another worker */
 	struct list link;                /* waiting for an account to load */
+	enum tally_kind counted_as;      /* where its bytes are counted, of the worker that has it */
+	size_t bytes;
 	bool is_again;                   /* see comity_rq_is_again() */
 	bool is_to_implied;              /* the sender gave no 'to' */
 	bool is_stored;                  /* a module had it in the store for this session */
@@ -40,6 +42,8 @@ void rq_set_session(struct comity_rq *rq, struct comity_session *s);
 void rq_set_account(struct comity_rq *rq, struct comity_account *a);
 /* Consumes safe, which takes the place of another. */
 void rq_set_safe(struct comity_rq *rq, struct safe *safe);
+/* Its bytes are counted as those of another kind from now on. */
+void rq_count_as(struct comity_rq *rq, enum tally_kind kind);
 /* Frees what belongs to this worker, before the request goes to another. */
 void rq_detach(struct comity_rq *rq);
 /* Its handlers run from here to rq_end(), which gets what rq_begin() returned. */

@@ -19,6 +19,28 @@ struct waiting_bind {
 	struct c2s *c;
 };
 
+void session_count(struct comity_session *s, ptrdiff_t bytes)
+{
+	s->bytes += (size_t)bytes;
+	tally_add(&s->account->router->worker->tally, TALLY_SESSIONS, bytes);
+}
+
+void comity_session_add_bytes(struct comity_session *s, ptrdiff_t bytes)
+{
+	session_count(s, bytes);
+}
+
+size_t session_size(const struct comity_session *s)
+{
+	return s->bytes + (s->sm != NULL ? s->sm->unacked_bytes : 0) +
+	       (s->stream != NULL && s->stream->conn != NULL ? conn_size(s->stream->conn) : 0);
+}
+
+static ptrdiff_t kept_size(const struct kept_text *k)
+{
+	return (ptrdiff_t)(sizeof(*k) + strlen(k->module) + strlen(k->key) + strlen(k->value) + 3);
+}
+
 static void free_kept_text(struct kept_text *k)
 {
 	list_remove(&k->link);
@@ -48,6 +70,7 @@ void session_unref(struct comity_session *s)
 		free(s->data[i]);
 	free(s->data);
 	free_kept(s);
+	session_count(s, -(ptrdiff_t)s->bytes);
 	comity_stanza_unref(s->presence);
 	comity_jid_unref(s->jid);
 	c2s_unref(s->stream);
@@ -62,10 +85,13 @@ static void *slot_of(struct comity_session *s, const struct comity_mod *m)
 
 		s->data = mem_resize(s->data, count * sizeof(void *));
 		memset(s->data + s->data_count, 0, (count - s->data_count) * sizeof(void *));
+		session_count(s, (ptrdiff_t)((count - s->data_count) * sizeof(void *)));
 		s->data_count = count;
 	}
-	if (s->data[m->slot] == NULL && m->def->session_size != 0)
+	if (s->data[m->slot] == NULL && m->def->session_size != 0) {
 		s->data[m->slot] = mem_new(m->def->session_size);
+		session_count(s, (ptrdiff_t)m->def->session_size);
+	}
 	return s->data[m->slot];
 }
 
@@ -99,6 +125,7 @@ void session_add_kept(struct comity_session *s, const char *module, const char *
 	k->key = mem_strdup(key);
 	k->value = mem_strdup(value);
 	list_append(&s->kept, &k->link);
+	session_count(s, kept_size(k));
 }
 
 void comity_session_keep(struct comity_mod *m, struct comity_session *s, const char *key, const char *value)
@@ -107,8 +134,10 @@ void comity_session_keep(struct comity_mod *m, struct comity_session *s, const c
 
 	if (k == NULL ? value == NULL : value != NULL && strcmp(k->value, value) == 0)
 		return;
-	if (k != NULL)
+	if (k != NULL) {
+		session_count(s, -kept_size(k));
 		free_kept_text(k);
+	}
 	if (value == NULL) {
 		journal_state(s);
 		return;
@@ -184,6 +213,7 @@ struct comity_session *session_new(struct comity_account *a, struct comity_jid *
 	list_init(&s->link);
 	list_init(&s->kept);
 	list_append(&a->sessions, &s->link);
+	session_count(s, (ptrdiff_t)(sizeof(*s) + comity_jid_text_len(full)));
 	atomic_fetch_add(&r->session_count, 1);
 	return s;
 }
@@ -225,6 +255,10 @@ static void bind_now(struct comity_account *a, struct c2s *c)
 	}
 	if (a->state != ACCOUNT_ACTIVE) {
 		c2s_fail(c, STREAM_NOT_AUTHORIZED, "the account is gone");
+		return;
+	}
+	if (shed_login(a->router)) {
+		c2s_refuse_bind(c, COMITY_RESOURCE_CONSTRAINT, PRESSURE_TEXT);
 		return;
 	}
 	full = wanted_address(a, c);
@@ -478,6 +512,11 @@ const char *comity_session_address(const struct comity_session *s)
 	return s->stream != NULL && s->stream->conn != NULL ? s->stream->conn->address : "";
 }
 
+static ptrdiff_t presence_size(const struct comity_stanza *st)
+{
+	return st != NULL ? (ptrdiff_t)stanza_memory(st) : 0;
+}
+
 void comity_session_set_presence(struct comity_session *s, const struct comity_stanza *st)
 {
 	struct comity_stanza *old = s->presence;
@@ -485,6 +524,7 @@ void comity_session_set_presence(struct comity_session *s, const struct comity_s
 	struct comity_env *env = a->router->server->env;
 
 	s->presence = st != NULL ? stanza_keep(st) : NULL;
+	session_count(s, presence_size(s->presence) - presence_size(old));
 	s->priority = st != NULL ? stanza_priority(st) : 0;
 	s->presence_us = env->wall_us(env);
 	journal_state(s);

@@ -22,6 +22,7 @@
 struct dormant {
 	struct comity_jid *jid;
 	struct list images;
+	size_t bytes;         /* of all of them, in the tally */
 };
 
 static struct dormant *find(const struct router *r, const struct comity_jid *bare)
@@ -29,8 +30,23 @@ static struct dormant *find(const struct router *r, const struct comity_jid *bar
 	return map_find(&r->dormant, comity_jid_text(bare), comity_jid_text_len(bare));
 }
 
+static size_t image_memory(const struct image *i)
+{
+	size_t bytes = sizeof(*i) + i->item_room * sizeof(*i->items) + i->seen_room * sizeof(*i->seen);
+
+	for (size_t n = i->first; n < i->item_count; n++)
+		bytes += i->items[n].len;
+	return bytes + (i->presence != NULL ? strlen(i->presence) : 0);
+}
+
+static void count(struct router *r, struct dormant *d, size_t bytes)
+{
+	tally_set(&r->worker->tally, TALLY_SESSIONS, &d->bytes, bytes);
+}
+
 static void free_dormant(struct router *r, struct dormant *d)
 {
+	count(r, d, 0);
 	map_remove(&r->dormant, comity_jid_text(d->jid), comity_jid_text_len(d->jid));
 	for (struct list *l; (l = list_shift(&d->images)) != NULL;)
 		image_free(LIST_ENTRY(l, struct image, link));
@@ -106,6 +122,7 @@ void dormant_adopt(struct router *r, struct image *i)
 	/* What cannot be resumed only has messages to pass on. */
 	i->due_ms = worker_now(r->worker) + (i->can_resume ? i->max_ms : 0);
 	list_append(&d->images, &i->link);
+	count(r, d, d->bytes + image_memory(i));
 }
 
 void dormant_begin(struct router *r)
@@ -142,6 +159,7 @@ static void restore_items(struct session_sm *sm, const struct image *i)
 {
 	sm->seen_room = i->seen_count + 2 * (i->item_count - i->first) + 1;
 	sm->seen = mem_array(sm->seen_room, sizeof(*sm->seen));
+	session_count(sm->session, (ptrdiff_t)(sm->seen_room * sizeof(*sm->seen)));
 	if (i->seen_count != 0)
 		memcpy(sm->seen, i->seen, i->seen_count * sizeof(*i->seen));
 	sm->seen_count = i->seen_count;
@@ -278,7 +296,10 @@ void session_note_seen(struct session_sm *sm, const struct cause *cause)
 	if (sm->seen_count >= SESSION_SEEN_MAX)
 		memmove(sm->seen, sm->seen + 1, --sm->seen_count * sizeof(*sm->seen));
 	if (sm->seen_count == sm->seen_room) {
+		size_t before = sm->seen_room;
+
 		sm->seen_room = sm->seen_room != 0 ? 2 * sm->seen_room : 4;
+		session_count(sm->session, (ptrdiff_t)((sm->seen_room - before) * sizeof(*sm->seen)));
 		sm->seen = mem_resize(sm->seen, sm->seen_room * sizeof(*sm->seen));
 	}
 	sm->seen[sm->seen_count++] = *cause;

@@ -42,17 +42,21 @@ struct sm_item *sm_item_new(const struct comity_stanza *st, struct comity_jid *f
 	list_init(&item->unsynced);
 	list_init(&item->copy);
 	item->size = ITEM_COST;
+	item->bytes = sizeof(*item);
 	if (st == NULL)
 		return item;
 	item->st = comity_stanza_ref(st);
 	item->from = comity_jid_ref(from);
 	item->to = comity_jid_ref(to);
 	item->size += stanza_weight(st);
+	item->bytes += stanza_memory(st);
 	return item;
 }
 
 void sm_item_free(struct sm_item *item, struct router *r)
 {
+	if (item->sm != NULL)
+		tally_add(&r->worker->tally, TALLY_UNACKED, -(ptrdiff_t)item->bytes);
 	list_remove(&item->unsynced);
 	list_remove(&item->copy);
 	copies_unref(item->copies);
@@ -66,6 +70,7 @@ void sm_item_free(struct sm_item *item, struct router *r)
 void session_sm_uncount(struct session_sm *sm, const struct sm_item *item)
 {
 	sm->unacked_count--;
+	sm->unacked_bytes -= item->bytes;
 	if (item->is_unlimited)
 		return;
 	sm->limited_count--;
@@ -87,6 +92,8 @@ void session_sm_add(struct session_sm *sm, struct sm_item *item)
 	item->sm = sm;
 	list_append(&sm->unacked, &item->link);
 	sm->unacked_count++;
+	sm->unacked_bytes += item->bytes;
+	tally_add(&worker_of(sm->session)->tally, TALLY_UNACKED, (ptrdiff_t)item->bytes);
 	if (item->is_unlimited)
 		return;
 	sm->limited_count++;
@@ -335,6 +342,7 @@ struct session_sm *session_sm_new(struct comity_session *s)
 	list_init(&sm->unacked);
 	list_init(&sm->telling);
 	s->sm = sm;
+	session_count(s, (ptrdiff_t)sizeof(*sm));
 	return sm;
 }
 

@@ -34,7 +34,8 @@ struct sm_item {
 	bool is_unlimited;             /* it was in the store, another session or an earlier journal, which are bounded */
 	struct cause cause, stored;    /* see struct comity_rq */
 	int64_t received_us;
-	size_t size;
+	size_t size;                   /* for the limit */
+	size_t bytes;                  /* of memory */
 };
 
 struct session_sm {
@@ -69,6 +70,7 @@ struct session_sm {
 	uint32_t unacked_count;
 	uint32_t limited_count;        /* of these, those that count against the limits */
 	size_t limited_bytes;
+	size_t unacked_bytes;          /* of memory, of all of them */
 	uint32_t unwritten;            /* the last of them, that wait until something else is written */
 	struct cause *seen;            /* of messages that it has got, and their senders may say again */
 	size_t seen_count, seen_room;

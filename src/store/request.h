@@ -27,6 +27,7 @@ struct request {
 	enum request_op op;
 	uint64_t serial;            /* of a write; for a read: the write that must be committed before */
 	struct arena arena;         /* all that it was given and all that it found */
+	size_t bytes;               /* of what it was given, once it waits */
 
 	/* What was asked; owner is NULL when it concerns all. */
 	const char *owner, *name, *key, *suffix;

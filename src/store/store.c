@@ -74,6 +74,14 @@ static void count_failure(struct store *s, const struct request *r)
 		s->stats.failures++;
 }
 
+/* It waits until its answer is in the mailbox: whoever sees none waiting misses no answer. */
+static void answer(struct store *s, struct request *r)
+{
+	s->stats.waiting_bytes -= r->bytes;
+	request_answer(r);
+	s->stats.waiting--;
+}
+
 static void count_group(struct store *s, struct list *group)
 {
 	s->stats.commits++;
@@ -135,8 +143,8 @@ static void write_group(struct store *s)
 	order_end_group(&s->order, &group, last, &ready);
 	for (struct list *l; (l = list_shift(&ready)) != NULL;)
 		let_run(s, LIST_ENTRY(l, struct request, link));
-	for (struct list *l; (l = list_shift(&group)) != NULL; s->stats.waiting--)
-		request_answer(LIST_ENTRY(l, struct request, link));
+	for (struct list *l; (l = list_shift(&group)) != NULL;)
+		answer(s, LIST_ENTRY(l, struct request, link));
 }
 
 /* What is in the log goes into the database. Called and left with the lock held. */
@@ -220,9 +228,7 @@ static void read_one(struct store *s, struct driver_conn *conn, struct request *
 	count_failure(s, r);
 	if (is_backup)
 		s->is_backing_up = false;
-	/* It waits until its answer is in the mailbox: whoever sees none waiting misses no answer. */
-	request_answer(r);
-	s->stats.waiting--;
+	answer(s, r);
 }
 
 static void *run_reader(void *arg)
@@ -288,8 +294,7 @@ static void run_inline(struct store *s, struct request *r)
 		request_run(r, s->driver, s->readers[0].conn);
 		count_failure(s, r);
 	}
-	request_answer(r);
-	s->stats.waiting--;
+	answer(s, r);
 }
 
 static void queue_write(struct store *s, struct request *r)
@@ -302,9 +307,11 @@ static void queue_write(struct store *s, struct request *r)
 		pthread_cond_signal(&s->write_wanted);
 }
 
-static void count_asking(struct store *s, const struct request *r)
+static void count_asking(struct store *s, struct request *r)
 {
+	r->bytes = sizeof(*r) + r->arena.room;
 	s->stats.waiting++;
+	s->stats.waiting_bytes += r->bytes;
 	if (request_is_write(r))
 		s->stats.writes++;
 	else

@@ -91,6 +91,7 @@ struct store_stats {
 	uint64_t commits, writes, reads, failures;
 	uint64_t moves;     /* times that the log was emptied into the database */
 	uint64_t waiting;   /* calls not answered yet */
+	uint64_t waiting_bytes;  /* what these were asked with */
 };
 void store_get_stats(struct store *s, struct store_stats *stats);
 

@@ -277,6 +277,8 @@ static void shape(struct c2s *c, size_t bytes, uint64_t now)
 	if (c->phase != C2S_BOUND)
 		return;
 	wait = rate_take(&c->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, now);
+	if (*c->shared->pressure >= PRESSURE_MESSAGES && bytes != 0 && wait < PRESSURE_READ_PAUSE_MS)
+		wait = PRESSURE_READ_PAUSE_MS;
 	if (wait == 0)
 		return;
 	conn_stop(c->conn);
@@ -322,6 +324,7 @@ static void watch_idle(struct c2s *c, struct worker *w)
 	}
 	if (c->is_awake) {
 		xml_parser_rest_now(c->in.parser);
+		input_note(&c->in, c->conn, sizeof(*c));
 		c->is_awake = false;
 	}
 	if (idle < limits->idle_ms) {
@@ -375,6 +378,8 @@ static size_t on_data(struct conn *conn, void *owner, const char *bytes, size_t 
 		if (c->conn != NULL && !c->has_failed)
 			shape(c, used, len != 0 ? c->last_in : worker_now(conn->worker));
 	}
+	if (c->conn != NULL)
+		input_note(&c->in, c->conn, sizeof(*c));
 	c2s_unref(c);
 	return used;
 }
@@ -451,6 +456,7 @@ void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *
 	log_debug(&c->log, "connected");
 	if (direct_tls)
 		conn_start_tls(conn, &c->chooser);
+	input_note(&c->in, c->conn, sizeof(*c));
 }
 
 void c2s_move(struct c2s *c, struct worker *to)

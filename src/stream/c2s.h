@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/pressure.h"
 #include "comity/stanza.h"
 #include "net/conn.h"
 #include "net/jobs.h"
@@ -59,6 +60,7 @@ struct c2s_limits {
  * the stream's worker. */
 struct c2s_shared {
 	const struct c2s_limits *limits;
+	const enum pressure_level *pressure; /* of the worker, now */
 	struct list *streams;            /* all of the worker, through their link */
 	/* The same for another worker. */
 	const struct c2s_shared *(*of_worker)(struct worker *w);

@@ -26,9 +26,9 @@ void input_deinit(struct stream_input *in)
 	buf_deinit(&in->carry);
 }
 
-size_t input_size(const struct stream_input *in)
+void input_note(const struct stream_input *in, struct conn *conn, size_t owner)
 {
-	return in->carry.cap + (in->parser != NULL ? xml_parser_size(in->parser) : 0);
+	conn_note_stream(conn, owner + in->carry.cap + (in->parser != NULL ? xml_parser_size(in->parser) : 0));
 }
 
 bool input_is_utf16(const char *bytes, size_t len)

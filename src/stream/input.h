@@ -31,8 +31,8 @@ void input_deinit(struct stream_input *in);
  * many were used. */
 size_t input_feed(struct stream_input *in, struct conn *conn, const char *bytes, size_t len, input_handler *handle,
                   void *owner);
-/* Bytes that it holds. */
-size_t input_size(const struct stream_input *in);
+/* Counts what it holds, and its owner's bytes, for the connection. */
+void input_note(const struct stream_input *in, struct conn *conn, size_t owner);
 /* RFC 6120 11.6: expat would call UTF-16 not well-formed. For the first bytes of a stream. */
 bool input_is_utf16(const char *bytes, size_t len);
 

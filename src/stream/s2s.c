@@ -383,6 +383,8 @@ static void shape(struct s2s *s, size_t bytes, uint64_t now)
 	const struct s2s_limits *limits = s->shared->limits;
 	uint64_t wait = rate_take(&s->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, now);
 
+	if (*s->shared->pressure >= PRESSURE_MESSAGES && bytes != 0 && wait < PRESSURE_READ_PAUSE_MS)
+		wait = PRESSURE_READ_PAUSE_MS;
 	if (wait == 0)
 		return;
 	conn_stop(s->conn);
@@ -416,6 +418,7 @@ static void watch_idle(struct s2s *s, struct worker *w)
 	}
 	if (s->is_awake)
 		xml_parser_rest_now(s->in.parser);
+	input_note(&s->in, s->conn, sizeof(*s));
 	s->is_awake = false;
 	worker_timer_start(w, &s->timer, next);
 }
@@ -467,6 +470,8 @@ static size_t on_data(struct conn *conn, void *owner, const char *bytes, size_t 
 		if (s->conn != NULL && !s->has_failed)
 			shape(s, used, len != 0 ? s->last_in : worker_now(conn->worker));
 	}
+	if (s->conn != NULL)
+		input_note(&s->in, s->conn, sizeof(*s));
 	s2s_unref(s);
 	return used;
 }

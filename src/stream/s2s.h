@@ -99,6 +99,7 @@ enum dialback_answer { DIALBACK_VALID, DIALBACK_INVALID, DIALBACK_ERROR };
 /* What the streams between servers of a worker share. All functions run on the stream's worker. */
 struct s2s_shared {
 	const struct s2s_limits *limits;
+	const enum pressure_level *pressure;      /* of the worker, now */
 	const struct tls_shared *tls;
 	struct list *streams;
 	const unsigned char *dialback_secret;     /* 32 bytes */

@@ -501,10 +501,23 @@ static void on_response(struct c2s *c, const struct comity_elem *e)
 	judge(c, a, a->result, out, out_len);
 }
 
+/* Not the fault of who wants to log in: RFC 6120 6.5.11. */
+static void refuse_for_now(struct c2s *c)
+{
+	c2s_send_text(c, "<failure xmlns='" NS_SASL "'><temporary-auth-failure/><text xml:lang='en'>" PRESSURE_TEXT
+	                 "</text></failure>");
+	metrics_add(&c->conn->worker->metrics, METRIC_SHED_LOGINS, 1);
+	sasl_abandon(c);
+}
+
 bool sasl_on_element(struct c2s *c, const struct comity_elem *e)
 {
 	if (c->phase != C2S_NEGOTIATING || strcmp(comity_elem_ns(e), NS_SASL) != 0)
 		return false;
+	if (*c->shared->pressure >= PRESSURE_LOGINS && comity_elem_is(e, NS_SASL, "auth")) {
+		refuse_for_now(c);
+		return true;
+	}
 	if (comity_elem_is(e, NS_SASL, "auth") && c->attempt == NULL)
 		on_auth(c, e);
 	else if (comity_elem_is(e, NS_SASL, "response") && c->attempt != NULL)

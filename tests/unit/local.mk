@@ -17,3 +17,4 @@ tests_unit_unit_CPPFLAGS += -DTEST_MAN=\"$(abs_top_srcdir)/man\" -DTEST_MODULES=
 tests_unit_unit_SOURCES += tests/unit/test_directory_route.c
 tests_unit_unit_SOURCES += tests/unit/test_image.c tests/unit/test_journal.c tests/unit/test_ahead.c
 tests_unit_unit_SOURCES += tests/unit/test_peers.c
+tests_unit_unit_SOURCES += tests/unit/test_memory.c
