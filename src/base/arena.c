@@ -4,25 +4,26 @@
 
 #include <stdalign.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/pool.h"
 
 #define BLOCK_SIZE 2032
 #define ALIGN alignof(max_align_t)
 
 struct arena_block {
 	struct arena_block *next;
+	size_t size;            /* of all of it */
 	alignas(max_align_t) char bytes[];
 };
 
 static void add_block(struct arena *a, size_t n)
 {
 	size_t size = n > BLOCK_SIZE ? n : BLOCK_SIZE;
-	struct arena_block *b = mem_resize(NULL, sizeof(*b) + size);
+	struct arena_block *b = pool_take(sizeof(*b) + size);
 
 	a->room += sizeof(*b) + size;
+	b->size = sizeof(*b) + size;
 	b->next = a->blocks;
 	a->blocks = b;
 	a->at = b->bytes;
@@ -84,7 +85,7 @@ void arena_deinit(struct arena *a)
 
 	for (struct arena_block *b = a->blocks; b != NULL; b = next) {
 		next = b->next;
-		free(b);
+		pool_give(b, b->size);
 	}
 	*a = (struct arena){ 0 };
 }

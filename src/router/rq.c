@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/pool.h"
 #include "router/account.h"
 #include "router/copies.h"
 #include "router/host.h"
@@ -15,7 +16,7 @@
 
 struct comity_rq *rq_new(struct router *r, struct comity_stanza **st, struct comity_jid *from, struct comity_jid *to)
 {
-	struct comity_rq *rq = mem_new(sizeof(*rq));
+	struct comity_rq *rq = pool_take_zeroed(sizeof(*rq));
 
 	rq->refs = 1;
 	rq->router = r;
@@ -96,7 +97,7 @@ void comity_rq_release(struct comity_rq *rq)
 	xml_doc_free(rq->stamps);
 	safe_unref(rq->safe, rq->router);
 	tally_add(&rq->router->worker->tally, rq->counted_as, -(ptrdiff_t)rq->bytes);
-	free(rq);
+	pool_give(rq, sizeof(*rq));
 }
 
 void comity_rq_continue(struct comity_rq *rq)

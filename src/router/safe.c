@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/mem.h"
+#include "base/pool.h"
 #include "router/account.h"
 #include "router/host.h"
 #include "router/rq.h"
@@ -70,12 +70,12 @@ static void on_module_done(struct safe *s, struct router *r, bool was_away)
 
 	(void)r, (void)was_away;
 	safe->done(safe->mod, safe->arg);
-	free(safe);
+	pool_give(safe, sizeof(*safe));
 }
 
 struct comity_safe *comity_safe_new(struct comity_mod *m, void (*done)(struct comity_mod *m, void *arg), void *arg)
 {
-	struct comity_safe *safe = mem_new(sizeof(*safe));
+	struct comity_safe *safe = pool_take_zeroed(sizeof(*safe));
 
 	safe_init(&safe->safe, m->host->router->worker, on_module_done);
 	safe->mod = m;

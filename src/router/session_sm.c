@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "router/host.h"
 #include "router/rq.h"
 #include "xml/elem.h"
@@ -36,7 +37,7 @@ static const struct settings *settings_of(const struct comity_session *s)
 
 struct sm_item *sm_item_new(const struct comity_stanza *st, struct comity_jid *from, struct comity_jid *to)
 {
-	struct sm_item *item = mem_new(sizeof(*item));
+	struct sm_item *item = pool_take_zeroed(sizeof(*item));
 
 	list_init(&item->link);
 	list_init(&item->unsynced);
@@ -64,7 +65,7 @@ void sm_item_free(struct sm_item *item, struct router *r)
 	comity_stanza_unref(item->st);
 	comity_jid_unref(item->from);
 	comity_jid_unref(item->to);
-	free(item);
+	pool_give(item, sizeof(*item));
 }
 
 void session_sm_uncount(struct session_sm *sm, const struct sm_item *item)

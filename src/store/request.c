@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/pool.h"
 
 #define FIRST_ROOM 8
 
@@ -143,7 +143,7 @@ int request_run(struct request *r, const struct store_driver *d, struct driver_c
 
 struct request *request_new(struct worker *w, enum request_op op, const char *owner, const char *name, void *arg)
 {
-	struct request *r = mem_new(sizeof(*r));
+	struct request *r = pool_take_zeroed(sizeof(*r));
 
 	r->worker = w;
 	r->op = op;
@@ -159,7 +159,7 @@ struct request *request_new(struct worker *w, enum request_op op, const char *ow
 static void request_free(struct request *r)
 {
 	arena_deinit(&r->arena);
-	free(r);
+	pool_give(r, sizeof(*r));
 }
 
 static void call_back(const struct request *r)

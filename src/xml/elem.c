@@ -5,22 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/pool.h"
 #include "xml/intern.h"
-
-/* Most stanzas fit into the memory that comes with their document. */
-#define DOC_ROOM 1900
 
 struct doc_memory {
 	struct xml_doc doc;
 	_Alignas(max_align_t) char room[];
 };
 
+/* Most stanzas fit into the memory that comes with their document. */
+#define DOC_ROOM (POOL_MOST - offsetof(struct doc_memory, room))
+
 struct xml_doc *xml_doc_new_sized(size_t room)
 {
-	struct doc_memory *m = mem_resize(NULL, offsetof(struct doc_memory, room) + room);
+	size_t size = offsetof(struct doc_memory, room) + room;
+	struct doc_memory *m = pool_take(size);
 
 	memset(&m->doc, 0, sizeof(m->doc));
+	m->doc.size = size;
 	arena_adopt(&m->doc.arena, m->room, room);
 	return &m->doc;
 }
@@ -35,7 +37,7 @@ void xml_doc_free(struct xml_doc *doc)
 	if (doc == NULL)
 		return;
 	arena_deinit(&doc->arena);
-	free(doc);
+	pool_give(doc, doc->size);
 }
 
 const char *xml_keep_name(struct arena *a, const char *s, size_t len)

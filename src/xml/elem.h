@@ -37,6 +37,7 @@ struct comity_elem {
 /* One element with all below it. */
 struct xml_doc {
 	struct arena arena;
+	size_t size;                /* of the memory that it lies in */
 	struct comity_elem *root;
 	const char *inner;          /* the bytes between the root's tags as they came in */
 	size_t inner_len;
