@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/pool.h"
 #include "comityd/daemon.h"
 
 /* How often is measured: seldom while there is plenty. */
@@ -138,12 +139,19 @@ static void run_pressure(struct worker *w, struct mail *mail)
 	router_on_pressure(router_of(w));
 }
 
-static void tell_workers(struct daemon *d)
+static void run_trim(struct worker *w, struct mail *mail)
+{
+	(void)w;
+	free(mail);
+	pool_trim();
+}
+
+static void tell_workers(struct daemon *d, void (*run)(struct worker *w, struct mail *mail))
 {
 	for (unsigned i = 0; i < d->server.worker_count; i++) {
 		struct mail *mail = mem_new(sizeof(*mail));
 
-		mail->run = run_pressure;
+		mail->run = run;
 		worker_post(d->server.workers[i], mail);
 	}
 }
@@ -155,6 +163,8 @@ static void trim(struct memory_watch *w, uint64_t pause)
 	if (now - w->trimmed < pause)
 		return;
 	w->trimmed = now;
+	/* What they give back is the system's with the next trim. */
+	tell_workers(w->d, run_trim);
 	malloc_trim(0);
 }
 
@@ -177,7 +187,7 @@ static uint64_t look(struct memory_watch *w)
 		log_write(&w->d->log, level > before ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
 		          "memory: %llu of %llu MiB are used, %s", (unsigned long long)(used / MIB),
 		          (unsigned long long)(limit / MIB), pressure_describe(level));
-		tell_workers(w->d);
+		tell_workers(w->d, run_pressure);
 	}
 	return used < limit / 2 ? CALM_MS : BUSY_MS;
 }
