@@ -8,8 +8,26 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/pool.h"
 
 #define BUF_LEAST 256
+
+/* Small ones come and go with every stanza; larger ones are the heap's. */
+static void grow(struct buf *b, size_t cap)
+{
+	char *data;
+
+	if (cap > POOL_MOST) {
+		b->data = mem_resize(b->data, cap);
+	} else {
+		data = pool_take(cap);
+		if (b->len != 0)
+			memcpy(data, b->data, b->len);
+		pool_give(b->data, b->cap);
+		b->data = data;
+	}
+	b->cap = cap;
+}
 
 char *buf_reserve(struct buf *b, size_t n)
 {
@@ -26,8 +44,7 @@ char *buf_reserve(struct buf *b, size_t n)
 		cap = b->cap != 0 ? b->cap : BUF_LEAST;
 		while (cap - used < n)
 			cap *= 2;
-		b->data = mem_resize(b->data, cap);
-		b->cap = cap;
+		grow(b, cap);
 	}
 	return b->data + b->len;
 }
@@ -67,7 +84,7 @@ void buf_clear(struct buf *b)
 
 void buf_deinit(struct buf *b)
 {
-	free(b->data);
+	pool_give(b->data, b->cap);
 	*b = (struct buf){ 0 };
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "router/host.h"
 #include "router/rq.h"
 #include "router/session_sm.h"
@@ -140,7 +141,7 @@ static void on_done(struct safe *safe, struct router *r, bool was_away)
 	if (in->session->sm != NULL)
 		mark_done(in->session->sm, in->number, in->hash);
 	session_unref(in->session);
-	free(in);
+	pool_give(in, sizeof(*in));
 }
 
 /* ---- what came before ---- */
@@ -182,7 +183,7 @@ static bool was_handled(struct session_sm *sm, uint64_t hash)
 
 static void hold(struct session_sm *sm, struct comity_rq *rq, uint64_t hash)
 {
-	struct sm_in *in = mem_new(sizeof(*in));
+	struct sm_in *in = pool_take_zeroed(sizeof(*in));
 
 	safe_init(&in->safe, rq->router->worker, on_done);
 	in->safe.released = on_released;

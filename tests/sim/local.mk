@@ -16,3 +16,11 @@ check-sim: all tests/sim/sm$(EXEEXT)
 	tests/sim/sm --seeds $(SEEDS) --seed $(SEED)
 
 .PHONY: check-sim
+
+# What a message costs in memory.
+check_PROGRAMS += tests/sim/allocations
+TESTS += tests/sim/allocations
+tests_sim_allocations_SOURCES = tests/sim/allocations.c $(fuzz_sim)
+tests_sim_allocations_CPPFLAGS = $(fuzz_sim_cppflags) -I$(top_srcdir)/tests/fuzz
+tests_sim_allocations_LDADD = $(fuzz_sim_needs)
+tests_sim_allocations_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
