@@ -59,10 +59,15 @@ static void mark_dirty(struct conn *c)
 
 static void watch(struct conn *c, bool writable)
 {
-	bool readable = !c->is_stopped && !c->got_eof;
+	bool readable = !c->is_stopped && !c->got_eof && !c->is_muted;
 
 	c->watches_write = writable;
 	c->io->watch(c, readable, writable);
+}
+
+void conn_rewatch(struct conn *c)
+{
+	watch(c, c->watches_write);
 }
 
 static void on_linger(struct worker *w, struct timer *t)
@@ -93,6 +98,7 @@ struct conn *conn_new(struct worker *w, int fd, const struct conn_io *io, void *
 	memcpy(c->address, address, len);
 	list_init(&c->dirty);
 	list_init(&c->paused);
+	list_init(&c->waiting);
 	list_init(&c->all);
 	list_append(&w->conns, &c->all);
 	c->linger.fire = on_linger;
@@ -206,6 +212,7 @@ static void destroy(struct conn *c)
 	tell_owner(c, "connection lost");
 	list_remove(&c->dirty);
 	list_remove(&c->paused);
+	list_remove(&c->waiting);
 	list_remove(&c->all);
 	worker_timer_stop(c->worker, &c->linger);
 	metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_CLOSED, 1);
@@ -495,7 +502,9 @@ static void depart(struct conn *c)
 
 	list_remove(&c->dirty);
 	list_remove(&c->paused);
+	list_remove(&c->waiting);
 	list_remove(&c->all);
+	c->is_muted = false;
 	worker_timer_stop(c->worker, &c->linger);
 	c->io->watch(c, false, false);
 	c->watches_write = false;

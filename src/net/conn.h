@@ -59,6 +59,7 @@ struct conn {
 	struct list dirty;           /* in worker->dirty while something is to be done at the end of the turn */
 	struct list all;             /* in worker->conns */
 	struct list paused;          /* in worker->paused while it waits for a mailbox */
+	struct list waiting;         /* in worker->strangers while it waits for its turn to be read */
 	struct timer linger;
 	struct buf out;              /* plain text to encrypt and send */
 	struct buf wire;             /* cipher text, or plain text on its way without TLS */
@@ -69,6 +70,8 @@ struct conn {
 	struct worker *moving_to;
 	char address[CONN_ADDRESS_MAX];
 	bool is_secured, is_handshaking;
+	bool is_stranger;            /* nobody has proved who it is: it is read after all others, and for a bounded time */
+	bool is_muted;               /* it waits for that, and need not be told of again */
 	bool is_stopped;             /* the owner wants no data now */
 	bool is_closing, is_broken, is_lingering, is_owned;
 	bool watches_write, is_delivering, got_eof;
@@ -92,6 +95,8 @@ int conn_write(struct conn *c, const void *bytes, size_t len);
 struct buf *conn_out(struct conn *c);
 int conn_touch(struct conn *c);
 size_t conn_queued(const struct conn *c);
+/* Who it is has been proved. */
+void conn_introduce(struct conn *c);
 /* Gives up a peer whose system stays silent this long: what was sent is not received, or it does not answer
  * when nothing is sent (TCP keep-alive). */
 void conn_set_dead_after(struct conn *c, uint64_t ms);
@@ -112,6 +117,12 @@ void conn_move(struct conn *c, struct worker *to);
 
 /* For io: the socket is ready. */
 void conn_on_ready(struct conn *c, bool readable, bool writable);
+/* The same of real sockets, where strangers wait for conn_serve_strangers. */
+void conn_on_event(struct conn *c, bool readable, bool writable);
+/* Tells the io what the connection waits for. */
+void conn_rewatch(struct conn *c);
+/* Reads strangers for some milliseconds; those first that have got further. Returns whether there were any. */
+bool conn_serve_strangers(struct worker *w);
 /* The io of real sockets. */
 extern const struct conn_io conn_socket_io;
 /* Turns an accepted socket away: sends what it can of the bytes and closes it. */

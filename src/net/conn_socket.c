@@ -34,7 +34,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	/* An error shows itself to recv or send. */
 	if (status < 0)
 		events = UV_READABLE | UV_WRITABLE;
-	conn_on_ready(w->conn, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0);
+	conn_on_event(w->conn, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0);
 }
 
 static void on_watch_closed(uv_handle_t *handle)

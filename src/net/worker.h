@@ -52,6 +52,7 @@ struct worker {
 	size_t timers, timers_cap;
 	struct list dirty;               /* connections with bytes to flush at the end of the turn */
 	struct list paused;              /* connections that wait for a mailbox to drain */
+	struct list strangers[2];        /* connections that have not logged in and can be read; with TLS: the second */
 	struct list conns;               /* all connections of the worker */
 	uint64_t conn_serial;            /* of connections made here */
 	struct jid_cache *jids;

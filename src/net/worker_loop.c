@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "net/conn.h"
 #include "net/worker.h"
 
 struct worker_loop {
@@ -67,6 +68,8 @@ static void on_prepare(uv_prepare_t *handle)
 	struct worker_loop *l = handle->data;
 
 	worker_turn(l->worker);
+	if (conn_serve_strangers(l->worker))
+		worker_turn(l->worker);
 	if (atomic_load(&l->stopping))
 		uv_stop(&l->loop);
 	else

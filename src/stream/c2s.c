@@ -77,9 +77,11 @@ bool c2s_is_open(const struct c2s *c)
 /* The connection has logged in or is gone: it no longer counts against its address. */
 static void stop_counting(struct c2s *c)
 {
-	if (c->is_counted)
-		peers_release(c->shared->peers, c->conn->address);
+	if (!c->is_counted)
+		return;
 	c->is_counted = false;
+	peers_release(c->shared->peers, c->conn->address);
+	conn_introduce(c->conn);
 }
 
 static void forget_conn(struct c2s *c, const char *reason)
@@ -446,6 +448,7 @@ void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *
 	c->shape.fire = on_shape;
 	c->is_direct_tls = direct_tls;
 	c->is_counted = true;
+	conn->is_stranger = true;
 	log_ctx_init(&c->log, &w->log, describe_c2s);
 	list_init(&c->link);
 	list_append(shared->streams, &c->link);

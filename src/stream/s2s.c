@@ -63,9 +63,11 @@ void s2s_note(struct s2s *s, const char *fmt, ...)
 
 void s2s_stop_counting(struct s2s *s)
 {
-	if (s->is_counted)
-		peers_release(s->shared->peers, s->conn->address);
+	if (!s->is_counted)
+		return;
 	s->is_counted = false;
+	peers_release(s->shared->peers, s->conn->address);
+	conn_introduce(s->conn);
 }
 
 void s2s_count_refusal(struct s2s *s)
@@ -558,6 +560,7 @@ void s2s_accept(struct worker *w, const struct s2s_shared *shared, struct conn *
 
 	s->is_direct_tls = direct_tls;
 	s->is_counted = true;
+	conn->is_stranger = true;
 	s->chooser.asks_certificate = true;
 	s->chooser.alpn = direct_tls ? "xmpp-server" : NULL;
 	s2s_restart(s, false);

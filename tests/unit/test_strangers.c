@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections of strangers wait for their turn, and are not heard of twice meanwhile. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/env.h"
+#include "net/conn.h"
+#include "net/worker.h"
+#include "unit.h"
+
+#define COUNT 4
+
+static struct fixture {
+	struct comity_env env;
+	struct worker worker;
+	struct worker *peers[1];
+	uint64_t now;
+	struct conn *conns[COUNT];
+	char order[64];              /* whose bytes were read, by letter */
+	bool watched[COUNT];
+} f;
+
+static uint64_t mono(struct comity_env *env)
+{
+	(void)env;
+	return f.now;
+}
+
+/* Each read takes some of the time that there is. */
+static ssize_t io_recv(struct conn *c, void *bytes, size_t room)
+{
+	(void)room;
+	f.now += 2;
+	*(char *)bytes = (char)('a' + c->fd);
+	return 1;
+}
+
+static ssize_t io_send(struct conn *c, const void *bytes, size_t len)
+{
+	(void)c, (void)bytes;
+	return (ssize_t)len;
+}
+
+static void io_watch(struct conn *c, bool readable, bool writable)
+{
+	(void)writable;
+	f.watched[c->fd] = readable;
+}
+
+static void io_close(struct conn *c)
+{
+	(void)c;
+}
+
+static const struct conn_io io = { .recv = io_recv, .send = io_send, .watch = io_watch, .close = io_close,
+                                   .shut_write = io_close };
+
+static size_t on_data(struct conn *c, void *owner, const char *bytes, size_t len)
+{
+	(void)c, (void)owner;
+	strncat(f.order, bytes, len);
+	return len;
+}
+
+static void on_closed(struct conn *c, void *owner, const char *reason)
+{
+	(void)c, (void)owner, (void)reason;
+}
+
+static const struct conn_events events = { .on_data = on_data, .on_closed = on_closed };
+
+static void init(void)
+{
+	static struct log log;
+
+	memset(&f, 0, sizeof(f));
+	env_init_system(&f.env, &log);
+	f.env.mono_ms = mono;
+	f.peers[0] = &f.worker;
+	worker_init(&f.worker, 0, &f.env, f.peers, 1, 1000);
+	for (int i = 0; i < COUNT; i++) {
+		f.conns[i] = conn_new(&f.worker, i, &io, NULL, "peer", 1000);
+		conn_set_owner(f.conns[i], &events, &f);
+		f.conns[i]->is_stranger = true;
+	}
+}
+
+static void deinit(void)
+{
+	worker_break_conns(&f.worker);
+	worker_turn(&f.worker);
+	worker_deinit(&f.worker);
+}
+
+START_TEST(test_strangers_wait_and_those_who_got_further_come_first)
+{
+	init();
+	f.conns[2]->is_secured = true;
+	f.conns[3]->is_stranger = false;
+	for (int i = 0; i < COUNT; i++)
+		conn_on_event(f.conns[i], true, false);
+	ck_assert_str_eq(f.order, "d");
+	ck_assert_uint_eq(worker_next_due(&f.worker), f.now);
+	ck_assert(conn_serve_strangers(&f.worker));
+	ck_assert_str_eq(f.order, "dcab");
+	ck_assert(!conn_serve_strangers(&f.worker));
+	ck_assert_uint_eq(worker_next_due(&f.worker), UINT64_MAX);
+	deinit();
+}
+END_TEST
+
+START_TEST(test_their_time_in_a_turn_is_bounded)
+{
+	init();
+	for (int i = 0; i < COUNT; i++)
+		conn_on_event(f.conns[i], true, false);
+	ck_assert(conn_serve_strangers(&f.worker));
+	ck_assert_str_eq(f.order, "abc");
+	ck_assert(conn_serve_strangers(&f.worker));
+	ck_assert_str_eq(f.order, "abcd");
+	deinit();
+}
+END_TEST
+
+START_TEST(test_who_waits_is_not_watched_after_a_second_event)
+{
+	init();
+	conn_on_event(f.conns[0], true, false);
+	ck_assert(f.watched[0]);
+	conn_on_event(f.conns[0], true, false);
+	ck_assert(!f.watched[0]);
+	conn_serve_strangers(&f.worker);
+	ck_assert(f.watched[0]);
+	ck_assert_str_eq(f.order, "a");
+	/* Who has logged in is read at once, whatever waited. */
+	conn_on_event(f.conns[1], true, false);
+	conn_on_event(f.conns[1], true, false);
+	conn_introduce(f.conns[1]);
+	ck_assert(f.watched[1]);
+	ck_assert(!conn_serve_strangers(&f.worker));
+	conn_on_event(f.conns[1], true, false);
+	ck_assert_str_eq(f.order, "ab");
+	deinit();
+}
+END_TEST
+
+START_TEST(test_who_is_gone_waits_no_longer)
+{
+	init();
+	conn_on_event(f.conns[0], true, false);
+	conn_on_event(f.conns[1], true, false);
+	conn_break(f.conns[0]);
+	worker_turn(&f.worker);
+	conn_serve_strangers(&f.worker);
+	ck_assert_str_eq(f.order, "b");
+	deinit();
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, test_strangers_wait_and_those_who_got_further_come_first);
+	tcase_add_test(tc, test_their_time_in_a_turn_is_bounded);
+	tcase_add_test(tc, test_who_waits_is_not_watched_after_a_second_event);
+	tcase_add_test(tc, test_who_is_gone_waits_no_longer);
+}
+UNIT_SUITE(strangers);
