@@ -55,6 +55,15 @@ static inline struct comity_rq *rq_begin(struct comity_rq *rq)
 	return outer;
 }
 
+/* The same for what has nothing to do with the request that is handled now. */
+static inline struct comity_rq *rq_begin_other(struct router *r)
+{
+	struct comity_rq *outer = r->current;
+
+	r->current = NULL;
+	return outer;
+}
+
 static inline void rq_end(struct router *r, struct comity_rq *outer)
 {
 	r->current = outer;

@@ -455,9 +455,12 @@ void comity_session_send(struct comity_session *s, const struct comity_stanza *s
 void comity_session_write(struct comity_session *s, const struct comity_stanza *st, struct comity_jid *from,
                           struct comity_jid *to)
 {
+	struct router *r = s->account->router;
 	struct comity_stanza *shared = comity_stanza_ref(st);
-	struct comity_rq *rq = rq_new(s->account->router, &shared, from, to != NULL ? to : s->account->jid);
+	/* It has waited, and is no part of what is handled now: acknowledging it says nothing about that. */
+	struct comity_rq *outer = rq_begin_other(r), *rq = rq_new(r, &shared, from, to != NULL ? to : s->account->jid);
 
+	rq_end(r, outer);
 	if (s->is_ended && s->sm == NULL) {
 		route(rq);
 		return;

@@ -430,3 +430,22 @@ def stored_messages_wait_for_a_session_that_comes_back(server, _name, hard):
         again.presence()
     got = [e.child_text("body") for e in [again.expect("message") for _ in range(3)]]
     equal(got, [f"stored {n}" for n in range(3)])
+
+
+def acknowledging_what_was_held_back_says_nothing_of_the_message_behind_it(server):
+    """The presence waits for the inactive phone (XEP-0352), and is written when the message comes."""
+    ann, phone = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), "phone")
+    desk = _managed(phone.account, "desk")
+    phone.drain(desk)
+    phone.send("<inactive xmlns='urn:xmpp:csi:0'/>")
+    phone.ping()
+    desk.presence(payload=STAY)
+    desk.ping()
+    before = _received(phone)
+    ann.message(phone.jid, "important")
+    equal(phone.expect("presence").child_text("status"), "still here")
+    phone.expect("message")
+    # It has the first of the two.
+    phone.send(f"<a xmlns='{NS_SM}' h='{before + 1}'/>")
+    phone.close()
+    equal(_bodies(desk, 1), ["important"])
