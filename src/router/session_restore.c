@@ -322,8 +322,9 @@ bool session_has_got(struct session_sm *sm, const struct comity_rq *rq)
 
 		if (!is_among(item, &rq->cause) && !is_among(item, &rq->stored))
 			continue;
-		/* It is about to be taken out of the store: should it go back there, that one does not count. */
-		if (rq->stored.key != 0)
+		/* It is about to be taken out of the store: should it go back there, that one does not count. Where it
+		 * lies now is the newest of its places, whichever of them is heard of last. */
+		if (rq->stored.key != 0 && (rq->stored.key != item->stored.key || rq->stored.hash > item->stored.hash))
 			item->stored = rq->stored;
 		return true;
 	}

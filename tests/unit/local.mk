@@ -18,3 +18,4 @@ tests_unit_unit_SOURCES += tests/unit/test_directory_route.c
 tests_unit_unit_SOURCES += tests/unit/test_image.c tests/unit/test_journal.c tests/unit/test_ahead.c tests/unit/test_pool.c tests/unit/test_strangers.c
 tests_unit_unit_SOURCES += tests/unit/test_peers.c
 tests_unit_unit_SOURCES += tests/unit/test_memory.c
+tests_unit_unit_SOURCES += tests/unit/test_seen.c
