@@ -342,6 +342,20 @@ static void take_settled(struct image *i, struct reader *r)
 			i->items[n].flags |= IMAGE_SETTLED;
 }
 
+/* It must not go the same way again; its sender may, and is known to have said it. */
+static void take_passed(struct image *i, struct reader *r)
+{
+	uint32_t n = read_u32(r);
+
+	if (r->is_bad || n >= i->item_count - i->first) {
+		r->is_bad = true;
+		return;
+	}
+	free(i->items[i->first + n].xml);
+	i->items[i->first + n].xml = NULL;
+	i->items[i->first + n].len = 0;
+}
+
 static void take_session(struct images *images, uint64_t key, struct reader *r)
 {
 	struct image *i = read_image(key, r);
@@ -430,6 +444,9 @@ static void take_known(struct images *images, struct image *i, unsigned type, st
 		break;
 	case RECORD_OVER:
 		i->can_resume = false;
+		break;
+	case RECORD_PASSED:
+		take_passed(i, r);
 		break;
 	case RECORD_END:
 		drop_handled(images, i->key);

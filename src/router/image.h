@@ -30,6 +30,7 @@ enum record_type {
 	RECORD_END,           /* and has arrived there */
 	RECORD_FILE,          /* the beginning of a worker's file */
 	RECORD_WHOLE,         /* all that counts of its earlier files has been written to this one */
+	RECORD_PASSED,        /* of a session that has ended: one stanza has arrived elsewhere */
 };
 
 /* What a message is known by when its sender says it again after a restart: the session that sent it and a

@@ -221,6 +221,18 @@ void journal_over(struct router *r, uint64_t key)
 	write_key(r, RECORD_OVER, key);
 }
 
+void journal_passed(struct router *r, uint64_t key, uint32_t place)
+{
+	struct buf *out;
+
+	if (r->journal == NULL || key == 0)
+		return;
+	out = journal_begin(r->journal, RECORD_PASSED);
+	record_u64(out, key);
+	record_u32(out, place);
+	journal_end(r->journal);
+}
+
 void journal_ended(struct router *r, uint64_t key)
 {
 	write_key(r, RECORD_END, key);

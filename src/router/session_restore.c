@@ -170,8 +170,10 @@ static void restore_items(struct session_sm *sm, const struct image *i)
 		struct comity_jid *to = address(st, "to");
 		struct sm_item *item = sm_item_new(st, from, to);
 
-		item->cause = was->cause;
-		item->stored = was->stored;
+		if (st != NULL) {
+			item->cause = was->cause;
+			item->stored = was->stored;
+		}
 		item->received_us = was->received_us;
 		item->is_unlimited = true;
 		item->was_settled = (was->flags & IMAGE_SETTLED) != 0;

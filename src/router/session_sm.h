@@ -159,6 +159,8 @@ void journal_acked(struct session_sm *sm);
 void journal_count(struct session_sm *sm);
 void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t hash);
 void journal_over(struct router *r, uint64_t key);
+/* Of a session that is over: what stood at this place of its queue, from 0 on, has arrived elsewhere. */
+void journal_passed(struct router *r, uint64_t key, uint32_t place);
 void journal_ended(struct router *r, uint64_t key);
 /* Syncs soon, on all workers: the client waits for what may be on any. */
 void journal_hurry(struct router *r);

@@ -14,6 +14,8 @@ struct ending {
 	struct list link;     /* in router->endings */
 	uint64_t key;
 	struct buf image;     /* as it was */
+	uint32_t *passed;     /* places of those that have arrived elsewhere */
+	size_t passed_count, passed_room;
 };
 
 /* A stanza on its way there; its sender waits as before. */
@@ -21,6 +23,7 @@ struct passing {
 	struct safe safe;
 	struct safe *sender;
 	struct safe *ending;
+	uint32_t place;       /* in the queue */
 };
 
 static void on_ending_done(struct safe *safe, struct router *r, bool was_away)
@@ -31,7 +34,22 @@ static void on_ending_done(struct safe *safe, struct router *r, bool was_away)
 	journal_ended(r, e->key);
 	list_remove(&e->link);
 	buf_deinit(&e->image);
+	free(e->passed);
 	free(e);
+}
+
+/* Until the last has arrived: after a crash the others go on, and this one may have been got by a client whose session
+ * is over as well. */
+static void note_passed(struct ending *e, struct router *r, uint32_t place)
+{
+	if (!safe_is_shared(&e->safe) || buf_size(&e->image) == 0)
+		return;
+	if (e->passed_count == e->passed_room) {
+		e->passed_room = e->passed_room != 0 ? 2 * e->passed_room : 8;
+		e->passed = mem_resize(e->passed, e->passed_room * sizeof(*e->passed));
+	}
+	e->passed[e->passed_count++] = place;
+	journal_passed(r, e->key, place);
 }
 
 static void on_passing_done(struct safe *safe, struct router *r, bool was_away)
@@ -40,6 +58,7 @@ static void on_passing_done(struct safe *safe, struct router *r, bool was_away)
 
 	(void)was_away;
 	safe_unref(p->sender, r);
+	note_passed(LIST_ENTRY(p->ending, struct ending, safe), r, p->place);
 	safe_unref(p->ending, r);
 	free(p);
 }
@@ -69,22 +88,25 @@ void endings_write(struct router *r)
 			continue;
 		buf_add(journal_begin(r->journal, RECORD_SESSION), buf_bytes(&e->image), buf_size(&e->image));
 		journal_end(r->journal);
+		for (size_t i = 0; i < e->passed_count; i++)
+			journal_passed(r, e->key, e->passed[i]);
 	}
 }
 
-static struct safe *passing_new(struct sm_item *item, struct router *r, struct safe *ending)
+static struct safe *passing_new(struct sm_item *item, struct router *r, struct safe *ending, uint32_t place)
 {
 	struct passing *p = mem_new(sizeof(*p));
 
 	safe_init(&p->safe, r->worker, on_passing_done);
 	p->sender = item->safe;
 	p->ending = safe_ref(ending);
+	p->place = place;
 	item->safe = NULL;
 	return &p->safe;
 }
 
 /* Messages find another session, offline storage or their sender; requests get an error. */
-static void pass_on(struct comity_session *s, struct sm_item *item, struct safe *ending)
+static void pass_on(struct comity_session *s, struct sm_item *item, struct safe *ending, uint32_t place)
 {
 	struct router *r = s->account->router;
 	struct comity_rq *rq;
@@ -93,7 +115,7 @@ static void pass_on(struct comity_session *s, struct sm_item *item, struct safe 
 		sm_item_free(item, r);
 		return;
 	}
-	item->safe = passing_new(item, r, ending);
+	item->safe = passing_new(item, r, ending, place);
 	list_remove(&item->unsynced);
 	item = copies_leave(item);
 	if (item == NULL)
@@ -135,6 +157,7 @@ static void free_sm(struct session_sm *sm)
 void session_sm_end(struct comity_session *s)
 {
 	struct session_sm *sm = s->sm;
+	uint32_t place = 0;
 	struct ending *e;
 
 	if (sm == NULL)
@@ -144,7 +167,7 @@ void session_sm_end(struct comity_session *s)
 	e = ending_new(s);
 	s->sm = NULL;
 	for (struct sm_item *item; (item = session_sm_shift(sm)) != NULL;)
-		pass_on(s, item, &e->safe);
+		pass_on(s, item, &e->safe, place++);
 	safe_unref(&e->safe, s->account->router);
 	free_sm(sm);
 }

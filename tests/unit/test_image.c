@@ -425,11 +425,34 @@ START_TEST(test_what_is_over_cannot_be_resumed_and_what_is_written_may_be_known)
 }
 END_TEST
 
+START_TEST(test_what_has_been_passed_on_is_not_again)
+{
+	const struct image *i;
+	struct buf again = { 0 };
+
+	take_sample();
+	take_sent(KEY, (struct cause){ 8, 9, 0 }, "<message/>");
+	take_numbers(RECORD_OVER, KEY, 0);
+	take_numbers(RECORD_PASSED, KEY, 0);
+	take_numbers(RECORD_PASSED, KEY, 4);
+	i = settle();
+	ck_assert_uint_eq(images.damaged, 1);
+	ck_assert_uint_eq(i->item_count - i->first, 4);
+	ck_assert_ptr_null(i->items[i->first].xml);
+	ck_assert_uint_eq(i->items[i->first].cause.key, 1);
+	ck_assert_str_eq(i->items[i->first + 3].xml, "<message/>");
+	/* It can be written again as it is. */
+	image_write(&again, i);
+	buf_deinit(&again);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_a_later_file_of_the_worker_stands_for_all_it_had);
 	tcase_add_test(tc, test_what_is_over_cannot_be_resumed_and_what_is_written_may_be_known);
+	tcase_add_test(tc, test_what_has_been_passed_on_is_not_again);
 	tcase_add_test(tc, test_all_of_a_session_comes_back);
 	tcase_add_test(tc, test_what_a_module_had_is_told_apart);
 	tcase_add_test(tc, test_what_waits_for_a_client_has_been_handled);
