@@ -254,6 +254,9 @@ static void answer(struct comity_rq *rq, struct comity_stanza **st)
 		return;
 	}
 	back = rq_new(rq->router, st, from, rq->from);
+	/* Also when it comes later, from a store that has no room: nothing is safe before its error is. */
+	if (back->safe != rq->safe)
+		rq_set_safe(back, safe_ref(rq->safe));
 	/* The error for a message takes the way of a message, so that hooks see it wherever it was made. What the sender's
 	 * own hooks refuse is told to the sender alone. */
 	if (rq->session != NULL && (back->st->kind != COMITY_MESSAGE || from == NULL || rq->point == COMITY_OUTGOING)) {
