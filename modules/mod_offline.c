@@ -16,7 +16,6 @@ struct conf {
 /* While stored messages are on their way to a session, later ones wait, so that order is kept. */
 struct account {
 	bool is_draining;
-	uint64_t undeleted;        /* id up to which some that were delivered are still there; 0: none */
 	uint64_t last;             /* id up to which messages are with a session, though perhaps still in the store */
 	struct comity_rq **waiting;
 	size_t count, again;       /* again: of a session that has ended, these stand in front */
@@ -146,15 +145,11 @@ static void deliver(struct comity_mod *m, struct comity_safe *safe, struct comit
 	comity_stanza_unref(st);
 }
 
-/* Those that could not be taken out, as the disk was full, are tried again when somebody comes for more. */
+/* Until then the account stays, and with it what is known of those that are with a session. */
 static void on_deleted(struct comity_mod *m, void *arg, int status)
 {
-	struct drain *d = arg;
-	struct account *data = comity_account_data(m, d->account);
-
-	if (status != 0 && data != NULL)
-		data->undeleted = d->last;
-	drain_free(d);
+	(void)m, (void)status;
+	drain_free(arg);
 }
 
 static void on_delivered(struct comity_mod *m, void *arg)
@@ -201,9 +196,6 @@ static void begin(struct comity_mod *m, struct comity_session *s)
 		abort();
 	d->account = comity_account_ref(a);
 	data->is_draining = true;
-	if (data->undeleted != 0)
-		comity_archive_delete(m, comity_account_jid(a), STORE, 1, data->undeleted, NULL, NULL);
-	data->undeleted = 0;
 	rest.after_id = data->last;
 	comity_archive_query(m, comity_account_jid(a), STORE, &rest, on_read, d);
 }

@@ -104,6 +104,9 @@ struct router {
 	struct federation *fed;
 	struct asks *asks;
 	struct journal *journal;         /* NULL: sessions do not outlive the process */
+	bool is_unwritten;               /* it was closed, and has not all of it */
+	bool is_ending;
+	struct list deletions;           /* from the store, that are tried again when there is room (storeapi.c) */
 	struct list unsynced;            /* struct sm_item: in the journal, not yet durable, in their order */
 	struct list telling;             /* struct session_sm: told a count in this turn */
 	struct list endings;             /* sessions that have ended and must stay in it for now */
@@ -134,8 +137,10 @@ int router_open_journal(struct router *r, const struct journal_conf *conf, struc
 void router_close_journal(struct router *r);
 /* On the worker, before it stops: clients that can resume are told what is safe and cut off. */
 void router_part_clients(struct router *r);
-/* The worker's thread is gone: sessions leave memory, and stay in the journal. */
+/* The worker's thread is gone, and the journal closed: sessions leave memory, and stay in the journal. */
 void router_forget_sessions(struct router *r);
+/* What waits to be taken out of the store is tried for the last time. */
+void storeapi_end(struct router *r);
 /* The host of a name served here; NULL: not ours. */
 struct host *router_find_host(const struct router *r, const char *name);
 

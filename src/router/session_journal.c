@@ -332,5 +332,5 @@ int router_open_journal(struct router *r, const struct journal_conf *conf, struc
 void router_close_journal(struct router *r)
 {
 	r->worker->before_flush = NULL;
-	journal_close(&r->journal);
+	r->is_unwritten = !journal_close(&r->journal);
 }

@@ -7,6 +7,9 @@
 #include "router/host.h"
 #include "router/rq.h"
 
+/* After a deletion that found no room. */
+#define AGAIN_MS 1000
+
 struct store_call {
 	struct comity_mod *mod;
 	union {
@@ -136,11 +139,81 @@ void comity_archive_query(struct comity_mod *m, const struct comity_jid *owner, 
 	store_archive_query(store_of(m), worker_of(m), comity_jid_text(owner), store, query, on_entries, call);
 }
 
+/* ---- taking out: what was delivered must not stay there because the disk is full ---- */
+
+struct deletion {
+	struct list link;      /* in router->deletions while it waits to be tried again */
+	struct timer again;
+	struct store_call *call;
+	char *owner, *store;
+	uint64_t from_id, to_id;
+};
+
+static void finish_deletion(struct deletion *d, int status)
+{
+	on_write(d->call, status);
+	free(d->owner);
+	free(d->store);
+	free(d);
+}
+
+static void on_deleted(void *arg, int status)
+{
+	struct deletion *d = arg;
+	struct router *r = d->call->mod->host->router;
+
+	if ((status != -ERR_NO_SPACE && status != -ERR_IO) || r->is_ending) {
+		finish_deletion(d, status);
+		return;
+	}
+	list_append(&r->deletions, &d->link);
+	worker_timer_start(r->worker, &d->again, AGAIN_MS);
+}
+
+static void submit_deletion(struct deletion *d)
+{
+	struct comity_mod *m = d->call->mod;
+
+	/* Sessions that leave memory let go of what they got from the store; the journal should have it, but has not. */
+	if (m->host->router->is_unwritten)
+		finish_deletion(d, -ERR_CLOSED);
+	else
+		store_archive_delete(store_of(m), worker_of(m), d->owner, d->store, d->from_id, d->to_id, on_deleted, d);
+}
+
+static void on_again(struct worker *w, struct timer *t)
+{
+	struct deletion *d = LIST_ENTRY(t, struct deletion, again);
+
+	(void)w;
+	list_remove(&d->link);
+	submit_deletion(d);
+}
+
+void storeapi_end(struct router *r)
+{
+	r->is_ending = true;
+	for (struct list *l; (l = list_shift(&r->deletions)) != NULL;) {
+		struct deletion *d = LIST_ENTRY(l, struct deletion, link);
+
+		worker_timer_stop(r->worker, &d->again);
+		submit_deletion(d);
+	}
+}
+
 void comity_archive_delete(struct comity_mod *m, const struct comity_jid *owner, const char *store, uint64_t from_id,
                            uint64_t to_id, comity_write_cb *cb, void *arg)
 {
-	store_archive_delete(store_of(m), worker_of(m), comity_jid_text(owner), store, from_id, to_id, on_write,
-	                     write_call(m, cb, arg));
+	struct deletion *d = mem_new(sizeof(*d));
+
+	d->call = write_call(m, cb, arg);
+	d->owner = mem_strdup(comity_jid_text(owner));
+	d->store = mem_strdup(store);
+	d->from_id = from_id;
+	d->to_id = to_id;
+	d->again.fire = on_again;
+	list_init(&d->link);
+	submit_deletion(d);
 }
 
 void comity_archive_trim(struct comity_mod *m, const struct comity_jid *owner, const char *store, uint64_t keep,

@@ -494,22 +494,29 @@ void journal_abandon(struct journal *j)
 	worker_timer_stop(j->worker, &j->timer);
 }
 
-void journal_close(struct journal **journal)
+bool journal_close(struct journal **journal)
 {
 	struct journal *j = *journal;
+	bool is_whole;
 
-	*journal = NULL;
 	if (j == NULL)
-		return;
+		return true;
 	worker_timer_stop(j->worker, &j->timer);
 	stop_thread(j);
 	/* Its last answer lies in the mailbox. */
 	while (j->is_busy || atomic_load(&j->want_is_posted))
 		worker_turn(j->worker);
-	worker_timer_stop(j->worker, &j->timer);
-	journal_sync_now(j);
+	/* There may be room again. */
+	if (j->is_broken && !j->is_abandoned)
+		replace_file(j);
+	do
+		journal_sync_now(j);
+	while (buf_size(&j->out) != 0 && !j->is_broken);
+	is_whole = !j->is_broken;
 	worker_timer_stop(j->worker, &j->timer);
 	journal_free(j);
+	*journal = NULL;
+	return is_whole;
 }
 
 unsigned journal_number(const struct journal *j, unsigned *generation)

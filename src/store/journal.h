@@ -48,8 +48,9 @@ void journal_remove_before(const char *folder, unsigned generation);
 /* Opens the first file of a worker. arg and events stay the caller's. */
 int journal_open(struct worker *w, const struct journal_conf *conf, const struct journal_events *events, void *arg,
                  struct journal **j, struct err_text *et);
-/* Writes and syncs what is left, stops the thread. */
-void journal_close(struct journal **j);
+/* Writes and syncs what is left, also what is noted on that occasion, and stops the thread. False: not all could
+ * be written. */
+bool journal_close(struct journal **j);
 
 /* From now on nothing is written or told, as if the process had ended here; for simulations of crashes. */
 void journal_abandon(struct journal *j);

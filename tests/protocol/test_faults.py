@@ -146,6 +146,25 @@ def full_disk_is_told_and_survived(server):
     equal([got.expect("message").child_text("body") for _ in range(2)], ["before", "after"], "messages kept")
 
 
+@dedicated()
+def what_was_delivered_leaves_a_full_disk_when_there_is_room(server):
+    client, absent = Client.login(server.account("juliet"), presence=True), server.account("romeo")
+    client.message(absent.jid, "stored")
+    server.wait_for(lambda: server.stored_messages(absent.jid) == 1, "the message on disk")
+    got = Client.login(absent)
+    pid = server.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        got.presence()
+        equal(got.expect("message").child_text("body"), "stored")
+        server.wait_for(lambda: "cannot write" in server.log(), "a store that has no room")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+    equal(server.stored_messages(absent.jid), 1, "messages on the full disk")
+    server.wait_for(lambda: server.stored_messages(absent.jid) == 0, "the message taken out")
+
+
 @dedicated(options={"output_queue": "64KiB", "bytes_per_second": 0, "stanzas_per_second": 0})
 def reader_that_never_reads_is_closed_and_harms_nobody(server):
     sender = Client.login(server.account("juliet"), presence=True)

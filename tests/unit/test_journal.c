@@ -356,6 +356,28 @@ START_TEST(test_a_full_disk)
 }
 END_TEST
 
+/* It may have room again by then, before anybody has tried. */
+START_TEST(test_closing_with_a_full_disk)
+{
+	bool is_whole;
+
+	write_one(1, "one");
+	ck_assert_int_eq(journal_sync_now(j.journal), 0);
+	strcpy(j.current, _i == 0 ? "all that counts" : "all that counts, which is too much for the disk as it is");
+	limit_files(60);
+	for (int i = 0; i < 5; i++)
+		write_one(2, "lost");
+	journal_write(j.journal);
+	if (_i == 0)
+		unlimit_files();
+	is_whole = journal_close(&j.journal);
+	unlimit_files();
+	ck_assert(is_whole == (_i == 0));
+	ck_assert_ptr_null(j.journal);
+	ck_assert_str_eq(read_all(), _i == 0 ? "9:all that counts;" : "1:one;");
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -368,6 +390,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_other_files_are_let_be);
 	tcase_add_test(tc, test_no_folder);
 	tcase_add_test(tc, test_a_full_disk);
+	tcase_add_loop_test(tc, test_closing_with_a_full_disk, 0, 2);
 }
 
 UNIT_SUITE(journal);
