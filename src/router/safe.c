@@ -34,6 +34,12 @@ bool safe_is_shared(const struct safe *s)
 	return s != NULL && atomic_load_explicit(&s->refs, memory_order_relaxed) > 1;
 }
 
+void safe_note(struct safe *s, struct router *r)
+{
+	if (s->released != NULL)
+		s->released(s, r);
+}
+
 static void run_done(struct worker *w, struct mail *mail)
 {
 	struct safe *s = LIST_ENTRY(mail, struct safe, mail);

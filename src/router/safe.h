@@ -27,5 +27,7 @@ struct safe *safe_ref(struct safe *s);
 void safe_unref(struct safe *s, struct router *r);
 /* True when others hold it, too. */
 bool safe_is_shared(const struct safe *s);
+/* Notes for after a crash that the stanza has arrived, though copies of it are yet to be safe. */
+void safe_note(struct safe *s, struct router *r);
 
 #endif

@@ -115,6 +115,26 @@ def a_message_sent_again_is_not_shown_twice_though_it_was_acknowledged(server):
 
 
 @dedicated()
+def a_message_counts_after_a_crash_though_a_copy_of_it_was_not_safe(server):
+    """The desk acknowledges nothing; the phone has the message, and logs in anew."""
+    ann, bob = _managed(server.account("ann")), _managed(server.account("bob"), "phone")
+    desk = _managed(bob.account, "desk")
+    desk.set("<enable xmlns='urn:xmpp:carbons:2'/>")
+    ann.send(_chat(bob.jid, "once"))
+    equal(_bodies(bob, 1), ["once"])
+    desk.expect("message")
+    bob.send(f"<a xmlns='{NS_SM}' h='{_received(bob)}'/>")
+    bob.ping()
+    server.kill()
+    server.start()
+    bob = _managed(bob.account, "phone")
+    ann = _resume(ann)
+    equal(ann.told, 1)
+    ann.send(_chat(bob.jid, "next"))
+    equal(_bodies(bob, 1), ["next"])
+
+
+@dedicated()
 def a_message_for_storage_is_kept_once_though_it_was_sent_again(server):
     ann, account = _managed(server.account("ann")), server.account("bob")
     ann.send(_chat(account.jid, "kept"))
