@@ -106,7 +106,7 @@ struct router {
 	struct journal *journal;         /* NULL: sessions do not outlive the process */
 	bool is_unwritten;               /* it was closed, and has not all of it */
 	bool is_ending;
-	struct list deletions;           /* from the store, that are tried again when there is room (storeapi.c) */
+	struct list deletions;           /* from the store, that are yet to be done (storeapi.c) */
 	struct list unsynced;            /* struct sm_item: in the journal, not yet durable, in their order */
 	struct list telling;             /* struct session_sm: told a count in this turn */
 	struct list endings;             /* sessions that have ended and must stay in it for now */

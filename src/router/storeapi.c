@@ -2,6 +2,7 @@
 /* The store as modules call it: every answer comes back with the module it is for. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "router/host.h"
@@ -19,6 +20,16 @@ struct store_call {
 	} cb;
 	void *arg;
 	struct safe *safe;   /* of a write: the request that it is made for is not safe before */
+	char *owner, *store; /* of a query of an archive */
+};
+
+/* In router->deletions until it is done. */
+struct deletion {
+	struct list link;
+	struct timer again;
+	struct store_call *call;
+	char *owner, *store;
+	uint64_t from_id, to_id;
 };
 
 static struct store_call *call_new(struct comity_mod *m, void *arg)
@@ -64,11 +75,44 @@ static void on_append(void *arg, int status, uint64_t id)
 	on_write(arg, status);
 }
 
+static bool is_deleted(const struct store_call *query, uint64_t id)
+{
+	LIST_EACH(l, next, &query->mod->host->router->deletions) {
+		const struct deletion *d = LIST_ENTRY(l, struct deletion, link);
+
+		if (d->call->mod == query->mod && id >= d->from_id && id <= d->to_id && strcmp(d->owner, query->owner) == 0 &&
+		    strcmp(d->store, query->store) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What is yet to be deleted is not there any more. */
+static void tell_others(struct store_call *call, const struct store_entries *all)
+{
+	struct store_entries left = *all;
+	struct store_entry *entries = mem_array(all->count + 1, sizeof(*entries));
+
+	left.count = 0;
+	left.entries = entries;
+	for (size_t i = 0; i < all->count; i++)
+		if (!is_deleted(call, all->entries[i].id))
+			entries[left.count++] = all->entries[i];
+	left.total -= all->count - left.count;
+	call->cb.entries(call->mod, call->arg, &left);
+	free(entries);
+}
+
 static void on_entries(void *arg, const struct store_entries *entries)
 {
 	struct store_call *call = arg;
 
-	call->cb.entries(call->mod, call->arg, entries);
+	if (list_empty(&call->mod->host->router->deletions))
+		call->cb.entries(call->mod, call->arg, entries);
+	else
+		tell_others(call, entries);
+	free(call->owner);
+	free(call->store);
 	free(call);
 }
 
@@ -136,21 +180,16 @@ void comity_archive_query(struct comity_mod *m, const struct comity_jid *owner, 
 	struct store_call *call = call_new(m, arg);
 
 	call->cb.entries = cb;
+	call->owner = mem_strdup(comity_jid_text(owner));
+	call->store = mem_strdup(store);
 	store_archive_query(store_of(m), worker_of(m), comity_jid_text(owner), store, query, on_entries, call);
 }
 
 /* ---- taking out: what was delivered must not stay there because the disk is full ---- */
 
-struct deletion {
-	struct list link;      /* in router->deletions while it waits to be tried again */
-	struct timer again;
-	struct store_call *call;
-	char *owner, *store;
-	uint64_t from_id, to_id;
-};
-
 static void finish_deletion(struct deletion *d, int status)
 {
+	list_remove(&d->link);
 	on_write(d->call, status);
 	free(d->owner);
 	free(d->store);
@@ -166,7 +205,6 @@ static void on_deleted(void *arg, int status)
 		finish_deletion(d, status);
 		return;
 	}
-	list_append(&r->deletions, &d->link);
 	worker_timer_start(r->worker, &d->again, AGAIN_MS);
 }
 
@@ -183,19 +221,18 @@ static void submit_deletion(struct deletion *d)
 
 static void on_again(struct worker *w, struct timer *t)
 {
-	struct deletion *d = LIST_ENTRY(t, struct deletion, again);
-
 	(void)w;
-	list_remove(&d->link);
-	submit_deletion(d);
+	submit_deletion(LIST_ENTRY(t, struct deletion, again));
 }
 
 void storeapi_end(struct router *r)
 {
 	r->is_ending = true;
-	for (struct list *l; (l = list_shift(&r->deletions)) != NULL;) {
+	LIST_EACH(l, next, &r->deletions) {
 		struct deletion *d = LIST_ENTRY(l, struct deletion, link);
 
+		if (!timer_is_running(&d->again))
+			continue;
 		worker_timer_stop(r->worker, &d->again);
 		submit_deletion(d);
 	}
@@ -213,6 +250,7 @@ void comity_archive_delete(struct comity_mod *m, const struct comity_jid *owner,
 	d->to_id = to_id;
 	d->again.fire = on_again;
 	list_init(&d->link);
+	list_append(&m->host->router->deletions, &d->link);
 	submit_deletion(d);
 }
 
