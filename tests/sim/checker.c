@@ -38,7 +38,7 @@ uint32_t message_new(struct client *c, const struct client *to, bool is_full)
 		return NO_MESSAGE;
 	w->messages[w->message_count] = (struct message){
 		.sender = c->number, .account = to->account, .is_full = is_full, .device = to->number,
-		.power_losses = w->power_losses, .binds = w->binds[to->account],
+		.lapses = w->lapses, .binds = w->binds[to->account],
 		.to_session = find_session(w, to->account, is_full),
 	};
 	return w->message_count++;
@@ -85,17 +85,6 @@ static bool has_got(const struct session *s, uint32_t message, size_t among)
 	return false;
 }
 
-/* Until a copy for another device of the sender is safe, the sender is not told, and may say it again after a crash
- * to a receiver that has logged in anew. */
-static bool may_come_again(const struct world *w, const struct message *m)
-{
-	bool any = false;
-
-	for (unsigned i = 0; i < w->client_count; i++)
-		any |= i != m->sender && w->clients[i].account == w->clients[m->sender].account && w->clients[i].wants_carbons;
-	return any && !m->is_acked;
-}
-
 /* A message comes to a session once, and to no later session of the device when the server knows that it came. */
 static void check_double(struct client *c, uint32_t number)
 {
@@ -103,13 +92,13 @@ static void check_double(struct client *c, uint32_t number)
 	const struct message *m = &w->messages[number];
 
 	/* The sender may say again what is not known any more, and so may the server. */
-	if (m->may_double || m->power_losses != w->power_losses)
+	if (m->may_double || m->lapses != w->lapses)
 		return;
 	for (size_t i = 0; i < w->session_count; i++) {
 		const struct session *s = &w->sessions[i];
 		bool is_same = i == c->session;
 
-		if (s->client == c->number && (is_same || !may_come_again(w, m)) && has_got(s, number, is_same ? s->got_count : s->confirmed))
+		if (s->client == c->number && has_got(s, number, is_same ? s->got_count : s->confirmed))
 			violate(w, "m%u came to %s twice%s", number, c->resource, is_same ? "" : ", though it was confirmed");
 	}
 }
@@ -128,7 +117,8 @@ static void check_order(struct client *c, uint32_t number)
 	const struct message *m = &w->messages[number];
 	const struct session *s = &w->sessions[c->session];
 
-	if (m->arrivals != 0 || m->may_double || !is_in_order(c, m))
+	/* One that goes back has another place when it is said again. */
+	if (m->arrivals != 0 || m->may_double || m->is_refused || !is_in_order(c, m))
 		return;
 	for (size_t i = 0; i < s->got_count; i++) {
 		const struct message *before = &w->messages[s->got[i]];
@@ -139,31 +129,79 @@ static void check_order(struct client *c, uint32_t number)
 	}
 }
 
+/* NO_MESSAGE: nobody said this. */
+static uint32_t number_of(const struct world *w, const char *body, char end)
+{
+	char *rest = NULL;
+	unsigned long number = *body == 'm' ? strtoul(body + 1, &rest, 10) : NO_MESSAGE;
+
+	return number < w->message_count && *rest == end ? (uint32_t)number : NO_MESSAGE;
+}
+
+void message_refused(struct world *w, const char *xml, size_t len)
+{
+	static const char begin[] = "<body>";
+	const char *body = memmem(xml, len, begin, sizeof(begin) - 1);
+	uint32_t number = body != NULL ? number_of(w, body + sizeof(begin) - 1, '<') : NO_MESSAGE;
+
+	if (number != NO_MESSAGE)
+		w->messages[number].is_refused = true;
+}
+
+/* Only what the store had no room for goes back. */
+void message_returned(struct client *c, const char *body)
+{
+	struct world *w = c->world;
+	uint32_t number = number_of(w, body, '\0');
+
+	if (number == NO_MESSAGE || w->messages[number].sender != c->number) {
+		violate(w, "%s got a message back that it has not said: %.50s", c->resource, body);
+		return;
+	}
+	trace(w, "  %s gets m%u back", c->resource, number);
+	if (!w->messages[number].is_refused)
+		violate(w, "m%u came back, though there was room for it", number);
+	w->messages[number].is_returned = true;
+	w->messages[number].returned_at = w->session_count;
+	w->messages[number].returned_in = w->crashes;
+	w->returned++;
+}
+
 void message_arrived(struct client *c, const char *body)
 {
 	struct world *w = c->world;
 	struct session *s = &w->sessions[c->session];
-	char *end;
-	unsigned long number = *body == 'm' ? strtoul(body + 1, &end, 10) : NO_MESSAGE;
+	uint32_t number = number_of(w, body, '\0');
 	struct message *m;
 
-	if (number >= w->message_count || *end != '\0') {
+	if (number == NO_MESSAGE) {
 		violate(w, "%s got what nobody said: %.50s", c->resource, body);
 		return;
 	}
 	m = &w->messages[number];
-	trace(w, "  %s gets m%lu", c->resource, number);
+	trace(w, "  %s gets m%u", c->resource, number);
 	if (m->account != c->account)
-		violate(w, "%s got m%lu, which is for another account", c->resource, number);
-	check_double(c, (uint32_t)number);
-	check_order(c, (uint32_t)number);
+		violate(w, "%s got m%u, which is for another account", c->resource, number);
+	check_double(c, number);
+	check_order(c, number);
+	/* Who says it once more means it once more; what the last session was sent may be on its way; and a crash may
+	 * come before it is noted that it went back. */
+	if (m->is_returned && m->sayings == 1 && m->lapses == w->lapses && c->session >= m->returned_at &&
+	    m->returned_in == w->crashes)
+		violate(w, "m%u came to %s, though its sender got it back", number, c->resource);
 	m->arrivals++;
 	w->arrived++;
 	if (s->got_count == s->got_room) {
 		s->got_room = s->got_room != 0 ? 2 * s->got_room : 16;
 		s->got = mem_resize(s->got, s->got_room * sizeof(*s->got));
 	}
-	s->got[s->got_count++] = (uint32_t)number;
+	s->got[s->got_count++] = number;
+}
+
+/* Its sender was told that it was not kept, or could have been: nobody is told of what a session that is over said. */
+static bool is_excused(const struct world *w, const struct message *m)
+{
+	return m->is_returned || (m->is_refused && w->clients[m->sender].session != m->said_in);
 }
 
 /* ---- the end ---- */
@@ -179,7 +217,7 @@ void check_all(struct world *w)
 			violate(w, "%s has said %u, but only %u are acknowledged", c->resource, c->said, c->acked);
 	}
 	for (unsigned i = 0; i < w->message_count; i++)
-		if (w->messages[i].arrivals == 0)
+		if (w->messages[i].arrivals == 0 && !is_excused(w, &w->messages[i]))
 			violate(w, "m%u never came, %s", i, w->messages[i].is_acked ? "though it was acknowledged" : "nor was it told");
 	if (w->life.is_damaged)
 		violate(w, "the journal gave records that make no sense");
@@ -190,7 +228,7 @@ void checker_reset(struct world *w)
 	for (unsigned i = 0; i < w->session_count; i++)
 		free(w->sessions[i].got);
 	w->session_count = w->message_count = 0;
-	w->power_losses = 0;
+	w->lapses = 0;
 	memset(w->binds, 0, sizeof(w->binds));
 	w->violation[0] = '\0';
 }

@@ -59,10 +59,11 @@ static uint32_t queued(const struct client *c)
 
 static void write_message(struct client *c, uint32_t number)
 {
-	const struct message *m = &c->world->messages[number];
+	struct message *m = &c->world->messages[number];
 	char id[24] = "";
 
 	/* Not every client gives its messages an id. */
+	m->sayings++;
 	if (number % 4 != 3)
 		snprintf(id, sizeof(id), " id='i%u'", number);
 	say(c, false, "<message type='chat' to='u%u@" HOST "%s%s'%s><body>m%u</body></message>", m->account,
@@ -218,7 +219,7 @@ static bool take_count(struct client *c, const struct comity_elem *e)
 	const char *text = comity_elem_attr(e, "h");
 	uint32_t h = text != NULL ? (uint32_t)strtoul(text, NULL, 10) : c->acked, n = h - c->acked;
 
-	if ((int32_t)n < 0 && c->world->sessions[c->session].was_lost_power)
+	if ((int32_t)n < 0 && c->world->sessions[c->session].has_forgotten)
 		return false;
 	if ((int32_t)n < 0)
 		violate(c->world, "%s was told that %u are handled, and then that %u are", c->resource, c->acked, h);
@@ -344,7 +345,7 @@ static void on_error(struct client *c, const struct comity_elem *e)
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(name, known[i]) == 0)
 			return;
-	if (c->has_session && c->world->sessions[c->session].was_lost_power)
+	if (c->has_session && c->world->sessions[c->session].has_forgotten)
 		c->can_resume = false; /* what it counts is not what the server counts */
 	else
 		violate(c->world, "%s got a stream error: %s", c->resource, name);
@@ -374,9 +375,11 @@ static void on_stanza(struct client *c, const struct comity_elem *e)
 	if (c->state != READY)
 		violate(c->world, "%s got a stanza before its session", c->resource);
 	c->in++;
-	if (type != NULL && strcmp(type, "error") == 0 && comity_elem_is(e, NULL, "message"))
-		violate(c->world, "%s got a message back", c->resource);
-	else if (comity_elem_is(e, NULL, "message") && body != NULL)
+	/* What another device got back is nothing to this one. */
+	if (type != NULL && strcmp(type, "error") == 0 && comity_elem_is(e, NULL, "message")) {
+		if (comity_elem_find(e, "urn:xmpp:carbons:2", NULL) == NULL)
+			message_returned(c, body != NULL ? comity_elem_text(body) : "");
+	} else if (comity_elem_is(e, NULL, "message") && body != NULL)
 		message_arrived(c, comity_elem_text(body));
 	else if (comity_elem_is(e, NULL, "message"))
 		on_copy(c, e);

@@ -3,6 +3,7 @@
 #include "disk.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,13 +29,19 @@ static char folder[NAME_SIZE];
 static ino_t folder_inode;
 static struct file files[FILES_MAX];
 static size_t count;
+static bool is_full;
+static size_t room;             /* when it is full: so many bytes can be written yet */
+static disk_chance *full_chance;
+static void *full_arg;
 
 int __real_fdatasync(int fd);
 int __real_fsync(int fd);
 int __real_unlink(const char *path);
+ssize_t __real_write(int fd, const void *bytes, size_t len);
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 int __wrap_unlink(const char *path);
+ssize_t __wrap_write(int fd, const void *bytes, size_t len);
 
 static void make_path(char *out, const struct file *f)
 {
@@ -89,6 +96,10 @@ int __wrap_fdatasync(int fd)
 	f = find(st.st_ino);
 	if (f == NULL)
 		return __real_fdatasync(fd);
+	if (is_full && full_chance(full_arg, 4) == 0) {
+		errno = ENOSPC;
+		return -1;
+	}
 	f->synced = st.st_size;
 	return 0;
 }
@@ -108,6 +119,25 @@ int __wrap_fsync(int fd)
 			drop(&files[i]);
 	}
 	return 0;
+}
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t len)
+{
+	struct stat st;
+
+	if (!is_full || fstat(fd, &st) != 0)
+		return __real_write(fd, bytes, len);
+	scan();
+	if (find(st.st_ino) == NULL)
+		return __real_write(fd, bytes, len);
+	if (room == 0 && len != 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	if (len > room)
+		len = room;
+	room -= len;
+	return __real_write(fd, bytes, len);
 }
 
 int __wrap_unlink(const char *path)
@@ -145,8 +175,22 @@ void disk_watch(const char *path)
 	count = 0;
 }
 
+void disk_fill(size_t bytes, disk_chance *chance, void *arg)
+{
+	is_full = true;
+	room = bytes;
+	full_chance = chance;
+	full_arg = arg;
+}
+
+void disk_make_room(void)
+{
+	is_full = false;
+}
+
 void disk_reset(void)
 {
+	is_full = false;
 	scan();
 	while (count != 0)
 		drop(&files[0]);

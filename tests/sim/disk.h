@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What is left of the files of a folder when the power goes: what was synced, and by chance more. The program is
- * linked so that the server's fdatasync, fsync and unlink come here first. */
+ * linked so that the server's fdatasync, fsync, unlink and write come here first. */
 #ifndef TESTS_SIM_DISK_H
 #define TESTS_SIM_DISK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef uint32_t disk_chance(void *arg, uint32_t below);
@@ -17,5 +18,9 @@ void disk_lose_power(disk_chance *chance, void *arg);
 /* Remembers the sizes; what was written since is cut somewhere. */
 void disk_mark(void);
 void disk_tear(disk_chance *chance, void *arg);
+
+/* From now on there is room for so many bytes, and syncing may find none. */
+void disk_fill(size_t room, disk_chance *chance, void *arg);
+void disk_make_room(void);
 
 #endif

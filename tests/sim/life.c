@@ -19,13 +19,56 @@
 /* What hooks without an argument need. */
 static struct life *current;
 
-/* ---- a store that no longer writes once its server is dead ---- */
+/* ---- a store that no longer writes once its server is dead, and finds no room when the disk is full ---- */
 
 static struct store_driver driver;
+
+static bool is_out_of_room(void)
+{
+	return current->is_full && current->chance(current->arg, 2) == 0;
+}
+
+static void forget_group(bool is_refused)
+{
+	for (; current->group_count != 0; current->group_count--) {
+		unsigned i = current->group_count - 1;
+
+		if (is_refused)
+			current->on_refused(current->arg, current->group[i], current->group_len[i]);
+		free(current->group[i]);
+	}
+}
 
 static int begin(struct driver_conn *c)
 {
 	return current->is_dead ? -ERR_IO : sqlite_driver.begin(c);
+}
+
+static int commit(struct driver_conn *c)
+{
+	bool is_refused = is_out_of_room();
+
+	forget_group(is_refused);
+	return is_refused ? -ERR_NO_SPACE : sqlite_driver.commit(c);
+}
+
+static int append(struct driver_conn *c, const char *owner, const char *name, const struct store_entry *entry,
+                  uint64_t *id)
+{
+	if (is_out_of_room()) {
+		current->on_refused(current->arg, entry->value, entry->len);
+		return -ERR_NO_SPACE;
+	}
+	if (current->group_count == LIFE_GROUP_MAX)
+		sim_fail("a transaction has very many requests");
+	current->group[current->group_count] = mem_dup(entry->value, entry->len);
+	current->group_len[current->group_count++] = entry->len;
+	return sqlite_driver.append(c, owner, name, entry, id);
+}
+
+static int delete_range(struct driver_conn *c, const char *owner, const char *name, uint64_t from_id, uint64_t to_id)
+{
+	return is_out_of_room() ? -ERR_NO_SPACE : sqlite_driver.delete_range(c, owner, name, from_id, to_id);
 }
 
 static void open_store(struct life *l)
@@ -36,6 +79,9 @@ static void open_store(struct life *l)
 
 	driver = sqlite_driver;
 	driver.begin = begin;
+	driver.commit = commit;
+	driver.append = append;
+	driver.delete_range = delete_range;
 	if (store_open_driver(&l->sim->env, &conf, &driver, &l->sim->server.store, &et) != 0)
 		sim_fail(et.text);
 	free(path);
@@ -101,10 +147,32 @@ void life_reset(struct life *l, uint32_t seed, const char *const *accounts)
 {
 	l->sim->chance = seed;
 	l->sim->now_ms = 1000;
-	l->is_dead = l->is_damaged = false;
+	l->is_dead = l->is_damaged = l->is_full = false;
 	l->death = DEATH_NONE;
 	disk_reset();
 	empty_store(l, accounts);
+}
+
+/* ---- a disk that is full ---- */
+
+void life_fill_disk(struct life *l, size_t room)
+{
+	l->is_full = true;
+	disk_fill(room, l->chance, l->arg);
+}
+
+void life_make_room(struct life *l)
+{
+	l->is_full = false;
+	disk_make_room();
+}
+
+static bool is_journal_failing(const struct life *l)
+{
+	for (unsigned i = 0; i < l->workers; i++)
+		if (router_of(l->sim->workers[i])->journal != NULL && journal_is_failing(router_of(l->sim->workers[i])->journal))
+			return true;
+	return false;
 }
 
 /* ---- death ---- */
@@ -113,6 +181,7 @@ void life_die(struct life *l)
 {
 	if (l->is_dead)
 		return;
+	l->has_forgotten = is_journal_failing(l);
 	l->is_dead = true;
 	l->death = DEATH_NONE;
 	for (unsigned i = 0; i < l->workers; i++)
@@ -210,7 +279,7 @@ static void restore(struct life *l, unsigned crash_after)
 
 void life_start(struct life *l, unsigned crash_after)
 {
-	l->is_dead = false;
+	l->is_dead = l->has_forgotten = false;
 	l->is_up = true;
 	sim_start_workers(l->sim, l->workers);
 	restore(l, crash_after);
@@ -258,6 +327,9 @@ void life_part(struct life *l)
 /* As crew_stop() does it. */
 void life_end(struct life *l)
 {
+	/* It may want to write until the last moment. */
+	if (!l->is_dead)
+		l->has_forgotten = l->is_full || is_journal_failing(l);
 	for (unsigned i = 0; i < l->workers; i++)
 		fed_stop(router_of(l->sim->workers[i])->fed);
 	drain(l);

@@ -15,6 +15,9 @@ enum death {
 	DEATH_WRITING,      /* in the middle of a turn's frame in the journal */
 };
 
+/* More than there are requests in a transaction. */
+#define LIFE_GROUP_MAX 8
+
 struct life {
 	struct sim *sim;
 	char *folder;                  /* of the store; the journal has a folder of its own in it */
@@ -29,6 +32,12 @@ struct life {
 	bool is_up;                    /* there is a server, perhaps a dead one */
 	bool is_dead;
 	bool is_damaged;               /* the journal gave records that made no sense */
+	bool is_full;                  /* the disk: what is written to the store may be refused, and to the journal fails */
+	bool has_forgotten;            /* the last end took with it what could not be written */
+	void (*on_refused)(void *arg, const char *xml, size_t len); /* a message that the store had no room for */
+	char *group[LIFE_GROUP_MAX];   /* messages of the transaction */
+	size_t group_len[LIFE_GROUP_MAX];
+	unsigned group_count;
 };
 
 /* Once per process; the store is kept, and emptied by life_reset(). folder is where it may make one. */
@@ -42,6 +51,9 @@ void life_reset(struct life *l, uint32_t seed, const char *const *accounts);
 void life_start(struct life *l, unsigned crash_after);
 /* First half of a stop: clients are told. */
 void life_part(struct life *l);
+/* The disk has room for so many bytes of the journal, and the store finds none now and then. */
+void life_fill_disk(struct life *l, size_t room);
+void life_make_room(struct life *l);
 /* From now on nothing gets out. */
 void life_die(struct life *l);
 /* The rest of a stop, or the burial of a dead server. */

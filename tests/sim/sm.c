@@ -70,9 +70,18 @@ static void write_log(struct log *log, enum log_level level, const char *line)
 
 /* ---- the server ---- */
 
+static void lapse(struct world *w)
+{
+	w->lapses++;
+	for (unsigned i = 0; i < w->session_count; i++)
+		w->sessions[i].has_forgotten = true;
+}
+
 static void lose_server(struct world *w)
 {
 	life_end(&w->life);
+	if (w->life.has_forgotten)
+		lapse(w);
 	for (size_t i = 0; i < WIRES_MAX; i++)
 		if (w->wires[i].is_used)
 			wire_lose_server(&w->wires[i]);
@@ -82,14 +91,14 @@ static void lose_power(struct world *w)
 {
 	trace(w, "the power goes");
 	disk_lose_power(chance, w);
-	w->power_losses++;
+	lapse(w);
 	w->losses++;
-	for (unsigned i = 0; i < w->session_count; i++)
-		w->sessions[i].was_lost_power = true;
 }
 
 static void start(struct world *w)
 {
+	/* Without room it would not. */
+	life_make_room(&w->life);
 	/* The configuration may change meanwhile. */
 	if (chance(w, 8) == 0)
 		w->life.workers = 1 + chance(w, SIM_WORKERS);
@@ -209,6 +218,20 @@ static void pass_time(struct world *w)
 	w->life.sim->now_ms += ms;
 }
 
+static void change_disk(struct world *w)
+{
+	size_t room = chance(w, 3) == 0 ? chance(w, 3000) : 0;
+
+	if (w->life.is_full) {
+		trace(w, "the disk has room");
+		life_make_room(&w->life);
+		return;
+	}
+	trace(w, "the disk is full but for %zu bytes", room);
+	w->full++;
+	life_fill_disk(&w->life, room);
+}
+
 static void end_wires(struct world *w)
 {
 	for (size_t i = 0; i < WIRES_MAX; i++)
@@ -256,6 +279,8 @@ static void act(struct world *w)
 		pass_time(w);
 	else if (what < 11)
 		end_wires(w);
+	else if (what < 15 && w->has_full_disks)
+		change_disk(w);
 	else
 		act_client(w);
 }
@@ -304,6 +329,7 @@ static void settle(struct world *w)
 	trace(w, "---- everybody comes back ----");
 	w->is_settling = true;
 	w->life.death = DEATH_NONE;
+	life_make_room(&w->life);
 	/* Clients that say again more than others may leave unacknowledged would end each other's sessions for ever. */
 	w->life.sim->settings->sm_unacked = 1000;
 	for (int waits = 0; waits < WAITS_MAX && quiet < 3 && w->violation[0] == '\0'; waits++) {
@@ -337,6 +363,7 @@ static void set_up(struct world *w)
 	w->life.workers = 1 + chance(w, SIM_WORKERS);
 	w->life.file_bytes = chance(w, 3) == 0 ? 2000 : 1 << 20;
 	w->life.sync_ms = chance(w, 2) * 5;
+	w->has_full_disks = chance(w, 4) == 0;
 	settings->sm_resume_ms = RESUME_MS;
 	settings->sm_ack_ms = 60000;
 	settings->sm_unacked = chance(w, 8) == 0 ? 6 : 1000;
@@ -373,6 +400,11 @@ static bool run_seed(struct world *w, uint64_t seed)
 }
 
 /* ---- the program ---- */
+
+static void on_refused(void *arg, const char *xml, size_t len)
+{
+	message_refused(arg, xml, len);
+}
 
 static void on_death(void)
 {
@@ -414,6 +446,7 @@ int main(int argc, char **argv)
 		__sanitizer_set_death_callback(on_death);
 	w->life.chance = chance;
 	w->life.arg = w;
+	w->life.on_refused = on_refused;
 	life_init(&w->life, FUZZ_MODULE_DIR, stat("/dev/shm", &st) == 0 && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	if (w->is_traced) {
 		w->life.sim->log.write = write_log;
@@ -429,9 +462,11 @@ int main(int argc, char **argv)
 	checker_reset(w);
 	life_deinit(&w->life);
 	printf("sm: %llu passed, %llu failed; %.1f s; %llu messages said, %llu arrived, %llu sessions resumed, %llu not,"
-	       " %llu stops, %llu crashes, %llu losses of power\n", (unsigned long long)(seeds - failed),
+	       " %llu stops, %llu crashes, %llu losses of power, %llu full disks, %llu messages returned\n",
+	       (unsigned long long)(seeds - failed),
 	       (unsigned long long)failed, (double)(clock() - begin) / CLOCKS_PER_SEC, (unsigned long long)w->said,
 	       (unsigned long long)w->arrived, (unsigned long long)w->resumed, (unsigned long long)w->refused,
-	       (unsigned long long)w->stops, (unsigned long long)w->crashes, (unsigned long long)w->losses);
+	       (unsigned long long)w->stops, (unsigned long long)w->crashes, (unsigned long long)w->losses,
+	       (unsigned long long)w->full, (unsigned long long)w->returned);
 	return failed != 0;
 }

@@ -46,10 +46,15 @@ struct message {
 	bool is_full;                /* to a full address */
 	uint8_t device;              /* of that address */
 	bool may_double;             /* its sender had to log in anew and said it again */
+	unsigned sayings;
 	bool is_acked;               /* covered by an h that the sender was told */
+	bool is_refused;             /* at some time the store had no room for it */
+	bool is_returned;            /* its sender was told that it was not kept, */
+	unsigned returned_at;        /* when so many sessions had begun, */
+	uint64_t returned_in;        /* behind so many crashes */
 	unsigned said_in;            /* the session of the last saying */
 	unsigned said_as;            /* its number in that session */
-	unsigned power_losses;       /* when it was first said */
+	unsigned lapses;             /* when it was first said */
 	unsigned arrivals;
 	unsigned to_session;         /* that the receiver's only device had when it was first said; or one of these: */
 	unsigned binds;              /* of the receiver's account until then */
@@ -58,7 +63,7 @@ struct message {
 /* A session as the client knows it. */
 struct session {
 	uint8_t client;
-	bool was_lost_power;         /* the power has gone since it began */
+	bool has_forgotten;          /* the server may not know all of it any more: see struct world */
 	uint32_t said;               /* messages */
 	uint32_t *got;               /* messages that arrived, in order */
 	size_t got_count, got_room;
@@ -107,11 +112,12 @@ struct world {
 	unsigned message_count;
 	struct session sessions[SESSIONS_MAX];
 	unsigned session_count;
-	unsigned power_losses;
+	unsigned lapses;             /* ends of the server that took with them what was not written, or not synced */
 	unsigned binds[CLIENTS_MAX]; /* by account */
 	bool is_settling;
+	bool has_full_disks;         /* the disk may become full */
 	/* Of all seeds. */
-	uint64_t said, arrived, resumed, refused, crashes, stops, losses;
+	uint64_t said, arrived, resumed, refused, crashes, stops, losses, returned, full;
 };
 
 /* Below a bound that is not 0. */
@@ -164,6 +170,9 @@ void session_begin_log(struct client *c);
 void session_confirm(struct client *c);
 void message_said(struct client *c, uint32_t message);
 void message_arrived(struct client *c, const char *body);
+void message_returned(struct client *c, const char *body);
+/* The store has no room for it. */
+void message_refused(struct world *w, const char *xml, size_t len);
 void message_acked(struct client *c, uint32_t message);
 /* When all is quiet. */
 void check_all(struct world *w);
