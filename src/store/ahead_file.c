@@ -293,10 +293,11 @@ int ahead_file_read(struct ahead_file *f, ahead_file_cb *cb, void *arg, struct e
 
 	if (rc != 0 || size == 0)
 		return rc;
-	while (i < size && buf_bytes(&f->image)[i] == '\0')
+	while (i < size && i < sizeof(head) && buf_bytes(&f->image)[i] == '\0')
 		i++;
-	/* A file that was made, and never used. */
-	if (i == size) {
+	/* A file that was made, and in which nothing was synced: the head comes with the first frame, of which a loss of
+	 * power may have left the end alone. */
+	if (i == size || i == sizeof(head)) {
 		ahead_file_restart(f);
 		return 0;
 	}

@@ -39,6 +39,8 @@ struct request {
 	uint64_t from_id, to_id, limit;
 	int64_t since_us;
 
+	struct request *read;       /* what OP_SETTLE is for; it waits for that */
+
 	/* What came of it. */
 	bool is_logged;             /* it is in the log, and not yet in the database */
 	int status;

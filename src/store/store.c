@@ -126,6 +126,17 @@ static uint64_t take_group(struct store *s, struct list *group)
 	return last;
 }
 
+/* Reads that would miss what is still in the log fail. */
+static void refuse_reads(const struct list *group)
+{
+	LIST_EACH(l, next, group) {
+		const struct request *r = LIST_ENTRY(l, struct request, link);
+
+		if (r->op == OP_SETTLE)
+			r->read->status = r->status;
+	}
+}
+
 /* Called and left with the lock held. It is held while answers are posted, too: what they answer is then
  * counted as waiting until it is not, and no read that waited for it overtakes it. */
 static void write_group(struct store *s)
@@ -140,6 +151,7 @@ static void write_group(struct store *s)
 	writer_run_group(&s->writer, &group);
 	pthread_mutex_lock(&s->lock);
 	count_group(s, &group);
+	refuse_reads(&group);
 	order_end_group(&s->order, &group, last, &ready);
 	for (struct list *l; (l = list_shift(&ready)) != NULL;)
 		let_run(s, LIST_ENTRY(l, struct request, link));
@@ -223,7 +235,8 @@ static void read_one(struct store *s, struct driver_conn *conn, struct request *
 	bool is_backup = r->op == OP_BACKUP;
 
 	pthread_mutex_unlock(&s->lock);
-	request_run(r, s->driver, conn);
+	if (r->status == 0)
+		request_run(r, s->driver, conn);
 	pthread_mutex_lock(&s->lock);
 	count_failure(s, r);
 	if (is_backup)
@@ -289,9 +302,10 @@ static void run_inline(struct store *s, struct request *r)
 		count_group(s, &group);
 		list_remove(&r->link);
 	} else {
-		if (reads_archives(r))
-			writer_move(&s->writer);
-		request_run(r, s->driver, s->readers[0].conn);
+		if (reads_archives(r) && !writer_move(&s->writer) && ahead_has(s->writer.ahead, r->owner))
+			r->status = -ERR_NO_SPACE;
+		else
+			request_run(r, s->driver, s->readers[0].conn);
 		count_failure(s, r);
 	}
 	answer(s, r);
@@ -319,10 +333,11 @@ static void count_asking(struct store *s, struct request *r)
 }
 
 /* Before archives are read, what the log has of them goes to where readers look. */
-static void ask_to_settle(struct store *s, const struct request *read)
+static void ask_to_settle(struct store *s, struct request *read)
 {
 	struct request *r = request_new(read->worker, OP_SETTLE, read->owner, NULL, NULL);
 
+	r->read = read;
 	s->stats.waiting++;
 	queue_write(s, r);
 }

@@ -321,7 +321,7 @@ static int fail_commit(struct driver_conn *c)
 
 START_TEST(test_nothing_is_lost_while_the_database_cannot_be_written)
 {
-	struct answer done = { 0 };
+	struct answer done = { 0 }, found = { 0 };
 	struct store_fixture f;
 
 	failing = sqlite_driver;
@@ -330,12 +330,16 @@ START_TEST(test_nothing_is_lost_while_the_database_cannot_be_written)
 	f.conf.log_bytes = 65536;
 	fixture_reopen(&f, &failing);
 	append(&f, "a@x", "1");
+	append(&f, "c@x", "5");
 	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;");
 	commit_status = -ERR_NO_SPACE;
 	append(&f, "a@x", "2");
 	append(&f, "b@x", "3");
-	/* What is in the database can be read. */
-	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;");
+	/* What is in the database can be read, unless more is in the log. */
+	ck_assert_str_eq(texts(&f, "c@x"), "p@x=5;");
+	store_archive_query(f.store, &f.worker, "a@x", "offline", &all, answer_on_entries, &found);
+	fixture_await(&f, &found, 1);
+	ck_assert_int_eq(found.status, -ERR_NO_SPACE);
 	store_archive_delete(f.store, &f.worker, "a@x", "offline", 1, 1000, answer_on_write, &done);
 	fixture_await(&f, &done, 1);
 	ck_assert_int_eq(done.status, -ERR_NO_SPACE);
@@ -353,6 +357,61 @@ START_TEST(test_nothing_is_lost_while_the_database_cannot_be_written)
 }
 END_TEST
 
+/* By hand, the read is held until the log has been tried. */
+START_TEST(test_a_read_that_would_miss_something_fails)
+{
+	struct store_entry e = { .with = "p@x", .value = "v", .len = 1 };
+	struct answer appended = { 0 }, found = { 0 }, again = { 0 };
+	struct store_fixture f;
+
+	failing = sqlite_driver;
+	failing.commit = fail_commit;
+	fixture_init_closed(&f, true);
+	f.conf.log_bytes = 65536;
+	f.conf.by_hand = true;
+	fixture_reopen(&f, &failing);
+	store_archive_append(f.store, &f.worker, "a@x", "offline", &e, 0, answer_on_append, &appended);
+	ck_assert(store_step(f.store, true));
+	commit_status = -ERR_NO_SPACE;
+	store_archive_query(f.store, &f.worker, "a@x", "offline", &all, answer_on_entries, &found);
+	ck_assert(store_step(f.store, true));
+	ck_assert(store_step(f.store, false));
+	fixture_await(&f, &found, 1);
+	ck_assert_int_eq(found.status, -ERR_NO_SPACE);
+	commit_status = 0;
+	store_archive_query(f.store, &f.worker, "a@x", "offline", &all, answer_on_entries, &again);
+	ck_assert(store_step(f.store, true));
+	ck_assert(store_step(f.store, false));
+	fixture_await(&f, &again, 1);
+	ck_assert(again.status == 0 && again.count == 1);
+	fixture_deinit(&f);
+}
+END_TEST
+
+/* The end of the first frame was written before the head, when the power went. */
+START_TEST(test_a_file_without_a_head_has_nothing)
+{
+	struct store_fixture f;
+	char *path;
+	FILE *file;
+
+	init(&f, 65536);
+	store_close(&f.store);
+	path = log_path(&f);
+	file = fopen(path, "w");
+	ck_assert_ptr_nonnull(file);
+	fseek(file, 512, SEEK_SET);
+	fputs("the end of a frame", file);
+	fclose(file);
+	free(path);
+	fixture_reopen(&f, &sqlite_driver);
+	append(&f, "a@x", "1");
+	kill_and_reopen(&f);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;");
+	fixture_deinit(&f);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, test_what_is_answered_outlives_the_process);
@@ -366,5 +425,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_another_file_is_refused);
 	tcase_add_loop_test(tc, test_a_read_sees_what_is_in_the_log, 0, 3);
 	tcase_add_test(tc, test_nothing_is_lost_while_the_database_cannot_be_written);
+	tcase_add_test(tc, test_a_read_that_would_miss_something_fails);
+	tcase_add_test(tc, test_a_file_without_a_head_has_nothing);
 }
 UNIT_SUITE(ahead);
