@@ -196,7 +196,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 	list_init(&r->unsynced);
 	list_init(&r->endings);
 	list_init(&r->telling);
-	list_init(&r->deletions);
+	list_init(&r->archive_calls);
 	list_init(&r->streams);
 	r->c2s = (struct c2s_shared){
 		.streams = &r->streams,
@@ -386,7 +386,7 @@ void router_forget_sessions(struct router *r)
 	struct comity_account **all = mem_array(r->accounts.count + 1, sizeof(struct comity_account *)), *a;
 	size_t count = 0, pos = 0;
 
-	storeapi_end(r);
+	archive_calls_end(r);
 	/* An account may leave the table with its last session. */
 	while ((a = map_next(&r->accounts, &pos)) != NULL)
 		if (comity_account_first_session(a) != NULL)

@@ -106,7 +106,7 @@ struct router {
 	struct journal *journal;         /* NULL: sessions do not outlive the process */
 	bool is_unwritten;               /* it was closed, and has not all of it */
 	bool is_ending;
-	struct list deletions;           /* from the store, that are yet to be done (storeapi.c) */
+	struct list archive_calls;       /* that are yet to be answered (storeapi_archive.c) */
 	struct list unsynced;            /* struct sm_item: in the journal, not yet durable, in their order */
 	struct list telling;             /* struct session_sm: told a count in this turn */
 	struct list endings;             /* sessions that have ended and must stay in it for now */
@@ -139,8 +139,8 @@ void router_close_journal(struct router *r);
 void router_part_clients(struct router *r);
 /* The worker's thread is gone, and the journal closed: sessions leave memory, and stay in the journal. */
 void router_forget_sessions(struct router *r);
-/* What waits to be taken out of the store is tried for the last time. */
-void storeapi_end(struct router *r);
+/* What waits for room in the store is tried for the last time. */
+void archive_calls_end(struct router *r);
 /* The host of a name served here; NULL: not ours. */
 struct host *router_find_host(const struct router *r, const char *name);
 
