@@ -85,6 +85,13 @@ static bool has_got(const struct session *s, uint32_t message, size_t among)
 	return false;
 }
 
+/* Stored before one crash, it was said again and got before the next; what the receiver had got is forgotten with its
+ * session, and the sender, who was not told of any of this, says it a third time. */
+static bool may_come_again(const struct message *m)
+{
+	return !m->is_acked && m->sayings > 2;
+}
+
 /* A message comes to a session once, and to no later session of the device when the server knows that it came. */
 static void check_double(struct client *c, uint32_t number)
 {
@@ -98,7 +105,9 @@ static void check_double(struct client *c, uint32_t number)
 		const struct session *s = &w->sessions[i];
 		bool is_same = i == c->session;
 
-		if (s->client == c->number && has_got(s, number, is_same ? s->got_count : s->confirmed))
+		if (s->client != c->number || (!is_same && may_come_again(m)))
+			continue;
+		if (has_got(s, number, is_same ? s->got_count : s->confirmed))
 			violate(w, "m%u came to %s twice%s", number, c->resource, is_same ? "" : ", though it was confirmed");
 	}
 }
@@ -144,8 +153,10 @@ void message_refused(struct world *w, const char *xml, size_t len)
 	const char *body = memmem(xml, len, begin, sizeof(begin) - 1);
 	uint32_t number = body != NULL ? number_of(w, body + sizeof(begin) - 1, '<') : NO_MESSAGE;
 
-	if (number != NO_MESSAGE)
-		w->messages[number].is_refused = true;
+	if (number == NO_MESSAGE)
+		return;
+	w->messages[number].is_refused = true;
+	w->messages[number].refused_in = w->crashes;
 }
 
 /* Only what the store had no room for goes back. */
@@ -163,7 +174,6 @@ void message_returned(struct client *c, const char *body)
 		violate(w, "m%u came back, though there was room for it", number);
 	w->messages[number].is_returned = true;
 	w->messages[number].returned_at = w->session_count;
-	w->messages[number].returned_in = w->crashes;
 	w->returned++;
 }
 
@@ -187,7 +197,7 @@ void message_arrived(struct client *c, const char *body)
 	/* Who says it once more means it once more; what the last session was sent may be on its way; and a crash may
 	 * come before it is noted that it went back. */
 	if (m->is_returned && m->sayings == 1 && m->lapses == w->lapses && c->session >= m->returned_at &&
-	    m->returned_in == w->crashes)
+	    m->refused_in == w->crashes)
 		violate(w, "m%u came to %s, though its sender got it back", number, c->resource);
 	m->arrivals++;
 	w->arrived++;

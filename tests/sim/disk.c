@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "place.h"
+
 #define FILES_MAX 64
 #define NAME_SIZE 300
 #define PATH_SIZE (2 * NAME_SIZE + 16)
@@ -26,7 +28,9 @@ struct file {
 };
 
 static char folder[NAME_SIZE];
-static ino_t folder_inode;
+static ino_t folder_inode, parent_inode;
+static size_t (*gate)(void *arg, size_t len);
+static void *gate_arg;
 static struct file files[FILES_MAX];
 static size_t count;
 static bool is_full;
@@ -38,10 +42,12 @@ int __real_fdatasync(int fd);
 int __real_fsync(int fd);
 int __real_unlink(const char *path);
 ssize_t __real_write(int fd, const void *bytes, size_t len);
+ssize_t __real_pwrite(int fd, const void *bytes, size_t len, off_t at);
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 int __wrap_unlink(const char *path);
 ssize_t __wrap_write(int fd, const void *bytes, size_t len);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at);
 
 static void make_path(char *out, const struct file *f)
 {
@@ -85,6 +91,16 @@ static void drop(struct file *f)
 
 /* ---- what the server does ---- */
 
+static int sync_place(void)
+{
+	if (gate(gate_arg, 1) != 1 || (is_full && full_chance(full_arg, 4) == 0)) {
+		errno = ENOSPC;
+		return -1;
+	}
+	place_sync();
+	return 0;
+}
+
 int __wrap_fdatasync(int fd)
 {
 	struct stat st;
@@ -92,6 +108,8 @@ int __wrap_fdatasync(int fd)
 
 	if (fstat(fd, &st) != 0)
 		return -1;
+	if (place_is(fd))
+		return sync_place();
 	scan();
 	f = find(st.st_ino);
 	if (f == NULL)
@@ -110,6 +128,10 @@ int __wrap_fsync(int fd)
 
 	if (fstat(fd, &st) != 0)
 		return -1;
+	if (st.st_ino == parent_inode) {
+		place_sync_folder();
+		return 0;
+	}
 	if (st.st_ino != folder_inode)
 		return __wrap_fdatasync(fd);
 	scan();
@@ -140,12 +162,34 @@ ssize_t __wrap_write(int fd, const void *bytes, size_t len)
 	return __real_write(fd, bytes, len);
 }
 
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+	size_t n = len;
+
+	if (!place_is(fd))
+		return __real_pwrite(fd, bytes, len, at);
+	n = gate(gate_arg, len);
+	if (n == len && is_full && full_chance(full_arg, 4) == 0)
+		n = full_chance(full_arg, (uint32_t)len);
+	if (n == len)
+		return __real_pwrite(fd, bytes, len, at);
+	n = ((size_t)at + n) / SECTOR * SECTOR;
+	if (n > (size_t)at && __real_pwrite(fd, bytes, n - (size_t)at, at) < 0)
+		return -1;
+	errno = ENOSPC;
+	return -1;
+}
+
 int __wrap_unlink(const char *path)
 {
 	char from[PATH_SIZE], to[PATH_SIZE];
 	struct stat st;
 	struct file *f;
 
+	if (place_has_path(path) && gate(gate_arg, 1) != 1) {
+		errno = EIO;
+		return -1;
+	}
 	if (strncmp(path, folder, strlen(folder)) != 0 || stat(path, &st) != 0)
 		return __real_unlink(path);
 	scan();
@@ -164,15 +208,27 @@ int __wrap_unlink(const char *path)
 
 /* ---- what the simulation does ---- */
 
-void disk_watch(const char *path)
+void disk_watch(const char *path, const char *file)
 {
+	char parent[PATH_SIZE];
 	struct stat st;
 
 	if (strlen(path) >= NAME_SIZE || stat(path, &st) != 0)
 		abort();
 	snprintf(folder, sizeof(folder), "%s", path);
 	folder_inode = st.st_ino;
+	snprintf(parent, sizeof(parent), "%s/..", folder);
+	if (stat(parent, &st) != 0)
+		abort();
+	parent_inode = st.st_ino;
+	place_watch(file);
 	count = 0;
+}
+
+void disk_set_gate(size_t (*new_gate)(void *arg, size_t len), void *arg)
+{
+	gate = new_gate;
+	gate_arg = arg;
 }
 
 void disk_fill(size_t bytes, disk_chance *chance, void *arg)
@@ -191,6 +247,7 @@ void disk_make_room(void)
 void disk_reset(void)
 {
 	is_full = false;
+	place_reset();
 	scan();
 	while (count != 0)
 		drop(&files[0]);
@@ -220,6 +277,7 @@ static int compare(const void *a, const void *b)
 
 void disk_lose_power(disk_chance *chance, void *arg)
 {
+	place_lose_power(chance, arg);
 	scan();
 	/* Folders give names in an order of their own: a seed must do the same every time. */
 	qsort(files, count, sizeof(files[0]), compare);

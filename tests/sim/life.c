@@ -16,6 +16,11 @@
 
 #define TURNS_MAX 100000
 
+void __real_store_archive_append(struct store *s, struct worker *w, const char *owner, const char *name,
+                                 const struct store_entry *entry, uint64_t max_entries, store_append_cb *cb, void *arg);
+void __wrap_store_archive_append(struct store *s, struct worker *w, const char *owner, const char *name,
+                                 const struct store_entry *entry, uint64_t max_entries, store_append_cb *cb, void *arg);
+
 /* What hooks without an argument need. */
 static struct life *current;
 
@@ -28,17 +33,6 @@ static bool is_out_of_room(void)
 	return current->is_full && current->chance(current->arg, 2) == 0;
 }
 
-static void forget_group(bool is_refused)
-{
-	for (; current->group_count != 0; current->group_count--) {
-		unsigned i = current->group_count - 1;
-
-		if (is_refused)
-			current->on_refused(current->arg, current->group[i], current->group_len[i]);
-		free(current->group[i]);
-	}
-}
-
 static int begin(struct driver_conn *c)
 {
 	return current->is_dead ? -ERR_IO : sqlite_driver.begin(c);
@@ -46,24 +40,13 @@ static int begin(struct driver_conn *c)
 
 static int commit(struct driver_conn *c)
 {
-	bool is_refused = is_out_of_room();
-
-	forget_group(is_refused);
-	return is_refused ? -ERR_NO_SPACE : sqlite_driver.commit(c);
+	return is_out_of_room() ? -ERR_NO_SPACE : sqlite_driver.commit(c);
 }
 
 static int append(struct driver_conn *c, const char *owner, const char *name, const struct store_entry *entry,
                   uint64_t *id)
 {
-	if (is_out_of_room()) {
-		current->on_refused(current->arg, entry->value, entry->len);
-		return -ERR_NO_SPACE;
-	}
-	if (current->group_count == LIFE_GROUP_MAX)
-		sim_fail("a transaction has very many requests");
-	current->group[current->group_count] = mem_dup(entry->value, entry->len);
-	current->group_len[current->group_count++] = entry->len;
-	return sqlite_driver.append(c, owner, name, entry, id);
+	return is_out_of_room() ? -ERR_NO_SPACE : sqlite_driver.append(c, owner, name, entry, id);
 }
 
 static int delete_range(struct driver_conn *c, const char *owner, const char *name, uint64_t from_id, uint64_t to_id)
@@ -71,10 +54,41 @@ static int delete_range(struct driver_conn *c, const char *owner, const char *na
 	return is_out_of_room() ? -ERR_NO_SPACE : sqlite_driver.delete_range(c, owner, name, from_id, to_id);
 }
 
+/* What a module asks the store to keep. */
+struct keeping {
+	store_append_cb *cb;
+	void *arg;
+	size_t len;
+	char xml[];
+};
+
+static void on_kept(void *arg, int status, uint64_t id)
+{
+	struct keeping *k = arg;
+
+	if (status != 0)
+		current->on_refused(current->arg, k->xml, k->len);
+	k->cb(k->arg, status, id);
+	free(k);
+}
+
+void __wrap_store_archive_append(struct store *s, struct worker *w, const char *owner, const char *name,
+                                 const struct store_entry *entry, uint64_t max_entries, store_append_cb *cb, void *arg)
+{
+	struct keeping *k = mem_new(sizeof(*k) + entry->len);
+
+	k->cb = cb;
+	k->arg = arg;
+	k->len = entry->len;
+	memcpy(k->xml, entry->value, entry->len);
+	__real_store_archive_append(s, w, owner, name, entry, max_entries, on_kept, k);
+}
+
 static void open_store(struct life *l)
 {
 	char *path = mem_printf("%s/store", l->folder);
-	struct store_conf conf = { .path = path, .readers = 1, .commit_rows = 3, .by_hand = true };
+	struct store_conf conf = { .path = path, .readers = 1, .commit_rows = 3, .by_hand = true,
+	                           .log_bytes = l->log_bytes, .log_ms = 1000 };
 	struct err_text et = { "" };
 
 	driver = sqlite_driver;
@@ -89,7 +103,7 @@ static void open_store(struct life *l)
 
 static void empty_store(struct life *l, const char *const *accounts)
 {
-	static const char sql[] = "DELETE FROM map; DELETE FROM archive; DELETE FROM sqlite_sequence;";
+	static const char sql[] = "DELETE FROM map; DELETE FROM archive; DELETE FROM settled; DELETE FROM sqlite_sequence;";
 	char *path = mem_printf("%s/store", l->folder), *text = mem_strdup("");
 	sqlite3 *db;
 
@@ -111,25 +125,32 @@ static void empty_store(struct life *l, const char *const *accounts)
 
 /* ---- the process ---- */
 
+static size_t pass_gate(void *arg, size_t len);
+
 void life_init(struct life *l, const char *module_dir, const char *folder)
 {
+	char *log;
+
 	l->folder = mem_printf("%s/comity-sim-XXXXXX", folder);
 	if (mkdtemp(l->folder) == NULL)
 		sim_fail("cannot make a folder");
 	l->journal = mem_printf("%s/journal", l->folder);
 	if (mkdir(l->journal, 0700) != 0)
 		sim_fail("cannot make the folder of the journal");
-	disk_watch(l->journal);
+	log = mem_printf("%s/store-log", l->folder);
+	disk_watch(l->journal, log);
+	free(log);
+	disk_set_gate(pass_gate, l);
 	l->sim = sim_prepare(module_dir);
 	current = l;
 	open_store(l);
+	store_close(&l->sim->server.store);
 }
 
 void life_deinit(struct life *l)
 {
 	static const char *const names[] = { "store", "store-wal", "store-shm", "store.lock" };
 
-	store_close(&l->sim->server.store);
 	disk_reset();
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char *path = mem_printf("%s/%s", l->folder, names[i]);
@@ -192,6 +213,18 @@ void life_die(struct life *l)
 static bool is_time(struct life *l, enum death death)
 {
 	return l->death == death && !l->is_dead && l->countdown-- == 0;
+}
+
+/* Of what is written to the log of the store. */
+static size_t pass_gate(void *arg, size_t len)
+{
+	struct life *l = arg;
+
+	if (len > 1 && is_time(l, DEATH_STORING)) {
+		life_die(l);
+		return l->chance(l->arg, (uint32_t)len);
+	}
+	return l->is_dead ? 0 : len;
 }
 
 /* What the router does, and perhaps no more than a part of it. */
@@ -281,6 +314,7 @@ void life_start(struct life *l, unsigned crash_after)
 {
 	l->is_dead = l->has_forgotten = false;
 	l->is_up = true;
+	open_store(l);
 	sim_start_workers(l->sim, l->workers);
 	restore(l, crash_after);
 }
@@ -340,6 +374,10 @@ void life_end(struct life *l)
 	drain(l);
 	for (unsigned i = 0; i < l->workers; i++)
 		router_free(router_of(l->sim->workers[i]));
+	if (l->is_dead)
+		store_abandon(&l->sim->server.store);
+	else
+		store_close(&l->sim->server.store);
 	for (unsigned i = 0; i < l->workers; i++)
 		worker_deinit(l->sim->workers[i]);
 	l->is_up = l->is_dead = false;

@@ -13,10 +13,8 @@ enum death {
 	DEATH_NONE,
 	DEATH_SENDING,      /* after so many bytes of a turn have left for clients */
 	DEATH_WRITING,      /* in the middle of a turn's frame in the journal */
+	DEATH_STORING,      /* or of one in the log of the store */
 };
-
-/* More than there are requests in a transaction. */
-#define LIFE_GROUP_MAX 8
 
 struct life {
 	struct sim *sim;
@@ -27,6 +25,7 @@ struct life {
 	unsigned workers;
 	uint64_t file_bytes;           /* of the journal; see struct journal_conf */
 	unsigned sync_ms;
+	size_t log_bytes;              /* of the log of the store */
 	enum death death;              /* what is to come; */
 	unsigned countdown;            /* of sends, or of frames */
 	bool is_up;                    /* there is a server, perhaps a dead one */
@@ -35,12 +34,9 @@ struct life {
 	bool is_full;                  /* the disk: what is written to the store may be refused, and to the journal fails */
 	bool has_forgotten;            /* the last end took with it what could not be written */
 	void (*on_refused)(void *arg, const char *xml, size_t len); /* a message that the store had no room for */
-	char *group[LIFE_GROUP_MAX];   /* messages of the transaction */
-	size_t group_len[LIFE_GROUP_MAX];
-	unsigned group_count;
 };
 
-/* Once per process; the store is kept, and emptied by life_reset(). folder is where it may make one. */
+/* Once per process; the file of the store is kept, and emptied by life_reset(). folder is where it may make one. */
 void life_init(struct life *l, const char *module_dir, const char *folder);
 void life_deinit(struct life *l);
 /* Before a seed: nothing is left of the one before. accounts ends with NULL. */

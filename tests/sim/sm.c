@@ -182,7 +182,7 @@ static void stop(struct world *w)
 
 static void crash(struct world *w)
 {
-	unsigned how = chance(w, 3);
+	unsigned how = chance(w, 4);
 
 	trace(w, "the server is to crash: %u", how);
 	w->life.death = (enum death)how;
@@ -356,6 +356,7 @@ static void set_up(struct world *w)
 	static const char *const accounts[] = { "u0@localhost", "u1@localhost", "u2@localhost", NULL };
 	static const unsigned layouts[][CLIENTS_MAX] = { { 0, 1 }, { 0, 1, 1 }, { 0, 1, 2 }, { 0, 1, 0, 1 } };
 	static const unsigned counts[] = { 2, 3, 3, 4 };
+	static const size_t log_bytes[] = { 0, 1500, 10000, 10000 };
 	struct settings *settings = w->life.sim->settings;
 	unsigned layout = chance(w, 4);
 
@@ -363,6 +364,7 @@ static void set_up(struct world *w)
 	w->life.workers = 1 + chance(w, SIM_WORKERS);
 	w->life.file_bytes = chance(w, 3) == 0 ? 2000 : 1 << 20;
 	w->life.sync_ms = chance(w, 2) * 5;
+	w->life.log_bytes = log_bytes[chance(w, 4)];
 	w->has_full_disks = chance(w, 4) == 0;
 	settings->sm_resume_ms = RESUME_MS;
 	settings->sm_ack_ms = 60000;

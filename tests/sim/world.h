@@ -48,10 +48,10 @@ struct message {
 	bool may_double;             /* its sender had to log in anew and said it again */
 	unsigned sayings;
 	bool is_acked;               /* covered by an h that the sender was told */
-	bool is_refused;             /* at some time the store had no room for it */
+	bool is_refused;             /* at some time the store had no room for it, */
+	uint64_t refused_in;         /* behind so many crashes */
 	bool is_returned;            /* its sender was told that it was not kept, */
-	unsigned returned_at;        /* when so many sessions had begun, */
-	uint64_t returned_in;        /* behind so many crashes */
+	unsigned returned_at;        /* when so many sessions had begun */
 	unsigned said_in;            /* the session of the last saying */
 	unsigned said_as;            /* its number in that session */
 	unsigned lapses;             /* when it was first said */
