@@ -57,7 +57,7 @@ static char *heading_text(const json_t *name)
 	char *text = cell_text(name);
 
 	for (char *c = text; *c != '\0'; c++)
-		*c = *c == '_' ? ' ' : (char)toupper((unsigned char)*c);
+		*c = (char)(*c == '_' ? ' ' : toupper((unsigned char)*c));
 	return text;
 }
 

@@ -88,13 +88,14 @@ static uint64_t least_of_groups(char *group)
 {
 	uint64_t least = UINT64_MAX, bytes;
 
-	for (char *end = group + strlen(group);; *(end = strrchr(group, '/')) = '\0') {
+	for (char *end;; *end = '\0') {
 		char *path = mem_printf("/sys/fs/cgroup%s/memory.max", group);
 
 		bytes = read_limit(path);
 		least = bytes < least ? bytes : least;
 		free(path);
-		if (strrchr(group, '/') == NULL)
+		end = strrchr(group, '/');
+		if (end == NULL)
 			return least;
 	}
 }

@@ -317,7 +317,7 @@ void trust_judge_chain(const struct trust *t, const void *der, unsigned sent, co
 void trust_describe(const struct tls_session *s, char *out, size_t room)
 {
 	gnutls_x509_crt_t own[CHAIN_MAX];
-	unsigned sent = 0, count;
+	unsigned sent = 0;
 	const gnutls_datum_t *der = tls_session_peer_chain(s, &sent);
 	char names[160], issuer[128] = "?", day[32] = "?";
 	size_t len = sizeof(issuer);
@@ -325,7 +325,7 @@ void trust_describe(const struct tls_session *s, char *out, size_t room)
 	struct tm tm;
 
 	snprintf(out, room, "none");
-	if (der == NULL || sent == 0 || (count = import_chain(der, 1, own)) == 0)
+	if (der == NULL || sent == 0 || import_chain(der, 1, own) == 0)
 		return;
 	names_domain(own[0], "", names, sizeof(names));
 	if (gnutls_x509_crt_get_issuer_dn(own[0], issuer, &len) != 0)

@@ -79,7 +79,7 @@ static bool is_ascii(const char *text, size_t len, unsigned char least)
 
 static char lower(char c)
 {
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
 int jid_prepare_local(const char *text, size_t len, char *out)
