@@ -66,7 +66,8 @@ void control_close(struct daemon *d);
 json_t *command_run(struct daemon *d, json_t *request);
 /* Drops root for user and group, keeping nothing (privileges.c). */
 int privileges_drop(const char *user, const char *group, struct err_text *et);
-/* No new privileges from here on. */
+/* Gives up all capabilities of this thread and those it starts, and is to get no new ones, nor system calls that no
+ * server needs; before there are other threads. */
 int privileges_confine(struct err_text *et);
 /* sd_notify by hand; nothing when not started by systemd. */
 void notify_systemd(const char *state);

@@ -73,10 +73,26 @@ static int refuse_calls(void)
 	return rc == -ECANCELED || rc == -EOPNOTSUPP ? 0 : rc;
 }
 
+/* What root has beyond its name, and what systemd gave for low ports: they are bound by now. Minus an errno. */
+static int give_up_capabilities(void)
+{
+	capng_select_t what = CAPNG_SELECT_CAPS;
+
+	if (capng_get_caps_process() != 0)
+		return -errno;
+	/* Only who may set capabilities can take them from programs that are yet to be started. */
+	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
+		what = CAPNG_SELECT_BOTH;
+	capng_clear(CAPNG_SELECT_BOTH);
+	return capng_apply(what) == 0 ? 0 : -EPERM;
+}
+
 int privileges_confine(struct err_text *et)
 {
-	int rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? refuse_calls() : -errno;
+	int rc = give_up_capabilities();
 
+	if (rc == 0)
+		rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? refuse_calls() : -errno;
 	if (rc == 0)
 		return 0;
 	err_text_set(et, "cannot give up privileges: %s", strerror(-rc));

@@ -116,9 +116,15 @@ def accepting_pauses_without_descriptors_and_recovers(server):
 
 
 def the_process_is_confined(server):
-    with open(f"/proc/{server.process.pid}/status") as status:
-        fields = dict(line.split(":", 1) for line in status)
-    equal((fields["NoNewPrivs"].strip(), fields["Seccomp"].strip()), ("1", "2"), "no new privileges, filter")
+    """In each of its threads: capabilities belong to a thread, and so does a filter."""
+    threads = f"/proc/{server.process.pid}/task"
+    check(len(os.listdir(threads)) > 1, "there is one thread only")
+    for thread in os.listdir(threads):
+        with open(f"{threads}/{thread}/status") as status:
+            fields = {key: value.strip() for key, value in (line.split(":", 1) for line in status)}
+        equal((fields["NoNewPrivs"], fields["Seccomp"]), ("1", "2"), f"{fields['Name']}: no new privileges, filter")
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            equal(int(fields[kind], 16), 0, f"{fields['Name']}: {kind}")
 
 
 @dedicated()
