@@ -55,11 +55,20 @@ struct comity_elem *xml_elem_make(struct arena *a, const char *ns, const char *n
 	return e;
 }
 
-const char *xml_split_name(struct arena *a, const char *text, char separator, const char **ns, const char **name)
+static bool is_text(const char *outer, const char *text, size_t len)
+{
+	return outer != NULL && strncmp(outer, text, len) == 0 && outer[len] == '\0';
+}
+
+const char *xml_split_name(struct arena *a, const char *text, char separator, const char *outer, const char **ns,
+                           const char **name)
 {
 	const char *sep = strchr(text, separator), *end;
 
-	*ns = sep != NULL ? xml_keep_name(a, text, (size_t)(sep - text)) : NULL;
+	if (sep == NULL)
+		*ns = NULL;
+	else
+		*ns = is_text(outer, text, (size_t)(sep - text)) ? outer : xml_keep_name(a, text, (size_t)(sep - text));
 	sep = sep != NULL ? sep + 1 : text;
 	end = strchrnul(sep, separator);
 	*name = xml_keep_name(a, sep, (size_t)(end - sep));

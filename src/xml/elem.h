@@ -53,8 +53,9 @@ struct xml_doc *xml_doc_shrink(const struct xml_doc *doc);
 /* The interned string, or a copy in the arena. */
 const char *xml_keep_name(struct arena *a, const char *s, size_t len);
 /* Splits "ns<SEP>name<SEP>prefix", "ns<SEP>name" or "name", keeping both; returns what is behind the name. *ns is
- * NULL when there is none. */
-const char *xml_split_name(struct arena *a, const char *text, char separator, const char **ns, const char **name);
+ * NULL when there is none, and outer when it is the same: that of the element around (NULL: none). */
+const char *xml_split_name(struct arena *a, const char *text, char separator, const char *outer, const char **ns,
+                           const char **name);
 /* A free-standing element in an arena; strings are copied or interned. */
 struct comity_elem *xml_elem_new(struct arena *a, const char *ns, const char *name);
 /* The same for strings that live long enough already. */

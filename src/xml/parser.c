@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads a stream of XML piece by piece, over expat, behind hard limits. */
-#include "xml/parser.h"
+#include "xml/parser_state.h"
 
-#include <expat.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
 #include "xml/elem.h"
-#include "xml/expat_memory.h"
 #include "xml/writer.h"
 
 /* Between namespace and name in what expat hands out: no XML text can hold it. */
@@ -19,40 +16,9 @@ static const char separator[] = { SEPARATOR, '\0' };
 #define TOKEN_MAX (16 * 1024)
 /* A parser that has become bigger is replaced at the end of an element. */
 #define EXPAT_MEMORY_MAX (128 * 1024)
+/* A character is at most so many when it is written: &apos; */
+#define GROWTH 6
 #define NS_STREAMS "http://etherx.jabber.org/streams"
-
-struct xml_parser {
-	XML_Parser expat;            /* NULL while resting */
-	struct expat_memory memory;  /* of expat */
-	struct xml_limits limits;
-	enum xml_event error;        /* what went wrong; XML_EVENT_NONE while all is well */
-	enum xml_event ready;        /* what the last callback completed */
-	const char *limit;
-	struct xml_doc *doc;         /* the header or element being read */
-	struct comity_elem **stack;  /* open elements, the innermost last; the root is NULL */
-	unsigned depth, stack_cap;
-	unsigned elements, namespaces;
-	struct buf text;             /* character data not yet put into the tree */
-	struct buf raw;              /* when an element spans pushes: its bytes, up to fed */
-	const char *chunk;           /* the current push; valid until the next */
-	size_t chunk_len;
-	char *kept_chunk;            /* owns chunk after xml_parser_keep */
-	/* Offsets in what this expat parser was given. */
-	uint64_t fed, elem_start, inner_start, event_end;
-	char *default_ns;            /* of the header; NULL: none */
-	struct buf header_ns;        /* namespaces of the header while it is read */
-	char *header;                /* the header's start tag with its namespaces, to revive a parser */
-	bool in_element, has_cdata, uses_streams;
-	bool has_prefix;             /* the outer tag declares prefixes */
-	bool has_default;            /* the outer tag declares another default namespace than the header */
-	bool uses_prefix;            /* a name inside has one */
-	bool plain_header;           /* no prefix in the header but "stream" */
-	bool is_new_chunk;           /* pushed and not yet given to expat */
-	bool is_suspended, is_reviving;
-	bool closes_at_once;         /* the header was an empty element: CLOSE follows OPEN */
-	bool had_event;              /* in this push */
-	bool is_at_rest;             /* only white space since the last event */
-};
 
 static void stop_with(struct xml_parser *p, enum xml_event error)
 {
@@ -83,6 +49,28 @@ static void flush_text(struct xml_parser *p)
 	buf_clear(&p->text);
 }
 
+/* The default namespace where an element stands, when all is written as the writer does it. */
+static const char *outer_ns(const struct xml_parser *p)
+{
+	return p->depth > 1 ? p->stack[p->depth - 1]->ns : xml_parser_default_ns(p);
+}
+
+/* Prefixes and quotes are short for what is written at length. What is accepted must not become so much more that the
+ * memory is gone, or that another server, or this one when it reads what it has kept, refuses it. */
+static void check_tag(struct xml_parser *p, const struct comity_elem *e, size_t bytes)
+{
+	const char *outer = outer_ns(p);
+	/* To the outermost, addresses are added. */
+	size_t most = p->depth == 1 ? TOKEN_MAX / 2 : TOKEN_MAX;
+
+	if (e->ns != outer)
+		p->spelled += strlen(e->ns);
+	if (p->spelled > p->limits.element_bytes)
+		stop_at_limit(p, "bytes of namespaces in one stanza");
+	else if (p->spelled + bytes > most / GROWTH && p->limits.element_bytes != SIZE_MAX && xml_tag_size(e, outer) > most)
+		stop_at_limit(p, "bytes of one tag");
+}
+
 static struct comity_elem *make_element(struct xml_parser *p, const char *name, const char **attrs)
 {
 	struct arena *a = &p->doc->arena;
@@ -90,7 +78,7 @@ static struct comity_elem *make_element(struct xml_parser *p, const char *name, 
 	struct comity_elem *e;
 	unsigned count = 0;
 
-	prefix = xml_split_name(a, name, SEPARATOR, &ns, &local);
+	prefix = xml_split_name(a, name, SEPARATOR, p->depth > 1 ? outer_ns(p) : NULL, &ns, &local);
 	p->uses_prefix |= *prefix != '\0' && p->depth > 1;
 	e = xml_elem_make(a, ns != NULL ? ns : "", local);
 	for (; attrs[0] != NULL; attrs += 2) {
@@ -98,13 +86,16 @@ static struct comity_elem *make_element(struct xml_parser *p, const char *name, 
 			stop_at_limit(p, "attributes of one element");
 			break;
 		}
-		p->uses_prefix |= *xml_split_name(a, attrs[0], SEPARATOR, &ns, &local) != '\0' && p->depth > 1 &&
+		p->uses_prefix |= *xml_split_name(a, attrs[0], SEPARATOR, NULL, &ns, &local) != '\0' && p->depth > 1 &&
 		                  strcmp(ns, NS_XML) != 0;
+		p->spelled += ns != NULL ? strlen(ns) : 0;
 		xml_elem_add_attr(e, ns, local, attrs[1]);
 	}
 	if (strcmp(e->ns, NS_STREAMS) == 0)
 		p->uses_streams = true;
-	if (p->depth == 0) {
+	if (p->depth != 0) {
+		check_tag(p, e, (size_t)XML_GetCurrentByteCount(p->expat));
+	} else {
 		struct buf tag = { 0 };
 
 		buf_printf(&tag, "<%s%s%s", prefix, *prefix != '\0' ? ":" : "", e->name);
@@ -129,6 +120,7 @@ static void begin_document(struct xml_parser *p)
 {
 	p->doc = xml_doc_new();
 	p->elements = 0;
+	p->spelled = 0;
 	p->uses_streams = false;
 	p->has_cdata = false;
 	p->uses_prefix = false;
@@ -196,6 +188,7 @@ static const char *bytes_from(const struct xml_parser *p, uint64_t from)
 static void end_document(struct xml_parser *p)
 {
 	uint64_t end = (uint64_t)XML_GetCurrentByteIndex(p->expat);
+	size_t size;
 
 	p->doc->inner_len = end > p->inner_start ? (size_t)(end - p->inner_start) : 0;
 	/* What is declared further out does not go with the bytes. */
@@ -207,7 +200,10 @@ static void end_document(struct xml_parser *p)
 	p->namespaces = 0;
 	p->has_prefix = p->has_default = false;
 	pause_with(p, XML_EVENT_ELEMENT);
-	if (p->event_end - p->elem_start > p->limits.element_bytes)
+	size = (size_t)(p->event_end - p->elem_start);
+	if (size > p->limits.element_bytes ||
+	    (size * GROWTH + p->spelled > p->limits.element_bytes &&
+	     xml_elem_size(p->doc->root, xml_parser_default_ns(p)) > p->limits.element_bytes))
 		stop_at_limit(p, "bytes of one stanza");
 }
 
@@ -234,6 +230,14 @@ static void on_end(void *arg, const char *name)
 		end_document(p);
 }
 
+static bool is_white_space(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (s[i] != ' ' && s[i] != '\n' && s[i] != '\r' && s[i] != '\t')
+			return false;
+	return true;
+}
+
 static void on_text(void *arg, const char *text, int len)
 {
 	struct xml_parser *p = arg;
@@ -245,12 +249,8 @@ static void on_text(void *arg, const char *text, int len)
 		return;
 	}
 	/* RFC 6120 11.7: between stanzas only white space. */
-	for (int i = 0; i < len; i++) {
-		if (strchr(" \t\r\n", text[i]) == NULL || text[i] == '\0') {
-			stop_with(p, XML_EVENT_NOT_WELL_FORMED);
-			return;
-		}
-	}
+	if (!is_white_space(text, (size_t)len))
+		stop_with(p, XML_EVENT_NOT_WELL_FORMED);
 }
 
 static void on_namespace(void *arg, const char *prefix, const char *uri)
@@ -412,14 +412,6 @@ static enum xml_event error_of_expat(struct xml_parser *p)
 	}
 }
 
-static bool is_white_space(const char *s, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (s[i] != ' ' && s[i] != '\n' && s[i] != '\r' && s[i] != '\t')
-			return false;
-	return true;
-}
-
 static void revive(struct xml_parser *p)
 {
 	create_expat(p);
@@ -553,27 +545,6 @@ void xml_parser_keep(struct xml_parser *p)
 	p->chunk = p->kept_chunk;
 }
 
-bool xml_parser_declares(const struct xml_parser *p, const char *uri)
-{
-	size_t len = strlen(uri);
-
-	/* Every declaration in the kept header is xmlns...='uri'. */
-	for (const char *at = p->header; at != NULL && (at = strstr(at, uri)) != NULL; at += len)
-		if (at[-1] == '\'' && at[len] == '\'')
-			return true;
-	return false;
-}
-
-const char *xml_parser_default_ns(const struct xml_parser *p)
-{
-	return p->default_ns != NULL ? p->default_ns : "";
-}
-
-const char *xml_parser_limit(const struct xml_parser *p)
-{
-	return p->limit != NULL ? p->limit : "";
-}
-
 void xml_parser_rest_now(struct xml_parser *p)
 {
 	if (p->expat == NULL || !p->is_at_rest || p->is_suspended || p->is_new_chunk || p->error != XML_EVENT_NONE)
@@ -584,15 +555,4 @@ void xml_parser_rest_now(struct xml_parser *p)
 	free(p->stack);
 	p->stack = NULL;
 	p->stack_cap = 0;
-}
-
-size_t xml_parser_memory(const struct xml_parser *p)
-{
-	return expat_memory_size(&p->memory);
-}
-
-size_t xml_parser_size(const struct xml_parser *p)
-{
-	return sizeof(*p) + xml_parser_memory(p) + p->text.cap + p->raw.cap + p->stack_cap * sizeof(void *) +
-	       (p->kept_chunk != NULL ? p->chunk_len : 0) + (p->doc != NULL ? p->doc->arena.room : 0);
 }

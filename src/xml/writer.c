@@ -3,9 +3,13 @@
 #include "xml/writer.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "xml/elem.h"
+
+/* No element has this one. */
+#define NS_UNKNOWN "\x01"
 
 /* What is not written as it is; the last two only in values, where white space would be normalised to spaces
  * (XML 1.0, 3.3.3). */
@@ -83,39 +87,110 @@ void xml_write_attrs(struct buf *out, const struct comity_elem *e, const char *c
 	}
 }
 
-void xml_write_inner(struct buf *out, const struct comity_elem *e)
+static void write_inner(struct buf *out, const struct comity_elem *e, const char *default_ns)
 {
 	for (const struct xml_node *n = e->first; n != NULL; n = n->next) {
 		if (n->text != NULL)
 			xml_write_text(out, n->text, n->len);
 		else
-			xml_write_elem(out, (const struct comity_elem *)(const void *)n, e->ns);
+			xml_write_elem(out, (const struct comity_elem *)(const void *)n, default_ns);
 	}
+}
+
+void xml_write_inner(struct buf *out, const struct comity_elem *e)
+{
+	write_inner(out, e, e->ns);
 }
 
 void xml_write_elem(struct buf *out, const struct comity_elem *e, const char *default_ns)
 {
+	/* That namespace must not become the default; its prefix needs no declaration (Namespaces in XML 1.0, 3). */
+	const char *prefix = strcmp(e->ns, NS_XML) == 0 ? "xml:" : "";
+
 	buf_add(out, "<", 1);
+	buf_add_str(out, prefix);
 	buf_add_str(out, e->name);
-	if (e->ns != default_ns && strcmp(e->ns, default_ns) != 0)
+	if (*prefix == '\0' && e->ns != default_ns && strcmp(e->ns, default_ns) != 0) {
 		xml_write_attr(out, "xmlns", e->ns);
+		default_ns = e->ns;
+	}
 	xml_write_attrs(out, e, NULL);
 	if (e->first == NULL) {
 		buf_add(out, "/>", 2);
 		return;
 	}
 	buf_add(out, ">", 1);
-	xml_write_inner(out, e);
+	write_inner(out, e, default_ns);
 	buf_add(out, "</", 2);
+	buf_add_str(out, prefix);
 	buf_add_str(out, e->name);
 	buf_add(out, ">", 1);
+}
+
+/* ---- sizes, in step with what is written above ---- */
+
+static size_t size_escaped(const char *text, size_t len, bool is_value)
+{
+	size_t size = len;
+
+	for (size_t i = 0; i < len; i++) {
+		const char *escape = escapes[(unsigned char)text[i]];
+
+		if (escape != NULL && (is_value || (text[i] != '\t' && text[i] != '\n')))
+			size += strlen(escape) - 1;
+	}
+	return size;
+}
+
+static size_t size_attr(const struct xml_attr *a, unsigned *prefixes)
+{
+	size_t size = strlen(" =''") + strlen(a->name) + size_escaped(a->value, strlen(a->value), true);
+
+	if (a->ns == NULL)
+		return size;
+	if (strcmp(a->ns, NS_XML) == 0)
+		return size + strlen("xml:");
+	size += (size_t)snprintf(NULL, 0, " xmlns:n%u='' n%u:", *prefixes, *prefixes) - strlen(" ");
+	(*prefixes)++;
+	return size + size_escaped(a->ns, strlen(a->ns), true);
+}
+
+size_t xml_tag_size(const struct comity_elem *e, const char *default_ns)
+{
+	size_t size = strlen("<>") + strlen(e->name) + (e->first == NULL);
+	unsigned prefixes = 0;
+
+	if (strcmp(e->ns, NS_XML) == 0)
+		size += strlen("xml:");
+	else if (e->ns != default_ns && strcmp(e->ns, default_ns) != 0)
+		size += strlen(" xmlns=''") + size_escaped(e->ns, strlen(e->ns), true);
+	for (const struct xml_attr *a = e->attrs; a != NULL; a = a->next)
+		size += size_attr(a, &prefixes);
+	return size;
+}
+
+size_t xml_elem_size(const struct comity_elem *e, const char *default_ns)
+{
+	bool is_xml = strcmp(e->ns, NS_XML) == 0;
+	size_t size = xml_tag_size(e, default_ns);
+
+	if (e->first != NULL)
+		size += strlen("</>") + strlen(e->name) + (is_xml ? strlen("xml:") : 0);
+	for (const struct xml_node *n = e->first; n != NULL; n = n->next) {
+		if (n->text != NULL)
+			size += size_escaped(n->text, n->len, false);
+		else
+			size += xml_elem_size((const struct comity_elem *)(const void *)n, is_xml ? default_ns : e->ns);
+	}
+	return size;
 }
 
 char *comity_elem_to_xml(const struct comity_elem *e, size_t *len)
 {
 	struct buf out = { 0 };
 
-	xml_write_elem(&out, e, "");
+	/* Whoever reads it may have another default namespace than none: it is told wherever it matters. */
+	xml_write_elem(&out, e, NS_UNKNOWN);
 	if (len != NULL)
 		*len = buf_size(&out);
 	return buf_take(&out);

@@ -15,6 +15,9 @@ void xml_write_text(struct buf *out, const char *text, size_t len);
 void xml_write_attr(struct buf *out, const char *name, const char *value);
 /* The element where default_ns is the default namespace in scope. */
 void xml_write_elem(struct buf *out, const struct comity_elem *e, const char *default_ns);
+/* How many bytes that is, and how many of them its start tag. */
+size_t xml_elem_size(const struct comity_elem *e, const char *default_ns);
+size_t xml_tag_size(const struct comity_elem *e, const char *default_ns);
 /* Only the attributes, without those without namespace that skip names (ends with NULL; may be NULL). */
 void xml_write_attrs(struct buf *out, const struct comity_elem *e, const char *const *skip);
 /* All that is inside the element. */

@@ -6,7 +6,8 @@ tests_unit_unit_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -DTEST_DATA=\"$(abs_to
 tests_unit_unit_LDADD = libcomity.a $(COMITY_LIBS) $(CHECK_LIBS)
 tests_unit_unit_SOURCES += tests/unit/store_fixture.c tests/unit/store_fixture.h tests/unit/test_store.c \
 	tests/unit/test_store_file.c
-tests_unit_unit_SOURCES += tests/unit/test_conf.c tests/unit/test_parser.c tests/unit/test_stanza.c
+tests_unit_unit_SOURCES += tests/unit/test_conf.c tests/unit/test_parser.c tests/unit/test_stanza.c \
+	tests/unit/test_writer.c
 tests_unit_unit_SOURCES += tests/unit/test_dane.c
 tests_unit_unit_SOURCES += tests/unit/net_fixture.c tests/unit/net_fixture.h tests/unit/test_dial.c \
 	tests/unit/test_dns.c tests/unit/test_srv.c

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Tests of the XML parser: what it keeps in memory. */
+/* Tests of the XML parser: what it keeps in memory, and what is too much. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "unit.h"
 #include "xml/elem.h"
 #include "xml/parser.h"
@@ -10,7 +12,7 @@
 #define HEADER "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='a'>"
 
 static const struct xml_limits limits = {
-	.header_bytes = 4096, .element_bytes = 65536, .depth = 20, .attributes = 50, .namespaces = 50, .elements = 100,
+	.header_bytes = 4096, .element_bytes = 65536, .depth = 20, .attributes = 50, .namespaces = 50, .elements = 1000,
 };
 
 static struct xml_parser *open_stream(void)
@@ -160,8 +162,99 @@ START_TEST(memory_beyond_its_pages)
 }
 END_TEST
 
+/* Feeds <message xmlns:p='...'> with count times inside, in pieces; NULL and the limit when it is refused. */
+static struct xml_doc *read_big(size_t uri, const char *inside, unsigned count, char limit[64])
+{
+	struct xml_parser *p = open_stream();
+	struct buf text = { 0 };
+	struct xml_doc *doc = NULL;
+	enum xml_event event = XML_EVENT_NONE;
+
+	buf_add_str(&text, "<message xmlns:p='");
+	for (size_t i = 0; i < uri; i++)
+		buf_add(&text, "u", 1);
+	buf_add_str(&text, "'>");
+	for (unsigned i = 0; i < count; i++)
+		buf_add_str(&text, inside);
+	buf_add_str(&text, "</message>");
+	while (event == XML_EVENT_NONE && buf_size(&text) != 0) {
+		size_t n = buf_size(&text) < XML_PUSH_MAX ? buf_size(&text) : XML_PUSH_MAX;
+
+		xml_parser_push(p, buf_bytes(&text), n);
+		event = xml_parser_next(p, &doc);
+		buf_consume(&text, n);
+	}
+	ck_assert_int_eq(event, doc != NULL ? XML_EVENT_ELEMENT : XML_EVENT_TOO_BIG);
+	snprintf(limit, 64, "%s", xml_parser_limit(p));
+	buf_deinit(&text);
+	xml_parser_free(p);
+	return doc;
+}
+
+static void expect_limit(size_t uri, const char *inside, unsigned count, const char *expected)
+{
+	char limit[64];
+	struct xml_doc *doc = read_big(uri, inside, count, limit);
+
+	ck_assert_str_eq(limit, expected);
+	ck_assert_int_eq(doc == NULL, *expected != '\0');
+	xml_doc_free(doc);
+}
+
+/* A prefix is short, and what it stands for is kept and written for every name: a stanza of 63 kB took 120 MB, and as
+ * much was written to its receiver. */
+START_TEST(prefixes_do_not_multiply)
+{
+	expect_limit(8000, "<p:a/>", 2000, "bytes of namespaces in one stanza");
+	expect_limit(2000, "<a p:b='' p:c='' p:d=''/>", 20, "bytes of namespaces in one stanza");
+	expect_limit(8000, "<p:a/>", 4, "");
+	expect_limit(40, "<p:a/>", 500, "");
+}
+END_TEST
+
+/* What is accepted is not more than what is accepted when it has been written: by another server, or by this one when
+ * it reads what it has kept. */
+START_TEST(what_is_written_is_not_too_big)
+{
+	char tag[5000], text[12002];
+
+	snprintf(tag, sizeof(tag), "<a b='%04800d'/>", 0);
+	expect_limit(1, tag, 1, "");
+	memset(strchr(tag, '0'), '>', 4800);
+	expect_limit(1, tag, 1, "bytes of one tag");
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	expect_limit(1, text, 5, "");
+	memset(text, '>', sizeof(text) - 1);
+	expect_limit(1, text, 5, "bytes of one stanza");
+}
+END_TEST
+
+/* The namespace around is not copied for everything inside. */
+START_TEST(namespaces_are_kept_once)
+{
+	struct buf inside = { 0 };
+	char limit[64], *text;
+	struct xml_doc *doc;
+
+	buf_printf(&inside, "<a xmlns='%01000d'>", 0);
+	for (int i = 0; i < 400; i++)
+		buf_add_str(&inside, "<b/>");
+	buf_add_str(&inside, "</a>");
+	text = buf_take(&inside);
+	doc = read_big(1, text, 1, limit);
+	ck_assert_ptr_nonnull(doc);
+	ck_assert_uint_lt(doc->arena.total, 100000);
+	xml_doc_free(doc);
+	free(text);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
+	tcase_add_test(tc, prefixes_do_not_multiply);
+	tcase_add_test(tc, what_is_written_is_not_too_big);
+	tcase_add_test(tc, namespaces_are_kept_once);
 	tcase_add_test(tc, invented_names_are_forgotten);
 	tcase_add_test(tc, rest_and_revival_keep_the_stream);
 	tcase_add_test(tc, memory_beyond_its_pages);
