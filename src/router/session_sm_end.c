@@ -18,10 +18,11 @@ struct ending {
 	size_t passed_count, passed_room;
 };
 
-/* A stanza on its way there; its sender waits as before. */
+/* A stanza on its way there. Its sender waits for that no longer than for the journal, as before: while other sessions
+ * have copies of it, it may go nowhere for minutes. */
 struct passing {
 	struct safe safe;
-	struct safe *sender;
+	struct sm_item *sender;   /* stands for the item in router->unsynced */
 	struct safe *ending;
 	uint32_t place;       /* in the queue */
 };
@@ -57,7 +58,7 @@ static void on_passing_done(struct safe *safe, struct router *r, bool was_away)
 	struct passing *p = LIST_ENTRY(safe, struct passing, safe);
 
 	(void)was_away;
-	safe_unref(p->sender, r);
+	sm_item_free(p->sender, r);
 	note_passed(LIST_ENTRY(p->ending, struct ending, safe), r, p->place);
 	safe_unref(p->ending, r);
 	free(p);
@@ -98,7 +99,12 @@ static struct safe *passing_new(struct sm_item *item, struct router *r, struct s
 	struct passing *p = mem_new(sizeof(*p));
 
 	safe_init(&p->safe, r->worker, on_passing_done);
-	p->sender = item->safe;
+	p->sender = sm_item_new(NULL, NULL, NULL);
+	p->sender->safe = item->safe;
+	p->sender->place = item->place;
+	if (!list_empty(&item->unsynced))
+		list_prepend(&item->unsynced, &p->sender->unsynced);
+	list_remove(&item->unsynced);
 	p->ending = safe_ref(ending);
 	p->place = place;
 	item->safe = NULL;
@@ -116,7 +122,6 @@ static void pass_on(struct comity_session *s, struct sm_item *item, struct safe 
 		return;
 	}
 	item->safe = passing_new(item, r, ending, place);
-	list_remove(&item->unsynced);
 	item = copies_leave(item);
 	if (item == NULL)
 		return;

@@ -2,6 +2,7 @@
 /* What can be asked of a parser. */
 #include <string.h>
 
+#include "xml/elem.h"
 #include "xml/parser_state.h"
 
 bool xml_parser_declares(const struct xml_parser *p, const char *uri)
