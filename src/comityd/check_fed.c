@@ -250,6 +250,7 @@ static bool run(struct check *k)
 
 static bool check_host(struct daemon *d, struct settings *settings, struct stream_host *host, struct tls_shared *tls)
 {
+	static const enum pressure_level calm = PRESSURE_NONE;
 	struct worker worker, *peers[] = { &worker };
 	struct check k = { .worker = &worker, .settings = settings, .host = host };
 	struct err_text et = { "" };
@@ -262,6 +263,7 @@ static bool check_host(struct daemon *d, struct settings *settings, struct strea
 	k.shared = (struct s2s_shared){
 		.limits = &settings->fed.limits, .tls = tls, .streams = &k.streams, .find_host = find_host,
 		.policy = find_policy, .usable = on_usable, .note = on_note, .closed = on_closed,
+		.pressure = &calm,
 	};
 	worker_init(&worker, 0, &d->env, peers, 1, 1000);
 	worker.router = &k;
