@@ -402,8 +402,6 @@ static int read_back(struct ahead *a, const char *path, struct err_text *et)
 	r.rc = a->driver->last_id(a->conn, &a->last_id);
 	if (r.rc == 0)
 		r.rc = a->driver->settled(a->conn, "", &r.settled);
-	if (r.settled > a->last_id)
-		a->last_id = r.settled;
 	if (r.rc == 0)
 		r.rc = ahead_file_read(&a->file, take_back, &r, et);
 	else

@@ -61,7 +61,8 @@ static const char *const statements[STATEMENT_COUNT] = {
 	/* The oldest of the newest ?4 stays; with ?4 or fewer there, nothing goes for their number. */
 	[TRIM] = "DELETE FROM archive WHERE owner=?1 AND store=?2 AND (when_us<?3 OR id<=coalesce("
 	         "(SELECT id FROM archive WHERE owner=?1 AND store=?2 ORDER BY id DESC LIMIT 1 OFFSET ?4), 0))",
-	[LAST_ID] = "SELECT seq FROM sqlite_sequence WHERE name='archive'",
+	[LAST_ID] = "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name='archive'), 0),"
+	            " coalesce((SELECT max(id) FROM settled), 0))",
 	[SETTLED] = "SELECT id FROM settled WHERE owner=?1",
 	[SET_SETTLED] = "INSERT OR REPLACE INTO settled (owner, id) VALUES (?1, ?2)",
 	[FORGET_SETTLED] = "DELETE FROM settled WHERE owner<>?1",

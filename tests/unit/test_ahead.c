@@ -204,6 +204,53 @@ START_TEST(test_known_entry_is_looked_for_in_the_log_too)
 }
 END_TEST
 
+/* Each in a group of its own, in a store that works by hand. */
+static void add_by_hand(struct store_fixture *f, const char *owner, const char *value, const char *token)
+{
+	struct store_entry e = { .with = "p@x", .value = value, .len = strlen(value), .token = token };
+	struct answer done = { 0 };
+
+	e.may_be_there = token != NULL ? 1 : 0;
+	store_archive_append(f->store, &f->worker, owner, "offline", &e, 0, answer_on_append, &done);
+	ck_assert(store_step(f->store, true));
+	fixture_await(f, &done, 1);
+	ck_assert_int_eq(done.status, 0);
+}
+
+static void check_by_hand(struct store_fixture *f, const char *owner, const char *text)
+{
+	struct answer found = { 0 };
+
+	store_archive_query(f->store, &f->worker, owner, "offline", &all, answer_on_entries, &found);
+	while (!store_step(f->store, false))
+		ck_assert(store_step(f->store, true));
+	fixture_await(f, &found, 1);
+	ck_assert_str_eq(found.text, text);
+}
+
+/* What is there already uses up an id that no entry has. */
+START_TEST(test_ids_grow_over_a_crash_though_some_were_not_used)
+{
+	struct store_fixture f;
+
+	fixture_init_closed(&f, true);
+	f.conf.log_bytes = 65536;
+	f.conf.by_hand = true;
+	fixture_reopen(&f, &sqlite_driver);
+	add_by_hand(&f, "b@x", "v", "t/1");
+	add_by_hand(&f, "a@x", "1", NULL);
+	for (int i = 0; i < 3; i++)
+		add_by_hand(&f, "b@x", "v", "t/1");
+	check_by_hand(&f, "a@x", "p@x=1;");
+	kill_and_reopen(&f);
+	add_by_hand(&f, "a@x", "2", NULL);
+	kill_and_reopen(&f);
+	check_by_hand(&f, "a@x", "p@x=1;p@x=2;");
+	check_by_hand(&f, "b@x", "p@x=v;");
+	fixture_deinit(&f);
+}
+END_TEST
+
 /* More than the log takes; entries that are too large for it go past it. */
 START_TEST(test_all_is_there_however_small_the_log_is)
 {
@@ -420,6 +467,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_remains_of_an_earlier_use_are_not_read);
 	tcase_add_test(tc, test_limit_counts_what_is_in_the_log);
 	tcase_add_test(tc, test_known_entry_is_looked_for_in_the_log_too);
+	tcase_add_test(tc, test_ids_grow_over_a_crash_though_some_were_not_used);
 	tcase_add_loop_test(tc, test_all_is_there_however_small_the_log_is, 0, 4);
 	tcase_add_test(tc, test_a_clean_end_leaves_no_log);
 	tcase_add_test(tc, test_another_file_is_refused);
