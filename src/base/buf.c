@@ -21,7 +21,7 @@ static void grow(struct buf *b, size_t cap)
 		b->data = mem_resize(b->data, cap);
 	} else {
 		data = pool_take(cap);
-		if (b->len != 0)
+		if (b->data != NULL)
 			memcpy(data, b->data, b->len);
 		pool_give(b->data, b->cap);
 		b->data = data;
