@@ -444,6 +444,17 @@ void fed_stop(struct federation *f)
 		s2s_fail(LIST_ENTRY(l, struct s2s, link), STREAM_SYSTEM_SHUTDOWN, NULL);
 }
 
+void fed_forget_queues(struct federation *f)
+{
+	size_t pos = 0;
+
+	for (struct fed_link *l; (l = map_next(&f->links, &pos)) != NULL;) {
+		link_drop_queue(l);
+		l->queue_bytes = l->queue_count = 0;
+	}
+	f->queued_bytes = 0;
+}
+
 void fed_end_host(struct federation *f, const char *local)
 {
 	size_t pos = 0;
@@ -459,7 +470,7 @@ void fed_end_host(struct federation *f, const char *local)
 			link_end(l, S2S_POLICY, "the domain of the sender is no longer served here");
 }
 
-/* The worker's thread has ended: nothing is sent any more, what waits is let go. */
+/* The worker's thread has ended: nothing is sent any more. */
 void fed_free(struct federation *f)
 {
 	size_t pos = 0;

@@ -158,6 +158,8 @@ int fed_configure(struct federation *f, struct err_text *et);
 void fed_free(struct federation *f);
 /* Ends all streams with system-shutdown and opens no more. */
 void fed_stop(struct federation *f);
+/* Threads have ended: what waits for other servers is let go, and those who said it hear of that by mail. */
+void fed_forget_queues(struct federation *f);
 /* Ends links and streams of a host that is no longer served or no longer federates. */
 void fed_end_host(struct federation *f, const char *local);
 

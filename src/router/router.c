@@ -396,4 +396,6 @@ void router_forget_sessions(struct router *r)
 		comity_account_unref(all[i]);
 	}
 	free(all);
+	/* While there still are all workers, as those who sent it are at home on any of them. */
+	fed_forget_queues(r->fed);
 }

@@ -137,7 +137,8 @@ int router_open_journal(struct router *r, const struct journal_conf *conf, struc
 void router_close_journal(struct router *r);
 /* On the worker, before it stops: clients that can resume are told what is safe and cut off. */
 void router_part_clients(struct router *r);
-/* The worker's thread is gone, and the journal closed: sessions leave memory, and stay in the journal. */
+/* The worker's thread is gone, and the journal closed: sessions leave memory, and stay in the journal; so does what
+ * waits for other servers. */
 void router_forget_sessions(struct router *r);
 /* What waits for room in the store is tried for the last time. */
 void archive_calls_end(struct router *r);

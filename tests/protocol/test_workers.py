@@ -60,3 +60,16 @@ def reload_and_commands_under_traffic(server):
             server.ctl("user", "list")
     equal([body for _, body in _bodies(two, 40)], [str(n) for n in range(40)], "bodies")
     check(one.ping() is not False, "alive")
+
+
+@dedicated(options=FOUR | {"dns_servers": "127.0.0.1:9", "dns_timeout": "20s"})
+def stop_while_stanzas_wait_for_other_servers(server):
+    """Their domains are at home on other workers than those who sent them, who wait for them to be safe."""
+    for _ in range(6):
+        client = Client.login(server.account("juliet"), presence=True)
+        client.send("<enable xmlns='urn:xmpp:sm:3'/>")
+        client.expect("enabled")
+        for number in range(8):
+            client.message(f"ann@domain{number}.test", "hello")
+        client.ping()
+    server.stop()
