@@ -45,7 +45,6 @@ struct ahead {
 	struct comity_env *env;
 	const struct store_driver *driver;
 	struct driver_conn *conn;
-	struct log_ctx *log;
 	struct ahead_file file;
 	unsigned delay_ms;
 	uint64_t last_id;
@@ -421,7 +420,6 @@ int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const stru
 	a->env = env;
 	a->driver = driver;
 	a->conn = conn;
-	a->log = log;
 	a->delay_ms = conf->delay_ms;
 	ahead_file_init(&a->file, env, conf->path, conf->bytes);
 	rc = read_back(a, conf->path, et);

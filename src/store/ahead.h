@@ -23,8 +23,8 @@ struct ahead_conf {
 	unsigned delay_ms;         /* for which an entry stays out of the database */
 };
 
-/* Reads what an earlier process left and puts it into the database, if that can be written. conn is the writer's;
- * it and log must live as long as the log. -ERR_IO, -ERR_CORRUPT and what the driver says. */
+/* Reads what an earlier process left and puts it into the database, if that can be written. conn is the writer's
+ * and must live as long as the log. -ERR_IO, -ERR_CORRUPT and what the driver says. */
 int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const struct store_driver *driver,
                struct driver_conn *conn, struct log_ctx *log, struct ahead **a, struct err_text *et);
 /* Leaves the file to the next process, unless all that is in it has been moved. */

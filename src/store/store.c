@@ -167,7 +167,6 @@ static void move(struct store *s)
 	pthread_mutex_unlock(&s->lock);
 	is_moved = writer_move(&s->writer);
 	pthread_mutex_lock(&s->lock);
-	s->stats.moves += is_moved;
 	if (is_moved)
 		order_end_move(&s->order);
 }

@@ -89,7 +89,6 @@ void store_backup(struct store *s, struct worker *w, const char *path, store_wri
 /* Figures for comityctl stats. */
 struct store_stats {
 	uint64_t commits, writes, reads, failures;
-	uint64_t moves;     /* times that the log was emptied into the database */
 	uint64_t waiting;   /* calls not answered yet */
 	uint64_t waiting_bytes;  /* what these were asked with */
 };
