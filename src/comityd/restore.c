@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "comityd/daemon.h"
 #include "router/session_restore.h"
+#include "router/token.h"
 
 struct restore {
 	struct daemon *d;
@@ -98,6 +99,11 @@ int crew_restore(struct daemon *d, struct err_text *et)
 	}
 	if (r.rc == 0)
 		r.rc = journal_read_all(folder, &d->log, images_take, &images, &r.conf.generation, et);
+	if (r.rc == 0) {
+		r.rc = images_take_stored(&images, d->server.store);
+		if (r.rc != 0)
+			err_text_set(et, "cannot read the store for the sessions of the journal: %s", err_name(r.rc));
+	}
 	if (r.rc == 0) {
 		images_settle(&images);
 		images_give(&images, sort_image, &r);

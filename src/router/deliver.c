@@ -211,18 +211,6 @@ static bool has_several_sessions(const struct comity_account *a)
 	return a->sessions.next != a->sessions.prev;
 }
 
-/* They know each other by the cause, after a restart too: a message whose sender gave none gets one. */
-static struct copies *copies_begin(struct comity_account *a, struct comity_rq *rq)
-{
-	struct router *r = a->router;
-
-	if (rq->cause.key == 0) {
-		rq->cause.key = (uint64_t)r->server->started_us | 1;
-		rq->cause.hash = ++r->session_serial * r->server->worker_count + r->worker->id;
-	}
-	return copies_new(a);
-}
-
 void deliver_to_account(struct comity_account *a, struct comity_rq *rq)
 {
 	struct comity_rq *outer = rq_begin(rq);
@@ -235,7 +223,7 @@ void deliver_to_account(struct comity_account *a, struct comity_rq *rq)
 		rq->host = a->host;
 		rq->point = COMITY_INCOMING;
 		if (rq->st->kind == COMITY_MESSAGE && rq->copies == NULL && has_several_sessions(a))
-			rq->copies = copies_begin(a, rq);
+			rq->copies = copies_new(a);
 		run(a, rq);
 	}
 	rq_end(a->router, outer);

@@ -222,14 +222,10 @@ static void free_handled_list(struct handled_list *l)
 	free(l);
 }
 
-static void take_handled(struct images *images, uint64_t key, struct reader *r)
+static void note_handled(struct images *images, uint64_t key, struct image_handled item)
 {
 	struct handled_list *l = map_find(&images->handled, (const char *)&key, sizeof(key));
-	struct image_handled item = { .number = read_u32(r) };
 
-	item.hash = read_u64(r);
-	if (r->is_bad)
-		return;
 	if (l == NULL) {
 		l = mem_new(sizeof(*l));
 		l->key = key;
@@ -240,6 +236,21 @@ static void take_handled(struct images *images, uint64_t key, struct reader *r)
 		l->items = mem_resize(l->items, l->room * sizeof(*l->items));
 	}
 	l->items[l->count++] = item;
+}
+
+static void take_handled(struct images *images, uint64_t key, struct reader *r)
+{
+	struct image_handled item = { .number = read_u32(r) };
+
+	item.hash = read_u64(r);
+	if (!r->is_bad)
+		note_handled(images, key, item);
+}
+
+void images_note_handled(struct images *images, const struct cause *cause)
+{
+	if (cause->number != 0)
+		note_handled(images, cause->key, (struct image_handled){ (uint32_t)cause->number, cause->hash });
 }
 
 static void drop_handled(struct images *images, uint64_t key)
@@ -342,7 +353,14 @@ static void take_settled(struct image *i, struct reader *r)
 			i->items[n].flags |= IMAGE_SETTLED;
 }
 
-/* It must not go the same way again; its sender may, and is known to have said it. */
+/* Its sender may say it again, and is known to have said it. */
+void image_item_pass(struct image_item *item)
+{
+	free(item->xml);
+	item->xml = NULL;
+	item->len = 0;
+}
+
 static void take_passed(struct image *i, struct reader *r)
 {
 	uint32_t n = read_u32(r);
@@ -351,9 +369,7 @@ static void take_passed(struct image *i, struct reader *r)
 		r->is_bad = true;
 		return;
 	}
-	free(i->items[i->first + n].xml);
-	i->items[i->first + n].xml = NULL;
-	i->items[i->first + n].len = 0;
+	image_item_pass(&i->items[i->first + n]);
 }
 
 static void take_session(struct images *images, uint64_t key, struct reader *r)

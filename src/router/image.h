@@ -33,9 +33,10 @@ enum record_type {
 	RECORD_PASSED,        /* of a session that has ended: one stanza has arrived elsewhere */
 };
 
-/* What a message is known by when its sender says it again after a restart: the session that sent it and a
- * hash of what makes it this one. All zero: it is not known. The number that the sender counts it by is not
- * always the same again. */
+/* What a message is known by: to its sender, who may say it again after a restart, the session that sent it and a hash
+ * of what makes it this one; a sender without stream management does not, and it has a key of the router and a number
+ * for a hash, and no number of the sender's. All zero: it is not known. The number that the sender counts it by is
+ * not always the same again. */
 struct cause {
 	uint64_t key, hash;
 	uint64_t number;
@@ -126,6 +127,10 @@ struct images {
 
 /* Takes a record; for journal_read_all(). */
 void images_take(void *images, unsigned type, const char *body, size_t len);
+/* A message of a session is safe; one without a number of the sender's is not counted. */
+void images_note_handled(struct images *images, const struct cause *cause);
+/* It has gone another way, and only counts from now on. */
+void image_item_pass(struct image_item *item);
 /* When all are read: gives each session what is told of it, and forgets the rest. */
 void images_settle(struct images *images);
 /* Gives all of them away. */

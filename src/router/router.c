@@ -217,6 +217,8 @@ struct router *router_new(struct server *server, struct worker *worker)
 		.early_iq = on_early_iq,
 		.closed = on_closed,
 	};
+	server->env->random(server->env, &r->messages, sizeof(r->messages));
+	r->messages |= 1;
 	r->asks = asks_new(r);
 	r->fed = fed_new(r);
 	worker->router = r;

@@ -116,6 +116,7 @@ struct router {
 	struct ended_session ended[ENDED_MAX];
 	unsigned ended_next;
 	uint64_t session_serial;
+	uint64_t messages, message_serial; /* key and hash of the causes of messages whose senders give none */
 	enum pressure_level pressure;    /* that router_on_pressure() saw last */
 	_Atomic uint64_t session_count, account_count; /* read by other threads */
 };

@@ -37,6 +37,9 @@ struct comity_rq *rq_new(struct router *r, struct comity_stanza **st, struct com
 		rq->cause.number = 0;
 		rq->is_repeat = r->current->is_repeat;
 	}
+	/* Its sender may know none, but on its way to a session and from there to storage it must not become two. */
+	if (rq->st->kind == COMITY_MESSAGE && rq->cause.key == 0)
+		rq->cause = (struct cause){ r->messages, ++r->message_serial, 0 };
 	return rq;
 }
 

@@ -3,7 +3,6 @@
 #include "router/safe.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "router/host.h"
 #include "router/rq.h"
 #include "router/session_sm.h"
+#include "router/token.h"
 
 void safe_init(struct safe *s, struct worker *home, void (*done)(struct safe *safe, struct router *r, bool was_away))
 {
@@ -101,17 +101,6 @@ static uint64_t stored_key(const struct comity_mod *m)
 	return hash_bytes(m->def->name, strlen(m->def->name), 1) | 1;
 }
 
-/* From the token that comity_archive_append() gave. */
-static struct cause cause_of(const char *token)
-{
-	struct cause cause = { 0 };
-	unsigned long long key, hash, number;
-
-	if (token != NULL && sscanf(token, "%16llx-%16llx/%llx", &key, &hash, &number) == 3)
-		cause = (struct cause){ key, hash, number };
-	return cause;
-}
-
 void comity_session_send_stored(struct comity_safe *safe, struct comity_session *s, const struct comity_stanza *st,
                                 struct comity_jid *from, struct comity_jid *to, const struct store_entry *entry)
 {
@@ -120,8 +109,8 @@ void comity_session_send_stored(struct comity_safe *safe, struct comity_session 
 
 	rq_set_safe(rq, safe_ref(&safe->safe));
 	rq->stored = (struct cause){ stored_key(safe->mod), entry->id, 0 };
-	rq->cause = cause_of(entry->token);
-	if (rq->cause.key == 0)
+	/* From the token that comity_archive_append() gave. */
+	if (!token_read(entry->token, &rq->cause))
 		rq->cause = rq->stored;
 	rq->is_repeat = rq->is_stored = true;
 	session_deliver(s, rq);

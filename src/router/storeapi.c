@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The store as modules call it: every answer comes back with the module it is for. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "router/token.h"
 
 struct store_call {
 	struct comity_mod *mod;
@@ -100,17 +100,11 @@ void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner,
 {
 	const struct comity_rq *rq = m->host->router->current;
 	struct store_entry known = *entry;
-	char token[80];
+	char token[TOKEN_SIZE];
 
 	if (rq != NULL && rq->cause.key != 0 && known.token == NULL) {
-		size_t len = (size_t)snprintf(token, sizeof(token), "%016llx-%016llx", (unsigned long long)rq->cause.key,
-		                              (unsigned long long)rq->cause.hash), known_by = len;
+		size_t known_by = token_write(token, &rq->cause, &rq->stored);
 
-		len += (size_t)snprintf(token + len, sizeof(token) - len, "/%llx", (unsigned long long)rq->cause.number);
-		/* What comes back to the store is another entry than the one that was there. */
-		if (rq->stored.key != 0)
-			known_by = len + (size_t)snprintf(token + len, sizeof(token) - len, "/%llx",
-			                                  (unsigned long long)rq->stored.hash);
 		known.token = token;
 		known.may_be_there = rq->is_repeat ? known_by : 0;
 	}

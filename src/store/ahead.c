@@ -52,6 +52,8 @@ struct ahead {
 	struct box *doing;            /* those that the open transaction has entries of */
 	struct place *places;
 	size_t count, room, synced;   /* synced: of count */
+	char **left;                  /* tokens of entries of an earlier process that found no room in the database */
+	size_t left_count;
 	bool is_broken;               /* the file could not be written: nothing is taken until all has been moved */
 	bool is_filling;              /* it is time to move what is there */
 	uint64_t due_ms;
@@ -411,6 +413,25 @@ static int read_back(struct ahead *a, const char *path, struct err_text *et)
 	return r.rc;
 }
 
+static void note_left(struct ahead *a)
+{
+	struct ahead_entry e;
+
+	a->left = mem_array(a->count, sizeof(*a->left));
+	for (size_t i = 0; i < a->count; i++) {
+		ahead_file_entry(&a->file, a->places[i].at, &e);
+		if (e.entry.token != NULL)
+			a->left[a->left_count++] = mem_strdup(e.entry.token);
+	}
+}
+
+void ahead_each_left(const struct ahead *a, const char *prefix, void (*each)(void *arg, const char *token), void *arg)
+{
+	for (size_t i = 0; i < a->left_count; i++)
+		if (strncmp(a->left[i], prefix, strlen(prefix)) == 0)
+			each(arg, a->left[i]);
+}
+
 int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const struct store_driver *driver,
                struct driver_conn *conn, struct log_ctx *log, struct ahead **out, struct err_text *et)
 {
@@ -438,6 +459,8 @@ int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const stru
 		else
 			log_error(log, "the messages of the log %s cannot be put into the database yet: %s", conf->path,
 			          err_name(rc));
+		if (rc != 0)
+			note_left(a);
 	}
 	*out = a;
 	return 0;
@@ -447,6 +470,9 @@ void ahead_close(struct ahead *a)
 {
 	ahead_file_deinit(&a->file, a->count == 0);
 	free_boxes(a);
+	while (a->left_count != 0)
+		free(a->left[--a->left_count]);
+	free(a->left);
 	free(a->places);
 	free(a);
 }

@@ -27,6 +27,8 @@ struct ahead_conf {
  * and must live as long as the log. -ERR_IO, -ERR_CORRUPT and what the driver says. */
 int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const struct store_driver *driver,
                struct driver_conn *conn, struct log_ctx *log, struct ahead **a, struct err_text *et);
+/* Tokens that begin so, of what could not be put into the database then; on any thread. */
+void ahead_each_left(const struct ahead *a, const char *prefix, void (*each)(void *arg, const char *token), void *arg);
 /* Leaves the file to the next process, unless all that is in it has been moved. */
 void ahead_close(struct ahead *a);
 

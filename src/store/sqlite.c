@@ -23,7 +23,7 @@ enum statement {
 	BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK, MARK, KEEP, UNDO,
 	MAP_LOAD, MAP_GET, MAP_SET, MAP_DELETE, MAP_ANY, MAP_OWNERS,
 	REMOVE_MAPS, REMOVE_ARCHIVES,
-	APPEND, HAS_TOKEN, QUERY, QUERY_BACK, QUERY_COUNT, COUNT, DELETE_RANGE, TRIM,
+	APPEND, HAS_TOKEN, TOKENS, QUERY, QUERY_BACK, QUERY_COUNT, COUNT, DELETE_RANGE, TRIM,
 	LAST_ID, SETTLED, SET_SETTLED, FORGET_SETTLED,
 	STATEMENT_COUNT
 };
@@ -52,7 +52,11 @@ static const char *const statements[STATEMENT_COUNT] = {
 	[REMOVE_ARCHIVES] = "DELETE FROM archive WHERE owner=?1",
 	[APPEND] = "INSERT INTO archive (owner, store, when_us, with_jid, value, token, id)"
 	           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-	[HAS_TOKEN] = "SELECT id FROM archive WHERE owner=?1 AND store=?2 AND (token=?3 OR (token>?3||'/' AND token<?3||'0'))",
+	/* Behind a whole part of a token comes a '/', if anything. */
+	[HAS_TOKEN] = "SELECT id FROM archive INDEXED BY archive_by_token"
+	              " WHERE token>=?3 AND token<?3||'0' AND owner=?1 AND store=?2",
+	/* Nothing in a token sorts behind a small letter. */
+	[TOKENS] = "SELECT token FROM archive INDEXED BY archive_by_token WHERE token>=?1 AND token<?1||'{'",
 	[QUERY] = "SELECT id, when_us, with_jid, value, token" MATCH " ORDER BY id LIMIT ?8",
 	[QUERY_BACK] = "SELECT id, when_us, with_jid, value, token" MATCH " ORDER BY id DESC LIMIT ?8",
 	[QUERY_COUNT] = "SELECT count(*)" MATCH,
@@ -353,6 +357,19 @@ static int driver_append(struct driver_conn *c, const char *owner, const char *n
 	return rc;
 }
 
+static int driver_each_token(struct driver_conn *c, const char *prefix, void (*each)(void *arg, const char *token),
+                             void *arg)
+{
+	sqlite3_stmt *stmt = get_for(c, TOKENS, prefix, NULL);
+	int code;
+
+	if (stmt == NULL)
+		return failure_of(c);
+	while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
+		each(arg, (const char *)sqlite3_column_text(stmt, 0));
+	return finish(c, stmt, code);
+}
+
 static sqlite3_stmt *get_query(struct driver_conn *c, enum statement which, const char *owner, const char *name,
                                const struct store_query *q)
 {
@@ -478,6 +495,7 @@ const struct store_driver sqlite_driver = {
 	.map_owners = driver_map_owners,
 	.remove_owner = driver_remove_owner,
 	.append = driver_append,
+	.each_token = driver_each_token,
 	.last_id = driver_last_id,
 	.settled = driver_settled,
 	.set_settled = driver_set_settled,

@@ -372,6 +372,36 @@ void store_get_stats(struct store *s, struct store_stats *stats)
 	pthread_mutex_unlock(&s->lock);
 }
 
+struct token_search {
+	void (*each)(void *arg, size_t prefix, const char *token);
+	void *arg;
+	size_t prefix;
+};
+
+static void on_token(void *arg, const char *token)
+{
+	const struct token_search *search = arg;
+
+	search->each(search->arg, search->prefix, token);
+}
+
+int store_each_token(struct store *s, char *const *prefixes, size_t count,
+                     void (*each)(void *arg, size_t prefix, const char *token), void *arg)
+{
+	struct token_search search = { each, arg, 0 };
+	struct driver_conn *conn = NULL;
+	struct err_text et;
+	int rc = s->driver->connect(s->path, false, &conn, &et);
+
+	for (; rc == 0 && search.prefix < count; search.prefix++) {
+		rc = s->driver->each_token(conn, prefixes[search.prefix], on_token, &search);
+		ahead_each_left(s->writer.ahead, prefixes[search.prefix], on_token, &search);
+	}
+	if (conn != NULL)
+		s->driver->disconnect(conn);
+	return rc;
+}
+
 /* ---- opening and closing ---- */
 
 static int connect_all(struct store *s, struct err_text *et)

@@ -39,6 +39,11 @@ void store_close(struct store **store);
 /* Leaves everything as a process that is killed would leave it once it has answered all. */
 void store_abandon(struct store **store);
 
+/* Tokens of entries of archives that begin with a prefix, as they were when the store was opened: for the time before
+ * anything is asked of it. Calls back before it returns, with the number of the prefix. */
+int store_each_token(struct store *s, char *const *prefixes, size_t count,
+                     void (*each)(void *arg, size_t prefix, const char *token), void *arg);
+
 /* By hand: commits a group of writes (or, without any, empties the log), or does the oldest read. False: there is none that may run. */
 bool store_step(struct store *s, bool writes);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Clients that manage their stream with care (XEP-0198): what is not acknowledged is kept and said again. */
+/* Clients that manage their stream with care (XEP-0198): what is not acknowledged is kept and said again. Some do
+ * without. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,8 +104,8 @@ static void write_item(struct client *c, uint32_t item)
 
 static void say_item(struct client *c, uint32_t item)
 {
-	c->queue[queued(c)] = item;
-	c->said++;
+	if (!c->is_plain)
+		c->queue[c->said++ - c->acked] = item;
 	if (item < OTHER)
 		message_said(c, item);
 	write_item(c, item);
@@ -129,14 +130,14 @@ void client_say_other(struct client *c, const struct client *to, enum other kind
 
 void client_ask(struct client *c)
 {
-	if (c->state == READY)
+	if (c->state == READY && !c->is_plain)
 		say(c, false, "<r xmlns='" NS_SM "'/>");
 }
 
 void client_ack(struct client *c)
 {
 	c->owes_ack = false;
-	if (c->state == READY)
+	if (c->state == READY && !c->is_plain)
 		say(c, false, "<a xmlns='" NS_SM "' h='%u'/>", c->in);
 }
 
@@ -242,8 +243,8 @@ static void begin_bind(struct client *c)
 	c->state = BINDING;
 	c->world->binds[c->account]++;
 	/* At once, so that nothing is sent in between that would not count. */
-	say(c, true, "<iq type='set' id='b'><bind xmlns='" NS_BIND "'><resource>%s</resource></bind></iq>"
-	    "<enable xmlns='" NS_SM "'%s/>", c->resource, c->wants_resume ? " resume='true'" : "");
+	say(c, true, "<iq type='set' id='b'><bind xmlns='" NS_BIND "'><resource>%s</resource></bind></iq>%s%s", c->resource,
+	    c->is_plain ? "" : "<enable xmlns='" NS_SM "'", c->is_plain ? "" : c->wants_resume ? " resume='true'/>" : "/>");
 }
 
 static void on_features(struct client *c)
@@ -256,20 +257,25 @@ static void on_features(struct client *c)
 	say(c, false, "<resume xmlns='" NS_SM "' previd='%s' h='%u'/>", c->id, c->in);
 }
 
+static void begin_session(struct client *c)
+{
+	c->state = READY;
+	c->has_session = true;
+	c->in = c->said = c->acked = 0;
+	client_say_other(c, c, PRESENCE);
+	if (c->wants_carbons)
+		client_say_other(c, c, CARBONS);
+}
+
 static void on_enabled(struct client *c, const struct comity_elem *e)
 {
 	const char *id = comity_elem_attr(e, "id");
 	size_t again = c->again_count;
 	uint32_t items[QUEUE_MAX];
 
-	c->state = READY;
-	c->has_session = true;
 	c->can_resume = id != NULL;
 	snprintf(c->id, sizeof(c->id), "%s", id != NULL ? id : "");
-	c->in = c->said = c->acked = 0;
-	client_say_other(c, c, PRESENCE);
-	if (c->wants_carbons)
-		client_say_other(c, c, CARBONS);
+	begin_session(c);
 	memcpy(items, c->again, again * sizeof(items[0]));
 	c->again_count = 0;
 	for (size_t i = 0; i < again; i++) {
@@ -370,6 +376,8 @@ static void on_stanza(struct client *c, const struct comity_elem *e)
 
 	if (c->state == BINDING && comity_elem_is(e, NULL, "iq")) {
 		session_begin_log(c);
+		if (c->is_plain)
+			begin_session(c);
 		return;
 	}
 	if (c->state != READY)

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "disk.h"
 #include "router/session_restore.h"
+#include "router/token.h"
 #include "store/driver.h"
 
 #define TURNS_MAX 100000
@@ -294,6 +295,8 @@ static void restore(struct life *l, unsigned crash_after)
 	if (journal_read_all(l->journal, &l->sim->worker[0].log, images_take, &images, &r.conf.generation, &et) != 0)
 		sim_fail(et.text);
 	l->is_damaged = l->is_damaged || images.damaged != 0;
+	if (images_take_stored(&images, l->sim->server.store) != 0)
+		sim_fail("the store cannot be read");
 	images_settle(&images);
 	images_give(&images, sort_image, &r);
 	images_deinit(&images);

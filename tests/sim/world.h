@@ -84,6 +84,7 @@ struct client {
 	char bare[32], resource[8];
 	enum policy policy;
 	bool wants_resume, wants_carbons;
+	bool is_plain;               /* it does without stream management, and may lose what it says and gets */
 
 	enum client_state state;
 	struct wire *wire;
