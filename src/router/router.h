@@ -141,6 +141,10 @@ void router_part_clients(struct router *r);
 /* The worker's thread is gone, and the journal closed: sessions leave memory, and stay in the journal; so does what
  * waits for other servers. */
 void router_forget_sessions(struct router *r);
+/* Appends for the request that is handled, if that was accepted long ago (or others of the archive that were still
+ * wait for room): until there is room, as often as it takes. False: an append like any other will do. */
+bool archive_call_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
+                         const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg);
 /* What waits for room in the store is tried for the last time. */
 void archive_calls_end(struct router *r);
 /* The host of a name served here; NULL: not ours. */

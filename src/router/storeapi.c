@@ -108,8 +108,9 @@ void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner,
 		known.token = token;
 		known.may_be_there = rq->is_repeat ? known_by : 0;
 	}
-	store_archive_append(store_of(m), worker_of(m), comity_jid_text(owner), store, &known, max_entries, on_append,
-	                     write_call(m, cb, arg));
+	if (!archive_call_append(m, owner, store, &known, max_entries, cb, arg))
+		store_archive_append(store_of(m), worker_of(m), comity_jid_text(owner), store, &known, max_entries, on_append,
+		                     write_call(m, cb, arg));
 }
 
 void comity_archive_trim(struct comity_mod *m, const struct comity_jid *owner, const char *store, uint64_t keep,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Archives as modules read them and delete from them: what finds no room on the disk is tried again. What was
- * delivered must not stay there because of that, and what waits there must not be forgotten. */
+ * delivered must not stay there because of that, and what waits there must not be forgotten. The same goes for what is
+ * put there from sessions that have ended: its sender may have been told long ago that it is safe. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,21 +11,30 @@
 
 #define AGAIN_MS 1000
 
+enum call_kind { CALL_QUERY, CALL_DELETION, CALL_APPEND };
+
 struct archive_call {
 	struct list link;      /* in router->archive_calls until it is answered */
 	struct timer again;    /* runs while it waits to be tried once more */
+	enum call_kind kind;
 	struct comity_mod *mod;
 	void *arg;
 	char *owner, *store;
-	bool is_deletion;
+	char *with;
 
 	comity_entries_cb *entries;
 	struct store_query query;
-	char *with;
+	bool is_held;          /* it waits for appends to the same archive */
 
 	comity_write_cb *write;
 	struct safe *safe;     /* as of every write */
 	uint64_t from_id, to_id;
+
+	struct store_entry entry;
+	char *value, *token;
+	uint64_t max_entries;
+	bool is_accepted;      /* so that it must not be refused for want of room */
+	struct comity_account *account; /* of an append; NULL: of nobody */
 };
 
 static void submit(struct archive_call *call);
@@ -39,12 +49,26 @@ static void call_free(struct archive_call *call)
 	free(call->owner);
 	free(call->store);
 	free(call->with);
+	free(call->value);
+	free(call->token);
+	comity_account_unref(call->account);
 	free(call);
+}
+
+static bool is_same_archive(const struct archive_call *call, const struct comity_mod *m, const char *owner,
+                            const char *store)
+{
+	return call->mod == m && strcmp(call->owner, owner) == 0 && strcmp(call->store, store) == 0;
+}
+
+static bool is_passing(int status)
+{
+	return status == -ERR_NO_SPACE || status == -ERR_IO;
 }
 
 /* ---- deleting ---- */
 
-static void finish_deletion(struct archive_call *call, int status)
+static void finish_write(struct archive_call *call, int status)
 {
 	list_remove(&call->link);
 	if (call->write != NULL)
@@ -57,10 +81,74 @@ static void on_deleted(void *arg, int status)
 {
 	struct archive_call *call = arg;
 
-	if ((status == -ERR_NO_SPACE || status == -ERR_IO) && !router_for(call)->is_ending)
+	if (is_passing(status) && !router_for(call)->is_ending)
 		worker_timer_start(router_for(call)->worker, &call->again, AGAIN_MS);
 	else
-		finish_deletion(call, status);
+		finish_write(call, status);
+}
+
+/* ---- appending ---- */
+
+static struct archive_call *find_append(const struct router *r, const struct comity_mod *m, const char *owner,
+                                        const char *store)
+{
+	LIST_EACH(l, next, &r->archive_calls) {
+		struct archive_call *call = LIST_ENTRY(l, struct archive_call, link);
+
+		if (call->kind == CALL_APPEND && is_same_archive(call, m, owner, store))
+			return call;
+	}
+	return NULL;
+}
+
+/* What is read then has what was appended. */
+static void release_queries(struct router *r, const struct comity_mod *m, const char *owner, const char *store)
+{
+	if (find_append(r, m, owner, store) != NULL)
+		return;
+	LIST_EACH(l, next, &r->archive_calls) {
+		struct archive_call *call = LIST_ENTRY(l, struct archive_call, link);
+
+		if (!call->is_held || !is_same_archive(call, m, owner, store))
+			continue;
+		call->is_held = false;
+		submit(call);
+	}
+}
+
+static void finish_append(struct archive_call *call, int status)
+{
+	list_remove(&call->link);
+	release_queries(router_for(call), call->mod, call->owner, call->store);
+	finish_write(call, status);
+}
+
+static void on_appended(void *arg, int status, uint64_t id)
+{
+	struct archive_call *call = arg;
+
+	(void)id;
+	if (is_passing(status) && call->is_accepted && !router_for(call)->is_ending)
+		worker_timer_start(router_for(call)->worker, &call->again, AGAIN_MS);
+	else
+		finish_append(call, status);
+}
+
+/* All that wait, in their order. */
+static void submit_appends(const struct archive_call *first)
+{
+	struct router *r = router_for(first);
+
+	LIST_EACH(l, next, &r->archive_calls) {
+		struct archive_call *call = LIST_ENTRY(l, struct archive_call, link);
+
+		if (call->kind != CALL_APPEND || !is_same_archive(call, first->mod, first->owner, first->store) ||
+		    (call != first && !timer_is_running(&call->again)))
+			continue;
+		worker_timer_stop(r->worker, &call->again);
+		store_archive_append(r->server->store, r->worker, call->owner, call->store, &call->entry, call->max_entries,
+		                     on_appended, call);
+	}
 }
 
 /* ---- reading ---- */
@@ -70,8 +158,8 @@ static bool is_deleted(const struct archive_call *query, uint64_t id)
 	LIST_EACH(l, next, &router_for(query)->archive_calls) {
 		const struct archive_call *d = LIST_ENTRY(l, struct archive_call, link);
 
-		if (d->is_deletion && d->mod == query->mod && id >= d->from_id && id <= d->to_id &&
-		    strcmp(d->owner, query->owner) == 0 && strcmp(d->store, query->store) == 0)
+		if (d->kind == CALL_DELETION && id >= d->from_id && id <= d->to_id &&
+		    is_same_archive(d, query->mod, query->owner, query->store))
 			return true;
 	}
 	return false;
@@ -115,11 +203,13 @@ static void submit(struct archive_call *call)
 {
 	struct router *r = router_for(call);
 
-	if (!call->is_deletion)
+	if (call->kind == CALL_APPEND)
+		submit_appends(call);
+	else if (call->kind == CALL_QUERY)
 		store_archive_query(r->server->store, r->worker, call->owner, call->store, &call->query, on_entries, call);
 	/* Sessions that leave memory let go of what they got from the store; the journal should have it, but has not. */
 	else if (r->is_unwritten)
-		finish_deletion(call, -ERR_CLOSED);
+		finish_write(call, -ERR_CLOSED);
 	else
 		store_archive_delete(r->server->store, r->worker, call->owner, call->store, call->from_id, call->to_id,
 		                     on_deleted, call);
@@ -127,14 +217,21 @@ static void submit(struct archive_call *call)
 
 static void on_again(struct worker *w, struct timer *t)
 {
+	struct archive_call *call = LIST_ENTRY(t, struct archive_call, again);
+
 	(void)w;
-	submit(LIST_ENTRY(t, struct archive_call, again));
+	if (call->account != NULL && comity_account_is_removed(call->account))
+		finish_append(call, -ERR_CLOSED);
+	else
+		submit(call);
 }
 
-static struct archive_call *call_new(struct comity_mod *m, const struct comity_jid *owner, const char *store, void *arg)
+static struct archive_call *call_new(struct comity_mod *m, enum call_kind kind, const struct comity_jid *owner,
+                                     const char *store, void *arg)
 {
 	struct archive_call *call = mem_new(sizeof(*call));
 
+	call->kind = kind;
 	call->mod = m;
 	call->arg = arg;
 	call->owner = mem_strdup(comity_jid_text(owner));
@@ -148,27 +245,59 @@ static struct archive_call *call_new(struct comity_mod *m, const struct comity_j
 void comity_archive_query(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                           const struct store_query *query, comity_entries_cb *cb, void *arg)
 {
-	struct archive_call *call = call_new(m, owner, store, arg);
+	struct archive_call *call = call_new(m, CALL_QUERY, owner, store, arg);
 
 	call->entries = cb;
 	call->query = *query;
 	call->with = query->with != NULL ? mem_strdup(query->with) : NULL;
 	call->query.with = call->with;
-	submit(call);
+	call->is_held = find_append(router_for(call), m, call->owner, call->store) != NULL;
+	if (!call->is_held)
+		submit(call);
 }
 
 void comity_archive_delete(struct comity_mod *m, const struct comity_jid *owner, const char *store, uint64_t from_id,
                            uint64_t to_id, comity_write_cb *cb, void *arg)
 {
-	struct archive_call *call = call_new(m, owner, store, arg);
+	struct archive_call *call = call_new(m, CALL_DELETION, owner, store, arg);
 	const struct comity_rq *current = router_for(call)->current;
 
-	call->is_deletion = true;
 	call->write = cb;
 	call->safe = current != NULL ? safe_ref(current->safe) : NULL;
 	call->from_id = from_id;
 	call->to_id = to_id;
 	submit(call);
+}
+
+bool archive_call_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
+                         const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg)
+{
+	struct router *r = m->host->router;
+	const struct comity_rq *rq = r->current;
+	const struct archive_call *before = find_append(r, m, comity_jid_text(owner), store);
+	bool is_accepted = rq != NULL && rq->is_again, waits = before != NULL && timer_is_running(&before->again);
+	struct archive_call *call;
+
+	if (!is_accepted && !waits)
+		return false;
+	call = call_new(m, CALL_APPEND, owner, store, arg);
+	call->write = cb;
+	call->safe = rq != NULL ? safe_ref(rq->safe) : NULL;
+	call->account = rq != NULL && rq->account != NULL ? comity_account_ref(rq->account) : NULL;
+	call->is_accepted = is_accepted;
+	call->max_entries = max_entries;
+	call->with = mem_strdup(entry->with != NULL ? entry->with : "");
+	call->value = mem_dup(entry->value, entry->len);
+	call->token = entry->token != NULL ? mem_strdup(entry->token) : NULL;
+	call->entry = *entry;
+	call->entry.with = call->with;
+	call->entry.value = call->value;
+	call->entry.token = call->token;
+	if (waits)
+		worker_timer_start(r->worker, &call->again, AGAIN_MS);
+	else
+		submit(call);
+	return true;
 }
 
 void archive_calls_end(struct router *r)

@@ -146,7 +146,8 @@ void message_refused(struct world *w, const char *xml, size_t len)
 	const char *body = memmem(xml, len, begin, sizeof(begin) - 1);
 	uint32_t number = body != NULL ? number_of(w, body + sizeof(begin) - 1, '<') : NO_MESSAGE;
 
-	if (number == NO_MESSAGE)
+	/* What was acknowledged must find room some time. */
+	if (number == NO_MESSAGE || w->messages[number].is_acked)
 		return;
 	w->messages[number].is_refused = true;
 	w->messages[number].refused_in = w->crashes;
