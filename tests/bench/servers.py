@@ -168,7 +168,6 @@ bytes_per_second = 0
 stanzas_per_second = 0
 connections_per_address = 1000000
 scram_iterations = {ITERATIONS}
-store_log_size = 4MiB
 {self.options}
 module offline {{ max_messages = 1000000 }}
 host {DOMAIN} {{ require_tls = no }}
