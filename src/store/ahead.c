@@ -399,18 +399,31 @@ static void take_back(void *arg, size_t at, const struct ahead_entry *e)
 static int read_back(struct ahead *a, const char *path, struct err_text *et)
 {
 	struct reading r = { .a = a };
+	int rc = 0;
 
 	r.rc = a->driver->last_id(a->conn, &a->last_id);
 	if (r.rc == 0)
 		r.rc = a->driver->settled(a->conn, "", &r.settled);
 	if (r.rc == 0)
-		r.rc = ahead_file_read(&a->file, take_back, &r, et);
-	else
+		rc = ahead_file_read(&a->file, take_back, &r, et);
+	if (r.rc != 0)
 		err_text_set(et, "cannot read the store for %s: %s", path, err_name(r.rc));
 	a->synced = a->count;
 	if (a->count == 0)
 		ahead_file_restart(&a->file);
-	return r.rc;
+	return r.rc != 0 ? r.rc : rc;
+}
+
+/* is_over: nothing in the file counts. */
+static void end(struct ahead *a, bool is_over)
+{
+	ahead_file_deinit(&a->file, is_over);
+	free_boxes(a);
+	while (a->left_count != 0)
+		free(a->left[--a->left_count]);
+	free(a->left);
+	free(a->places);
+	free(a);
 }
 
 static void note_left(struct ahead *a)
@@ -445,7 +458,7 @@ int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const stru
 	ahead_file_init(&a->file, env, conf->path, conf->bytes);
 	rc = read_back(a, conf->path, et);
 	if (rc != 0) {
-		ahead_close(a);
+		end(a, false);
 		return rc;
 	}
 	if (a->count != 0) {
@@ -468,11 +481,5 @@ int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const stru
 
 void ahead_close(struct ahead *a)
 {
-	ahead_file_deinit(&a->file, a->count == 0);
-	free_boxes(a);
-	while (a->left_count != 0)
-		free(a->left[--a->left_count]);
-	free(a->left);
-	free(a->places);
-	free(a);
+	end(a, a->count == 0);
 }

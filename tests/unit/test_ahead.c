@@ -315,9 +315,31 @@ START_TEST(test_another_file_is_refused)
 	fclose(file);
 	ck_assert_int_eq(store_open_driver(&f.env, &f.conf, &sqlite_driver, &f.store, &et), -ERR_CORRUPT);
 	ck_assert_ptr_nonnull(strstr(et.text, "is not a log of the store"));
-	unlink(path);
+	ck_assert_int_eq(unlink(path), 0);
 	free(path);
 	fixture_reopen(&f, &sqlite_driver);
+	fixture_deinit(&f);
+}
+END_TEST
+
+static int fail_settled(struct driver_conn *c, const char *owner, uint64_t *id)
+{
+	return *owner != '\0' ? -ERR_IO : sqlite_driver.settled(c, owner, id);
+}
+
+START_TEST(test_a_start_that_fails_leaves_the_log)
+{
+	struct store_driver failing_read = sqlite_driver;
+	struct err_text et = { "" };
+	struct store_fixture f;
+
+	failing_read.settled = fail_settled;
+	init(&f, 65536);
+	append(&f, "a@x", "1");
+	store_abandon(&f.store);
+	ck_assert_int_eq(store_open_driver(&f.env, &f.conf, &failing_read, &f.store, &et), -ERR_IO);
+	fixture_reopen(&f, &sqlite_driver);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;");
 	fixture_deinit(&f);
 }
 END_TEST
@@ -471,6 +493,7 @@ static void add_tests(TCase *tc)
 	tcase_add_loop_test(tc, test_all_is_there_however_small_the_log_is, 0, 4);
 	tcase_add_test(tc, test_a_clean_end_leaves_no_log);
 	tcase_add_test(tc, test_another_file_is_refused);
+	tcase_add_test(tc, test_a_start_that_fails_leaves_the_log);
 	tcase_add_loop_test(tc, test_a_read_sees_what_is_in_the_log, 0, 3);
 	tcase_add_test(tc, test_nothing_is_lost_while_the_database_cannot_be_written);
 	tcase_add_test(tc, test_a_read_that_would_miss_something_fails);
