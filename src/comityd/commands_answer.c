@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "comityd/commands.h"
 
 static char *format(const char *fmt, va_list ap)
@@ -15,6 +16,7 @@ static char *format(const char *fmt, va_list ap)
 
 	if (vasprintf(&text, fmt, ap) < 0)
 		abort();
+	text_clean(text);
 	return text;
 }
 

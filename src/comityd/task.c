@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "comityd/commands.h"
 
 /* A client that never comes back for the result leaves it here; the oldest goes when there are more. */
@@ -111,7 +112,7 @@ void task_note(struct task *t, const char *line)
 	pthread_mutex_lock(&t->lock);
 	if (json_array_size(t->lines) < LINES_MAX) {
 		stamped = mem_printf("%6llu ms  %s", (unsigned long long)(t->env->mono_ms(t->env) - t->began_ms), line);
-		/* What a peer sent may be no UTF-8; then the line is left out. */
+		text_clean(stamped);
 		json_array_append_new(t->lines, json_string(stamped));
 		free(stamped);
 	}

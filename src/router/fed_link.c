@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "router/fed.h"
 #include "router/host.h"
 #include "router/rq.h"
@@ -209,6 +210,12 @@ static bool doubt_place(struct fed_link *l, enum s2s_cause cause)
 	return true;
 }
 
+static void set_why(struct fed_link *l, const char *text)
+{
+	snprintf(l->why, sizeof(l->why), "%s", text);
+	text_clean(l->why);
+}
+
 /* An attempt has failed. What may wait does, the rest goes back to its senders with the cause. */
 static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 {
@@ -216,7 +223,7 @@ static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 
 	l->cause = cause;
 	if (text != l->why)
-		snprintf(l->why, sizeof(l->why), "%s", text);
+		set_why(l, text);
 	/* The text may have been the dial's. */
 	dial_free(l->dial);
 	l->dial = NULL;
@@ -496,7 +503,7 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 				link_schedule(l);
 				return;
 			}
-			snprintf(l->why, sizeof(l->why), "%s", text);
+			set_why(l, text);
 			l->cause = cause;
 			/* Another address may be better, unless the domain itself has refused us. */
 			if (l->dial != NULL && (cause == S2S_NO_TLS || cause == S2S_TIMEOUT || cause == S2S_LOST))

@@ -70,7 +70,7 @@ static void send_element(struct s2s *s, const struct element *e)
 		buf_printf(&out, "><error type='cancel'><%s xmlns='" NS_STANZA_ERRORS "'/>", stanza_cond_name(e->cond));
 		if (e->error_text != NULL) {
 			buf_add_str(&out, "<text xmlns='" NS_STANZA_ERRORS "' xml:lang='en'>");
-			xml_write_text(&out, e->error_text, strlen(e->error_text));
+			xml_write_words(&out, e->error_text);
 			buf_add_str(&out, "</text>");
 		}
 		buf_printf(&out, "</error></db:%s>", e->name);

@@ -52,7 +52,7 @@ void stream_error_write(struct buf *out, enum stream_cond cond, const char *valu
 	}
 	if (text != NULL) {
 		buf_add_str(out, "<text xmlns='" NS_STREAM_ERRORS "' xml:lang='en'>");
-		xml_write_text(out, text, strlen(text));
+		xml_write_words(out, text);
 		buf_add_str(out, "</text>");
 	}
 	buf_add_str(out, "</stream:error>");

@@ -4,8 +4,11 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+#include "base/text.h"
 #include "xml/elem.h"
 
 /* No element has this one. */
@@ -37,6 +40,15 @@ static void write_escaped(struct buf *out, const char *text, size_t len, bool is
 void xml_write_text(struct buf *out, const char *text, size_t len)
 {
 	write_escaped(out, text, len, false);
+}
+
+void xml_write_words(struct buf *out, const char *text)
+{
+	char *words = mem_strdup(text);
+
+	text_clean(words);
+	xml_write_text(out, words, strlen(words));
+	free(words);
 }
 
 static void write_value(struct buf *out, const char *value)

@@ -11,6 +11,8 @@ struct comity_elem;
 
 /* Character data; safe inside attribute values too. */
 void xml_write_text(struct buf *out, const char *text, size_t len);
+/* Text for people, of whatever origin (base/text.h). */
+void xml_write_words(struct buf *out, const char *text);
 /* name='value', escaped, with a space before it. */
 void xml_write_attr(struct buf *out, const char *name, const char *value);
 /* The element where default_ns is the default namespace in scope. */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The one place where stanza errors are made (RFC 6120 8.3). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
+#include "base/text.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
@@ -48,6 +51,16 @@ bool stanza_wants_error(const struct comity_stanza *st)
 	return st->type != COMITY_TYPE_ERROR && st->type != COMITY_TYPE_RESULT;
 }
 
+/* What another server said may be among them. */
+static void add_words(struct comity_elem *error, const char *text)
+{
+	char *words = mem_strdup(text);
+
+	text_clean(words);
+	comity_elem_set_lang(comity_elem_add_text(error, NS_STANZA_ERRORS, "text", words), "en");
+	free(words);
+}
+
 static void add_condition(struct comity_elem *root, enum comity_cond cond, const char *text, const char *app_ns,
                           const char *app_name)
 {
@@ -59,7 +72,7 @@ static void add_condition(struct comity_elem *root, enum comity_cond cond, const
 	comity_elem_set(error, "type", conditions[cond].type);
 	comity_elem_add(error, NS_STANZA_ERRORS, conditions[cond].name);
 	if (text != NULL)
-		comity_elem_set_lang(comity_elem_add_text(error, NS_STANZA_ERRORS, "text", text), "en");
+		add_words(error, text);
 	if (app_ns != NULL)
 		comity_elem_add(error, app_ns, app_name);
 }

@@ -133,6 +133,20 @@ def wrong_input_ends_the_stream(server, _what, text, condition):
     stream.expect_stream_error(condition)
 
 
+# What one line has room for ends inside one of the characters, for one of the three.
+@cases([(f"after {before} bytes", "x" * before) for before in range(3)])
+@dedicated(start=False)
+def words_of_another_server_are_cut_between_characters(server, _what, before):
+    del server
+    ns, euro = "urn:ietf:params:xml:ns:xmpp-streams", "\u20ac"
+    server = _server(FakeServer(last_words=f"<stream:error><policy-violation xmlns='{ns}'/><text xmlns='{ns}'>"
+                                           f"{before}{euro * 100}</text></stream:error></stream:stream>"))
+    romeo = Client.login(server.account("romeo"), presence=True)
+    romeo.send("<message to='ann@x1.fake.test' type='chat' id='m1'><body>hi</body></message>")
+    text = romeo.expect("message", type_="error", id_="m1").find("error").child_text("text")
+    check(text.endswith("policy-violation: " + before + euro * 66), f"not what it said: {text}")
+
+
 @cases([("unknown host", dict(to="unknown.test"), "host-unknown"), ("no host", dict(to=False), "improper-addressing"),
         ("of clients", dict(ns="jabber:client"), "invalid-namespace"),
         ("another namespace", dict(stream_ns="urn:wrong"), "invalid-namespace")])

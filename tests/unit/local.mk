@@ -21,6 +21,7 @@ tests_unit_unit_SOURCES += tests/unit/test_peers.c
 tests_unit_unit_SOURCES += tests/unit/test_memory.c
 tests_unit_unit_SOURCES += tests/unit/test_seen.c
 tests_unit_unit_SOURCES += tests/unit/test_token.c
+tests_unit_unit_SOURCES += tests/unit/test_text.c
 TESTS += tests/unit/hardening.sh
 EXTRA_DIST += tests/unit/hardening.sh
 tests_unit_unit_SOURCES += src/comityd/privileges.c tests/unit/test_privileges.c

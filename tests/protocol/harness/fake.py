@@ -16,10 +16,11 @@ FEATURES = ("<stream:features><dialback xmlns='urn:xmpp:features:dialback'><erro
 
 class FakeServer:
     """A server without TLS for whatever domain it is asked for. verdict: of db:verify (None: it never answers);
-    old: before XMPP 1.0; limit: so many bytes are read of a connection, then nothing."""
+    old: before XMPP 1.0; limit: so many bytes are read of a connection, then nothing; last_words: said after the
+    header."""
 
-    def __init__(self, verdict="valid", old=False, limit=None):
-        self.verdict, self.old, self.limit = verdict, old, limit
+    def __init__(self, verdict="valid", old=False, limit=None, last_words=""):
+        self.verdict, self.old, self.limit, self.last_words = verdict, old, limit, last_words
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.asked, self.stanzas, self.came = [], [], threading.Condition()
@@ -40,7 +41,7 @@ class FakeServer:
             for kind, element in reader.take():
                 if kind == "open":
                     connection.sendall(HEADER.format(element["to"], "" if self.old else " version='1.0'").encode() +
-                                       (b"" if self.old else FEATURES.encode()))
+                                       (b"" if self.old else FEATURES.encode()) + self.last_words.encode())
                 elif kind == "element":
                     self._answer(connection, element)
 
