@@ -8,23 +8,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/sanitizers.h"
 
 #define STEP 64
 #define CLASS_COUNT (POOL_MOST / STEP)
 /* Most bytes that a thread keeps. */
 #define KEPT_MOST ((size_t)2 << 20)
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define KEEPS false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define KEEPS false
-#endif
-#endif
-/* Sanitizers are to see every allocation. */
-#ifndef KEEPS
-#define KEEPS true
-#endif
 
 struct piece {
 	struct piece *next;
@@ -92,7 +81,7 @@ void pool_give(void *p, size_t size)
 	struct piece *piece = p;
 	size_t i = class_of(size);
 
-	if (!KEEPS || p == NULL || i >= CLASS_COUNT || own.kept > KEPT_MOST) {
+	if (IS_SANITIZED || p == NULL || i >= CLASS_COUNT || own.kept > KEPT_MOST) {
 		free(p);
 		return;
 	}

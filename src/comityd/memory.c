@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/sanitizers.h"
 #include "comityd/daemon.h"
 
 /* How often is measured: seldom while there is plenty. */
@@ -38,7 +39,7 @@ struct memory_watch {
 
 /* ---- measuring ---- */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if IS_SANITIZED
 
 /* A sanitizer keeps what was freed, and has memory of its own: what is allocated counts. */
 size_t __sanitizer_get_current_allocated_bytes(void);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/sanitizers.h"
 #include "comityd/daemon.h"
 
 int privileges_drop(const char *user, const char *group, struct err_text *et)
@@ -46,7 +47,7 @@ int privileges_drop(const char *user, const char *group, struct err_text *et)
 
 /* What a server of streams never asks the kernel for, but who has broken into one would. */
 static const int refused_calls[] = {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !IS_SANITIZED
 	/* Sanitizers start a program to name functions, and trace to look for leaks. */
 	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
 #endif

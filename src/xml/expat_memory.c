@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "base/sanitizers.h"
 
 /* What a parser of a stream needs, and some more. Only pages that are touched cost memory. */
 #define PAGES_SIZE (16 * 1024)
@@ -70,7 +71,7 @@ static void *allocate(size_t size)
 	size_t room = room_for(size);
 	struct piece *p;
 
-	if (m->pages == NULL && m->outside == 0)
+	if (m->pages == NULL && m->outside == 0 && !IS_SANITIZED)
 		get_pages(m);
 	if (m->pages != NULL && room <= PAGES_SIZE - m->used) {
 		p = (struct piece *)(void *)(m->pages + m->used);

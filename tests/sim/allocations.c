@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/sanitizers.h"
 #include "sim_internal.h"
 
 #define SKIPPED 77
@@ -16,7 +17,7 @@
 #define SHOWN 3
 #define DEPTH 16
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if IS_SANITIZED
 
 /* A sanitizer has an allocator of its own, and the server keeps nothing for it. */
 int main(void)
