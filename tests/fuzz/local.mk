@@ -1,11 +1,8 @@
-# Files of tests/fuzz.
+# Files of tests/fuzz; how to fuzz: doc/fuzzing.md.
 #
 # A target NAME is a file fuzz_NAME.c with LLVMFuzzerTestOneInput and a folder corpus/NAME with inputs.
-# To add one, copy the four lines of fuzz_conf at the end.
-#
-# To fuzz:  ./configure --enable-fuzzers CC=clang && make fuzz-targets
-#           tests/fuzz/fuzz_conf -max_len=4096 FOLDER-FOR-FINDINGS tests/fuzz/corpus/conf
-# Otherwise "make check" replays all inputs of the corpus. An input that found a mistake is added to it.
+# To add one, copy the four lines of fuzz_conf. "make check" replays all inputs of the corpus. An input that found a
+# mistake is added to it as finding-WHAT.
 fuzz_targets =
 fuzz_needs = libcomity.a $(COMITY_LIBS)
 if FUZZERS
@@ -16,10 +13,34 @@ fuzz_main = tests/fuzz/replay.c
 fuzz_linking = $(AM_LDFLAGS)
 endif
 check_PROGRAMS += $(fuzz_targets)
-.PHONY: fuzz-targets
+.PHONY: fuzz-targets fuzz fuzz-corpus
 fuzz-targets: $(fuzz_targets)
+
+# All targets one after another. In a build folder without libFuzzer, one with it is made below.
+FUZZ_SECONDS = 60
+FUZZ_FILES = 36
+FUZZ_TARGETS = $(fuzz_targets)
+if FUZZERS
+fuzz:
+	+$(MAKE) all
+	+$(MAKE) fuzz-targets
+	srcdir=$(srcdir) $(srcdir)/tests/fuzz/fuzz.sh fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+fuzz-corpus:
+	+$(MAKE) all
+	+$(MAKE) fuzz-targets
+	srcdir=$(srcdir) $(srcdir)/tests/fuzz/fuzz.sh corpus $(FUZZ_FILES) $(FUZZ_TARGETS)
+else
+FUZZ_CC = clang
+fuzz fuzz-corpus:
+	@command -v $(FUZZ_CC) >/dev/null || { echo "make $@: there is no $(FUZZ_CC); fuzzing needs clang and its libFuzzer" \
+		"(tools/install-deps fuzz), or say FUZZ_CC=COMPILER" >&2; exit 1; }
+	@$(MKDIR_P) with-fuzzers
+	@test -f with-fuzzers/Makefile || \
+		(cd with-fuzzers && $(abs_top_srcdir)/configure -q --enable-fuzzers CC='$(FUZZ_CC)' CFLAGS='-O1 -g')
+	+@$(MAKE) -C with-fuzzers $@
+endif
 TESTS += tests/fuzz/replay.sh
-EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c tests/fuzz/replay.sh
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.sh tests/fuzz/replay.c tests/fuzz/replay.sh
 
 fuzz_targets += tests/fuzz/fuzz_conf
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c $(fuzz_main)
@@ -64,3 +85,41 @@ tests_fuzz_fuzz_s2s_SOURCES = tests/fuzz/fuzz_s2s.c $(fuzz_sim) $(fuzz_main)
 tests_fuzz_fuzz_s2s_CPPFLAGS = $(fuzz_sim_cppflags)
 tests_fuzz_fuzz_s2s_LDADD = $(fuzz_sim_needs)
 tests_fuzz_fuzz_s2s_LDFLAGS = $(fuzz_linking) -export-dynamic
+
+# The targets below play a whole server with all who talk to it, from a grammar; it starts and ends with each input.
+fuzz_grammar = tests/fuzz/choices.c tests/fuzz/choices.h tests/fuzz/grammar.c tests/fuzz/grammar.h tests/fuzz/grammar_parts.c tests/fuzz/grammar_parts.h
+fuzz_stage = tests/fuzz/stage.c tests/fuzz/stage.h tests/fuzz/stage_line.c tests/fuzz/stage_client.c \
+	tests/fuzz/stage_peer.c tests/fuzz/ear.c tests/fuzz/ear.h $(fuzz_grammar) \
+	tests/sim/life.c tests/sim/life.h tests/sim/disk.c tests/sim/disk.h tests/sim/place.c tests/sim/place.h \
+	$(fuzz_sim)
+fuzz_stage_cppflags = $(fuzz_sim_cppflags) -I$(top_srcdir)/tests/fuzz -I$(top_srcdir)/tests/sim
+fuzz_stage_ldflags = $(fuzz_linking) -export-dynamic \
+	-Wl,--wrap=fdatasync,--wrap=fsync,--wrap=unlink,--wrap=write,--wrap=pwrite,--wrap=store_archive_append,--wrap=conn_new
+
+fuzz_targets += tests/fuzz/fuzz_client
+tests_fuzz_fuzz_client_SOURCES = tests/fuzz/fuzz_client.c $(fuzz_stage) $(fuzz_main)
+tests_fuzz_fuzz_client_CPPFLAGS = $(fuzz_stage_cppflags)
+tests_fuzz_fuzz_client_LDADD = $(fuzz_sim_needs)
+tests_fuzz_fuzz_client_LDFLAGS = $(fuzz_stage_ldflags)
+
+fuzz_targets += tests/fuzz/fuzz_server
+tests_fuzz_fuzz_server_SOURCES = tests/fuzz/fuzz_server.c $(fuzz_stage) $(fuzz_main)
+tests_fuzz_fuzz_server_CPPFLAGS = $(fuzz_stage_cppflags)
+tests_fuzz_fuzz_server_LDADD = $(fuzz_sim_needs)
+tests_fuzz_fuzz_server_LDFLAGS = $(fuzz_stage_ldflags)
+
+fuzz_targets += tests/fuzz/fuzz_life
+tests_fuzz_fuzz_life_SOURCES = tests/fuzz/fuzz_life.c $(fuzz_stage) $(fuzz_main)
+tests_fuzz_fuzz_life_CPPFLAGS = $(fuzz_stage_cppflags)
+tests_fuzz_fuzz_life_LDADD = $(fuzz_sim_needs)
+tests_fuzz_fuzz_life_LDFLAGS = $(fuzz_stage_ldflags)
+
+# Compares the reader of XML with libxml2, where that is installed.
+EXTRA_DIST += tests/fuzz/fuzz_xml.c
+if HAVE_XML2
+fuzz_targets += tests/fuzz/fuzz_xml
+tests_fuzz_fuzz_xml_SOURCES = tests/fuzz/fuzz_xml.c tests/fuzz/ear.c tests/fuzz/ear.h $(fuzz_grammar) $(fuzz_main)
+tests_fuzz_fuzz_xml_CPPFLAGS = $(AM_CPPFLAGS) $(XML2_CFLAGS)
+tests_fuzz_fuzz_xml_LDADD = $(fuzz_needs) $(XML2_LIBS)
+tests_fuzz_fuzz_xml_LDFLAGS = $(fuzz_linking)
+endif

@@ -25,7 +25,7 @@ void __wrap_store_archive_append(struct store *s, struct worker *w, const char *
 /* What hooks without an argument need. */
 static struct life *current;
 
-/* ---- a store that no longer writes once its server is dead, and finds no room when the disk is full ---- */
+/* ---- a store that fails at times, writes no more once its server is dead, and has no room on a full disk ---- */
 
 static struct store_driver driver;
 
@@ -36,6 +36,10 @@ static bool is_out_of_room(void)
 
 static int begin(struct driver_conn *c)
 {
+	if (current->failing != 0) {
+		current->failing--;
+		return -ERR_IO;
+	}
 	return current->is_dead ? -ERR_IO : sqlite_driver.begin(c);
 }
 
@@ -170,6 +174,7 @@ void life_reset(struct life *l, uint32_t seed, const char *const *accounts)
 	l->sim->chance = seed;
 	l->sim->now_ms = 1000;
 	l->is_dead = l->is_damaged = l->is_full = false;
+	l->failing = 0;
 	l->death = DEATH_NONE;
 	disk_reset();
 	empty_store(l, accounts);

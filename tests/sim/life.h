@@ -28,6 +28,7 @@ struct life {
 	size_t log_bytes;              /* of the log of the store */
 	enum death death;              /* what is to come; */
 	unsigned countdown;            /* of sends, or of frames */
+	unsigned failing;              /* so many of the next transactions of the store fail */
 	bool is_up;                    /* there is a server, perhaps a dead one */
 	bool is_dead;
 	bool is_damaged;               /* the journal gave records that made no sense */

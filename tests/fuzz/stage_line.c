@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections over memory, with an ear on what comes out of the server. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "net/conn.h"
+#include "net/peers.h"
+#include "stage.h"
+
+static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
+{
+	struct line *l = c->io_data;
+	size_t n = l->in_len < room ? l->in_len : room;
+
+	if (n == 0 && l->is_cut)
+		return 0;
+	if (n == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	memcpy(bytes, l->in, n);
+	l->in += n;
+	l->in_len -= n;
+	return (ssize_t)n;
+}
+
+static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
+{
+	struct line *l = c->io_data;
+
+	if (l->is_cut) {
+		errno = EPIPE;
+		return -1;
+	}
+	if (!l->stage->life.is_dead)
+		buf_add(&l->down, bytes, len);
+	return (ssize_t)len;
+}
+
+static void on_watch(struct conn *c, bool readable, bool writable)
+{
+	(void)c, (void)readable, (void)writable;
+}
+
+static void on_shut(struct conn *c)
+{
+	(void)c;
+}
+
+static void on_close(struct conn *c)
+{
+	((struct line *)c->io_data)->conn = NULL;
+}
+
+static const struct conn_io io = {
+	.recv = on_recv, .send = on_send, .watch = on_watch, .shut_write = on_shut, .close = on_close,
+};
+
+void line_open(struct line *l, struct stage *s, void (*heard)(void *owner, const struct heard *h), void *owner)
+{
+	line_close(l);
+	*l = (struct line){ .stage = s, .ear = ear_new(heard, owner) };
+}
+
+struct conn *line_make_conn(struct line *l, unsigned worker)
+{
+	struct life *life = &l->stage->life;
+
+	l->conn = conn_new(life->sim->workers[worker % life->workers], -1, &io, l, "192.0.2.1", 1 << 20);
+	return l->conn;
+}
+
+static void trace(const struct line *l, const char *who, const char *bytes, size_t len)
+{
+	if (l->stage->is_traced && len != 0)
+		fprintf(stderr, "%zu %s %p %.*s\n", (size_t)l->stage->life.sim->now_ms, who, (const void *)l, (int)len, bytes);
+}
+
+void line_add(struct line *l, const char *bytes, size_t len)
+{
+	trace(l, ">", bytes, len);
+	if (line_is_up(l))
+		buf_add(&l->up, bytes, len);
+}
+
+void line_say(struct line *l, const char *fmt, ...)
+{
+	char *text;
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vasprintf(&text, fmt, args);
+	va_end(args);
+	if (len < 0)
+		abort();
+	line_add(l, text, (size_t)len);
+	free(text);
+}
+
+static bool carry_up(struct line *l)
+{
+	size_t n = buf_size(&l->up);
+
+	if (l->conn == NULL || (n == 0 && !l->is_cut))
+		return false;
+	if (l->conn->is_stopped && l->is_cut && !l->conn->is_broken) {
+		/* Nobody reads its end; the system tells that it is dead. */
+		conn_break(l->conn);
+		return true;
+	}
+	if (l->conn->is_stopped || l->conn->is_broken)
+		return false;
+	if (n == 0) {
+		/* The end. */
+		conn_on_ready(l->conn, true, false);
+		return true;
+	}
+	l->in = buf_bytes(&l->up);
+	l->in_len = n;
+	while (l->conn != NULL && l->in_len != 0 && !l->conn->is_stopped)
+		conn_on_ready(l->conn, true, false);
+	buf_consume(&l->up, n - l->in_len);
+	l->in = NULL;
+	l->in_len = 0;
+	return true;
+}
+
+bool line_carry(struct line *l)
+{
+	bool any = carry_up(l);
+	struct buf heard = l->down;
+
+	if (buf_size(&heard) == 0)
+		return any;
+	l->down = (struct buf){ 0 };
+	trace(l, "<", buf_bytes(&heard), buf_size(&heard));
+	if (!l->is_cut)
+		ear_hear(l->ear, buf_bytes(&heard), buf_size(&heard));
+	buf_deinit(&heard);
+	return true;
+}
+
+void line_cut(struct line *l)
+{
+	buf_clear(&l->down);
+	l->is_cut = true;
+}
+
+void line_close(struct line *l)
+{
+	if (l->conn != NULL)
+		finding("a connection that was cut is still there");
+	ear_free(l->ear);
+	l->ear = NULL;
+	buf_deinit(&l->up);
+	buf_deinit(&l->down);
+}
