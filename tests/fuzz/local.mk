@@ -57,6 +57,16 @@ tests_fuzz_fuzz_journal_SOURCES = tests/fuzz/fuzz_journal.c $(fuzz_main)
 tests_fuzz_fuzz_journal_LDADD = $(fuzz_needs)
 tests_fuzz_fuzz_journal_LDFLAGS = $(fuzz_linking)
 
+fuzz_targets += tests/fuzz/fuzz_dns
+tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c $(fuzz_main)
+tests_fuzz_fuzz_dns_LDADD = $(fuzz_needs)
+tests_fuzz_fuzz_dns_LDFLAGS = $(fuzz_linking)
+
+fuzz_targets += tests/fuzz/fuzz_ahead
+tests_fuzz_fuzz_ahead_SOURCES = tests/fuzz/fuzz_ahead.c tests/fuzz/choices.c tests/fuzz/choices.h $(fuzz_main)
+tests_fuzz_fuzz_ahead_LDADD = $(fuzz_needs)
+tests_fuzz_fuzz_ahead_LDFLAGS = $(fuzz_linking)
+
 # The targets below drive a whole server; modules of this build are loaded into it.
 fuzz_sim = tests/fuzz/sim.c tests/fuzz/sim.h tests/fuzz/sim_internal.h
 fuzz_sim_cppflags = $(AM_CPPFLAGS) -DFUZZ_MODULE_DIR=\"$(abs_builddir)/modules/.libs\"
