@@ -192,7 +192,8 @@ static void fail_waiting(struct comity_account *a)
 	list_splice(&all, &a->waiting);
 	a->waiting_count = 0;
 	a->state = ACCOUNT_ABSENT;
-	session_bind_waiting(a);
+	/* Not by an answer that would end a session: it may be resumed when the account can be read. */
+	session_refuse_waiting(a);
 	for (struct list *l; (l = list_shift(&all)) != NULL;) {
 		struct comity_rq *rq = LIST_ENTRY(l, struct comity_rq, link);
 

@@ -98,4 +98,7 @@ void session_write(struct comity_session *s, const struct comity_rq *rq);
 /* The stream that waits in account->binding goes on or is refused. */
 void session_bind_waiting(struct comity_account *a);
 
+/* The account could not be read: ends the streams of those clients, who may try again. */
+void session_refuse_waiting(struct comity_account *a);
+
 #endif

@@ -288,6 +288,21 @@ void session_bind_waiting(struct comity_account *a)
 	}
 }
 
+void session_refuse_waiting(struct comity_account *a)
+{
+	struct list all;
+
+	list_init(&all);
+	list_splice(&all, &a->binding);
+	for (struct list *l; (l = list_shift(&all)) != NULL;) {
+		struct waiting_bind *w = LIST_ENTRY(l, struct waiting_bind, link);
+
+		c2s_fail(w->c, STREAM_INTERNAL_SERVER_ERROR, "the account cannot be read now");
+		c2s_unref(w->c);
+		free(w);
+	}
+}
+
 void session_begin(struct c2s *c)
 {
 	struct router *r = router_of(c->conn->worker);
