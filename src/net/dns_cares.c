@@ -18,7 +18,8 @@
 struct cares_socket {
 	struct cares *owner;
 	ares_socket_t fd;
-	struct watch *watch;           /* NULL: a free place */
+	struct watch *watch;           /* NULL: the system had no room for it; on_tick() tries again */
+	bool is_used, reads, writes;
 };
 
 struct cares {
@@ -50,7 +51,7 @@ static void on_ready(void *arg, bool readable, bool writable)
 static struct cares_socket *find_socket(struct cares *c, ares_socket_t fd)
 {
 	for (size_t i = 0; i < SOCKETS_MAX; i++)
-		if (c->sockets[i].watch != NULL && c->sockets[i].fd == fd)
+		if (c->sockets[i].is_used && c->sockets[i].fd == fd)
 			return &c->sockets[i];
 	return NULL;
 }
@@ -60,14 +61,20 @@ static struct cares_socket *add_socket(struct cares *c, ares_socket_t fd)
 	for (size_t i = 0; i < SOCKETS_MAX; i++) {
 		struct cares_socket *s = &c->sockets[i];
 
-		if (s->watch != NULL)
+		if (s->is_used)
 			continue;
-		s->owner = c;
-		s->fd = fd;
-		s->watch = watch_new(c->worker, fd, on_ready, s);
-		return s->watch != NULL ? s : NULL;
+		*s = (struct cares_socket){ .owner = c, .fd = fd, .is_used = true };
+		return s;
 	}
 	return NULL;   /* its questions time out */
+}
+
+static void watch_socket(struct cares_socket *s)
+{
+	if (s->watch == NULL)
+		s->watch = watch_new(s->owner->worker, s->fd, on_ready, s);
+	if (s->watch != NULL)
+		watch_set(s->watch, s->reads, s->writes);
 }
 
 /* Called before c-ares closes a socket, too. */
@@ -79,20 +86,32 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
 	if (!readable && !writable) {
 		if (s != NULL) {
 			watch_free(s->watch);
-			s->watch = NULL;
+			*s = (struct cares_socket){ 0 };
 		}
 		return;
 	}
 	if (s == NULL)
 		s = add_socket(c, fd);
-	if (s != NULL)
-		watch_set(s->watch, readable != 0, writable != 0);
+	if (s == NULL)
+		return;
+	s->reads = readable != 0;
+	s->writes = writable != 0;
+	watch_socket(s);
+}
+
+/* c-ares keeps a socket while there are questions: one that nobody reads would leave all of them without answers. */
+static void watch_again(struct cares *c)
+{
+	for (size_t i = 0; i < SOCKETS_MAX; i++)
+		if (c->sockets[i].is_used && c->sockets[i].watch == NULL)
+			watch_socket(&c->sockets[i]);
 }
 
 static void on_tick(struct worker *w, struct timer *t)
 {
 	struct cares *c = LIST_ENTRY(t, struct cares, tick);
 
+	watch_again(c);
 	ares_process_fd(c->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	if (c->under_way != 0)
 		worker_timer_start(w, t, TICK_MS);
