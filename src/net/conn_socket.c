@@ -69,7 +69,7 @@ static void socket_watch(struct conn *c, bool readable, bool writable)
 		w->conn = c;
 		if (uv_poll_init(worker_loop_uv(c->worker->loop), &w->poll, c->fd) != 0) {
 			free(w);
-			c->is_broken = true;
+			conn_break(c); /* nothing would ever be heard of it */
 			return;
 		}
 		w->poll.data = w;

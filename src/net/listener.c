@@ -143,12 +143,25 @@ unsigned listener_port(const struct listener *l)
 
 static void on_ready(uv_poll_t *poll, int status, int events);
 
+/* The system may have no room for another watched descriptor; then it is tried again. */
+static void watch(struct listener *l)
+{
+	int rc = l->is_started ? 0 : uv_poll_init(worker_loop_uv(l->worker->loop), &l->poll, l->fd);
+
+	if (rc != 0) {
+		log_error(&l->worker->log, "cannot wait for connections yet: %s", uv_strerror(rc));
+		worker_timer_start(l->worker, &l->retry, RETRY_MS);
+		return;
+	}
+	l->poll.data = l;
+	l->is_started = true;
+	uv_poll_start(&l->poll, UV_READABLE, on_ready);
+}
+
 static void on_retry(struct worker *w, struct timer *t)
 {
-	struct listener *l = LIST_ENTRY(t, struct listener, retry);
-
 	(void)w;
-	uv_poll_start(&l->poll, UV_READABLE, on_ready);
+	watch(LIST_ENTRY(t, struct listener, retry));
 }
 
 /* No file descriptors, or no memory for one: wait for some to come back. */
@@ -199,12 +212,8 @@ static void run_start(struct worker *w, struct mail *mail)
 	struct listener *l = LIST_ENTRY(mail, struct listener, starting);
 
 	(void)w;
-	if (uv_poll_init(worker_loop_uv(l->worker->loop), &l->poll, l->fd) != 0)
-		return;
-	l->poll.data = l;
 	l->retry.fire = on_retry;
-	l->is_started = true;
-	uv_poll_start(&l->poll, UV_READABLE, on_ready);
+	watch(l);
 }
 
 void listener_start(struct listener *l)

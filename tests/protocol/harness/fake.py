@@ -143,3 +143,74 @@ class FakeNames:
             answer = self._answer(stream.read(int.from_bytes(head, "big")), False)
             self.over_tcp += 1
             connection.sendall(len(answer).to_bytes(2, "big") + answer)
+
+
+class FaultyNames(FakeNames):
+    """A name server for domains under test. at: the port at which all of them can be reached on this machine.
+    While how(name) returns one of FAULTS, that is what it answers."""
+
+    FAULTS = ("SERVFAIL", "NXDOMAIN", "nothing", "truncated for ever", "cut short", "noise", "another id", "a loop",
+              "thousands", "nowhere")
+
+    def __init__(self, at, how):
+        self.at, self.how = at, how
+        super().__init__()
+
+    def _records(self, kind, domain):
+        """What is true: services at this machine, and its address; answers may be kept for a second."""
+        data = {33: b"\0\1\0\1" + self.at.to_bytes(2, "big") + b"\4host" + domain, 1: b"\x7f\0\0\1"}.get(kind)
+        if data is None:
+            return []
+        return [b"\xc0\x0c" + kind.to_bytes(2, "big") + b"\0\1\0\0\0\1" + len(data).to_bytes(2, "big") + data]
+
+    def _answer(self, message, is_cut):
+        question, kind = self._question(message)
+        labels, domain = self._labels(question)
+        fault = self.how(".".join(labels))
+        if fault is None and labels[0] not in ("_xmpp-server", "host"):
+            fault = "NXDOMAIN"
+        self.questions.append((kind, fault))
+        if fault == "thousands" and kind in (1, 28, 33):
+            return super()._answer(message, is_cut)
+        if fault == "nothing" or (fault == "truncated for ever" and not is_cut):
+            return None
+        if fault == "noise":
+            return message[:2] + bytes((i * 37 + kind) % 256 for i in range(200))
+        code = {"SERVFAIL": b"\x81\x82", "NXDOMAIN": b"\x81\x83", "truncated for ever": b"\x83\x80"}.get(fault, b"\x81\x80")
+        records = self._records(kind, domain) if code == b"\x81\x80" else []
+        if fault == "a loop":
+            records = [b"\xc0" + bytes([12 + len(question)]) + kind.to_bytes(2, "big") + b"\0\1\0\0\0\1\xff\xff"]
+        elif fault == "nowhere":
+            records = [r[:-11] + b"\0" for r in records if kind == 33]   # says more than there is
+        answer = message[:2] + code + b"\0\1" + len(records).to_bytes(2, "big") + bytes(4) + question + b"".join(records)
+        if fault == "cut short":
+            return answer[:len(answer) - 7]
+        if fault == "another id":
+            return bytes([answer[0] ^ 1]) + answer[1:]
+        return answer
+
+    @staticmethod
+    def _labels(question):
+        """The labels of the name that is asked for, and the bytes of the last two, which are the domain."""
+        labels, starts, at = [], [], 0
+        while question[at]:
+            starts.append(at)
+            labels.append(question[at + 1:at + 1 + question[at]].decode().lower())
+            at += question[at] + 1
+        return labels, question[starts[-2]:at + 1]
+
+    def _serve_udp(self):
+        while True:
+            message, peer = self.udp.recvfrom(4096)
+            if (answer := self._answer(message, True)) is not None:
+                self.udp.sendto(answer, peer)
+
+    def _serve_one(self, connection):
+        stream = connection.makefile("rb")
+        while len(head := stream.read(2)) == 2:
+            answer = self._answer(stream.read(int.from_bytes(head, "big")), False)
+            if answer is None:
+                break
+            self.over_tcp += 1
+            connection.sendall(len(answer).to_bytes(2, "big") + answer)
+        connection.close()

@@ -279,7 +279,7 @@ class Comity(Server):
             self.write_config()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.ready_file)
-        self.spawn([self.comityd, "-c", self.config], self.environment())
+        self.spawn([self.comityd, "-c", self.config], self.daemon_environment())
         self.wait_for(lambda: os.path.exists(self.ready_file), "ready file")
         return self
 
@@ -289,6 +289,10 @@ class Comity(Server):
         return {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", common + ":detect_leaks=1"),
                 "UBSAN_OPTIONS": os.environ.get("UBSAN_OPTIONS", "print_stacktrace=1:" + common),
                 "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "halt_on_error=1:exitcode=99")}
+
+    def daemon_environment(self):
+        """That of the server alone; environment() is also that of comityctl."""
+        return self.environment()
 
     def run_daemon(self, *arguments, timeout=20):
         """Runs comityd with other arguments to its end; returns (exit code, all output)."""
