@@ -221,6 +221,10 @@ class Records:
                 return True
         return False
 
+    def is_full(self):
+        """Now, or a moment ago: an answer may have been on its way."""
+        return self._was_full(self.now())
+
     def _was_full(self, kill, since=0.0):
         return any(k == "disk-full" and begin <= kill and (end is None or end >= max(since, kill - GRACE))
                    for begin, end, k, _ in self.faults)

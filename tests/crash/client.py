@@ -273,6 +273,8 @@ class Device(checker.Device):
         self.records.counts["stream error " + condition] += 1
         if condition == "undefined-condition":
             self.records.violation("count", f"{self.session}: {element!r}; received {self.session.received}")
+        elif condition == "internal-server-error" and not self.is_live and self.records.is_full():
+            return   # the account cannot be read while the disk fails; the session is not over
         elif condition not in ("system-shutdown", "conflict", "connection-timeout", "resource-constraint"):
             self.records.violation("stream", f"{self.session}: {element!r}")
         if condition not in ("system-shutdown", "connection-timeout"):

@@ -24,22 +24,29 @@ sys.path[:0] = [HERE, os.path.join(HERE, "../protocol")]
 
 import checker  # noqa: E402
 import client  # noqa: E402
-from harness import Comity, Failure  # noqa: E402
+import faults  # noqa: E402
+from harness import Failure  # noqa: E402
+from harness.attack import stats  # noqa: E402
 
 # What happens in a round beside cut connections, and how often.
-FAULTS = {"kill": 62, "term": 10, "cut": 8, "disk": 10, "clock": 10}
+FAULTS = {"kill": 62, "term": 10, "cut": 8, "disk": 10, "clock": 10, "sockets": 10, "files": 10, "memory": 6}
+
+# One of how many calls fails while they do, and what follows.
+CHANCES = (0.002, 0.01, 0.05, 0.3)
+SEQUELS = ("nothing", "nothing", "nothing", "kill", "term", "start")
 
 # Accounts and the roles of their devices.
 ACCOUNTS = [("steady", "steady"), ("steady", "steady"), ("steady", "slack"), ("steady", "brief"), ("steady",),
             ("slack",), ("brief",), ("absent",), ("absent",), ("absent", "absent"), ("plain",), ("plain",)]
 
+START_FAILED = 1
 MOST_SECONDS_STEPPED = 3 * 3600
 OPTIONS = {"resume_time": "1d", "acknowledge_timeout": "20s", "unacknowledged_stanzas": 20000, "scram_iterations": 4096,
            "connections_per_address": 10000, "stanzas_per_second": 0, "bytes_per_second": 0, "login_failures_free": 10000}
 MODULES = "module offline {\n\tmax_messages = 100000\n\tmax_waiting = 100000\n}"
 
 
-class Daemon(Comity):
+class Daemon(faults.Faulty):
     """comityd with a log for each of its lives, which end in many ways."""
 
     def __init__(self, records, log_level):
@@ -53,40 +60,36 @@ class Daemon(Comity):
         found = glob.glob(os.path.join(self.build, "tests/crash/.libs/clock.so"))
         self.clock_library = found[0] if found else None
 
-    def environment(self):
-        env = super().environment()
+    def daemon_environment(self):
+        env = super().daemon_environment()
         if self.clock_library:
-            env |= {"LD_PRELOAD": self.clock_library, "CRASH_CLOCK": self.clock}
-            env["ASAN_OPTIONS"] += ":verify_asan_link_order=0"
+            env |= {"LD_PRELOAD": f"{self.clock_library} {env['LD_PRELOAD']}", "CRASH_CLOCK": self.clock}
         return env
-
-    def ctl(self, *arguments, **options):
-        with_clock, self.clock_library = self.clock_library, None
-        try:
-            return super().ctl(*arguments, **options)
-        finally:
-            self.clock_library = with_clock
 
     def step_clock(self, seconds):
         """Moves the server's time of day; the file is mapped by the library that is preloaded."""
         with open(self.clock, "r+b" if os.path.exists(self.clock) else "wb") as out:
             out.write(struct.pack("=q", seconds))
 
-    async def begin(self):
-        """Starts it in the folder as it is, and waits until it accepts."""
+    async def begin(self, may_fail=False):
+        """Starts it in the folder as it is, and waits until it accepts; False when it says that it cannot."""
         self.life += 1
         self.log_path, self.log_mark = os.path.join(self.folder, f"log.{self.life}"), 0
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.ready_file)
         self.write_config()
-        self.spawn([self.comityd, "-c", self.config], self.environment())
+        self.spawn([self.comityd, "-c", self.config], self.daemon_environment())
         end = time.monotonic() + 30
         while not os.path.exists(self.ready_file):
+            if may_fail and self.process.poll() == START_FAILED:
+                self.check_log()
+                return False
             if self.process.poll() is not None or time.monotonic() > end:
                 raise Failure(f"comityd did not start ({self.process.poll()}):\n{self.log_tail()}")
             await asyncio.sleep(0.005)
         self.is_up = True
         self.on_up()
+        return True
 
     async def end(self, hard):
         """kill -9 or a graceful stop."""
@@ -201,6 +204,8 @@ class Crash:
             await self.fill_disk(dice.uniform(0.1, 0.5), dice.random() < 0.5, dice.choice((0, 4096, 65536)))
         elif kind == "clock":
             await self.move_clock(dice)
+        elif kind in faults.KINDS:
+            await self.fail_calls(kind, dice)
         else:
             self.records.fault("cut", "connections only")
 
@@ -219,6 +224,26 @@ class Crash:
             await self.restart(True)
         else:
             self.daemon.limit_files(None)
+        fault[1] = self.records.now()
+
+    async def fail_calls(self, kind, dice):
+        """Calls of that kind fail now and then; they work again after a while, or with another life of the server."""
+        chance, seed, sequel = dice.choice(CHANCES), dice.getrandbits(64), dice.choice(SEQUELS)
+        seconds = dice.uniform(0.1, 0.5)
+        fault = self.records.fault("sockets" if kind == "sockets" else "disk-full", f"{chance} of {kind} fail, {sequel}")
+        self.daemon.faults.on(seed, **{kind: chance})
+        await asyncio.sleep(seconds)
+        self.daemon.check_alive()
+        if sequel != "nothing":
+            # What a stop cannot write is as good as killed.
+            killed = sequel != "term" or kind != "sockets"
+            self.records.fault("kill" if killed else "term", f"of life {self.daemon.life}, {kind} failing, {sequel}")
+            await self.daemon.end(sequel != "term")
+        if sequel != "start" or not await self.daemon.begin(may_fail=True):
+            self.daemon.faults.off()
+            if sequel != "nothing":
+                await self.daemon.begin()
+        self.daemon.faults.off()
         fault[1] = self.records.now()
 
     async def move_clock(self, dice):
@@ -280,14 +305,30 @@ class Crash:
             async with client.kept(self.devices):
                 await self.everybody_back()
                 await self.rounds()
-                if not self.bad():
-                    await self.daemon.end(False)
+            if not self.bad():
+                await self.nobody_is_left()
+                await self.daemon.end(False)
         except Failure as failure:
             self.records.violation("server", str(failure))
         finally:
             self.daemon.is_up = False
             self.daemon.kill()
         return self.bad()
+
+    async def nobody_is_left(self, timeout=10):
+        """All clients go, and the server knows of no connection any more."""
+        for device in self.devices:
+            device.wire.abort()
+        end = time.monotonic() + timeout
+        while True:
+            figures = stats(self.daemon)
+            count = figures["connections_opened"] - figures["connections_closed"]
+            if count == 0:
+                return
+            if time.monotonic() > end:
+                self.records.violation("stuck", f"{count} connections are open after all clients have left")
+                return
+            await asyncio.sleep(0.05)
 
     async def rounds(self):
         started = time.monotonic()
@@ -336,6 +377,7 @@ class Crash:
     def figures(self):
         counts = self.records.counts
         rows = [f"    {n:8} {name}" for name, n in sorted(counts.items())]
+        rows += [f"    {failed:8} of {done} {name} failed" for name, (done, failed) in self.daemon.faults.counts().items() if done]
         if self.seconds:
             rows.append(f"    {sum(self.seconds) / len(self.seconds):8.2f} seconds a round")
         return "\n".join(rows)

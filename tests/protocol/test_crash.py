@@ -13,6 +13,7 @@ import crash  # noqa: E402
 SEED = 4
 PIECES = [("nothing", ["cut"], 2, False), ("connections", ["cut"], 6, True), ("kill", ["kill"], 8, True),
           ("stop", ["term"], 3, True), ("disk", ["disk"], 4, True), ("clock", ["clock"], 4, True),
+          ("sockets", ["sockets"], 5, True), ("files", ["files"], 6, True), ("memory", ["memory"], 4, True),
           ("together", list(crash.FAULTS), 8, True)]
 
 @dedicated(start=False)
