@@ -31,6 +31,12 @@ def _start(**arguments):
     return faults.Faulty(**arguments).start()
 
 
+def _leave(*clients):
+    for client in clients:
+        client.close()
+        client.abort()
+
+
 def _finish(server):
     """All have left: the server knows of no connection, and can still stop as it should."""
     server.faults.off()
@@ -70,13 +76,13 @@ def a_call_on_a_socket_that_fails_ends_its_connection_at_most(server, _what, cal
     server = _start()
     account = server.account("juliet")
     server.faults.on(SEED, only=[call], sockets=0.5)
-    rounds = 4 if call == "shutdown" else ROUNDS   # each waits for the other to close, then
+    rounds = 3 if call == "shutdown" else ROUNDS   # each waits for the other to close, then
     served = sum(_is_served(server, number) for number in range(rounds))
     check(server.faults.counts()[call][1] > 0, f"no {call} failed")
     server.faults.off()
     client = Client.login(account, presence=True)
     client.ping()
-    client.close()
+    _leave(client)
     check(call not in ("accept", "setsockopt", "shutdown", "epoll_wait") or served == rounds, f"{served} were served")
     _finish(server)
 
@@ -112,8 +118,7 @@ def a_call_of_the_store_that_fails_is_told_to_whoever_asked(server, _what, kind,
     while last not in kept:
         kept.append(got.expect("message")["id"])
     equal(kept, [id_ for id_ in sent if id_ not in returned] + [last], f"kept; returned: {returned}; FAULT_SEED={SEED}")
-    got.close()
-    client.close()
+    _leave(got, client)
     _finish(server)
 
 
@@ -130,7 +135,7 @@ def faults_of_all_kinds_leave_no_session_stuck(server):
             client = Client.login(accounts[number % 3], "here", presence=True)
             client.message(accounts[(number + 1) % 3].jid, "hello")
             client.drain()
-            client.close()
+            _leave(client)
             results["done"] += 1
         except (Closed, OSError):
             results["closed"] += 1
@@ -142,7 +147,7 @@ def faults_of_all_kinds_leave_no_session_stuck(server):
     for account in accounts:
         client = Client.login(account, "here", presence=True)
         client.drain()
-        client.close()
+        _leave(client)
     check(results["done"] > 0 and results["done"] < 40, f"what came of the logins: {dict(results)}")
     _finish(server)
 
@@ -201,7 +206,7 @@ def _two_servers(how):
     return near, far, names
 
 
-def _collect(receivers, returns, sent, timeout=60):
+def _collect(receivers, returns, sent, timeout=SLOW):
     """Until each message has come or was returned; how often each came."""
     end, came, returned = time.monotonic() + timeout, collections.Counter(), collections.Counter()
     while len(came.keys() | returned.keys()) < len(sent):
@@ -238,8 +243,7 @@ def messages_to_other_servers_outlive_faulty_names(server):
     unknown = [sent[FaultyNames.FAULTS.index("NXDOMAIN")]]
     equal((dict(came), dict(returned)), ({id_: 1 for id_ in sent if id_ not in unknown}, {id_: 1 for id_ in unknown}),
           "how often messages came, and were returned")
-    for stream in receivers + [sender]:
-        stream.close()
+    _leave(sender, *receivers)
     far.stop()
     _finish(near)
 
@@ -269,7 +273,6 @@ def messages_to_other_servers_outlive_faults(server):
     equal(twice, [], f"came twice or was returned too (FAULT_SEED={SEED})")
     done = near.faults.counts()
     check(done["connect"][1] + done["socket"][1] + done["getsockopt"][1] > 0, f"no connection failed: {done}")
-    for stream in receivers + [sender]:
-        stream.close()
+    _leave(sender, *receivers)
     far.stop()
     _finish(near)
