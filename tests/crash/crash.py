@@ -308,6 +308,7 @@ class Crash:
             if not self.bad():
                 await self.nobody_is_left()
                 await self.daemon.end(False)
+                self.daemon.check_database()
         except Failure as failure:
             self.records.violation("server", str(failure))
         finally:

@@ -46,6 +46,7 @@ def _finish(server):
         return figures["connections_opened"] - figures["connections_closed"]
     server.wait_for(lambda: count() == 0, "end of all connections")
     server.stop()
+    server.check_database()
 
 
 def _is_served(server, number):

@@ -308,6 +308,14 @@ class Comity(Server):
         with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
             return database.execute("SELECT count(*) FROM archive WHERE owner = ?", (str(jid),)).fetchone()[0]
 
+    def check_database(self):
+        """What the server has left on disk is sound."""
+        path = os.path.join(self.folder, "data", "comity.sqlite")
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
+            found = [row[0] for row in database.execute("PRAGMA integrity_check")]
+        if found != ["ok"]:
+            raise Failure(f"the database is damaged: {found[:5]}")
+
     def ctl(self, *arguments, stdin="", ok=True, timeout=20):
         """Runs comityctl against this server; returns its output, or (code, output) when ok is False."""
         done = subprocess.run([self.comityctl_path, "-s", self.control, *arguments], input=stdin, text=True,
