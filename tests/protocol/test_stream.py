@@ -606,6 +606,26 @@ def old_tls_versions_are_refused(server, _name, version):
     check(False, f"{stream.tls.version()} was accepted")
 
 
+def tls_takes_no_second_client_hello(server):
+    """A client that offers a key for X25519, as most do, has none to make for another group (RFC 8446 4.1.4)."""
+    stream = Stream(server, port=server.c2s_tls)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(coming, going, server_hostname=server.domain)
+    flights = 0
+    while flights < 5:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            flights += bool(going.pending)
+            stream.sock.sendall(going.read())
+            coming.write(stream.sock.recv(16384))
+    equal(flights, 1, "flights of the client before its Finished")
+    equal(tls.version(), "TLSv1.3")
+
+
 def tls_sessions_resume(server):
     """A ticket of one connection shortens the handshake of the next (RFC 5077, RFC 8446 2.2)."""
     stream = Client(server, direct=True)
