@@ -62,9 +62,10 @@ class Bench:
         server.restore()
         server.start()
         if cell == "chat":
+            # First: chats that are broken off leave messages, which would come with each login and go back.
+            self.run(number, server, "churn", "login", "-n", few, "--parallel", "8", "--duration", seconds)
             self.run(number, server, "chat", "chat8", "-n", few, "--window", "8", "--duration", seconds)
             self.run(number, server, "chat", "rate", "-n", few, "--rate", "2000", "--duration", seconds)
-            self.run(number, server, "churn", "login", "-n", few, "--parallel", "8", "--duration", seconds)
             self.run(number, server, "chat", "chat", "-n", users, "--window", "1", "--duration", seconds)
         elif cell == "presence":
             self.run(number, server, "presence", cell, "-n", users, "--contacts", str(CONTACTS), "--user-prefix",
