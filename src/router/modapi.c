@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "router/account.h"
 #include "router/credentials.h"
+#include "router/crowd.h"
 #include "router/host.h"
 #include "router/rq.h"
 
@@ -149,11 +150,7 @@ void comity_send(struct comity_mod *m, struct comity_stanza **st, struct comity_
 void comity_send_many(struct comity_mod *m, const struct comity_stanza *st, struct comity_jid *from,
                       struct comity_jid *const *to, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct comity_stanza *shared = comity_stanza_ref(st);
-
-		route(rq_new(m->host->router, &shared, from, to[i]));
-	}
+	crowd_send(m->host->router, st, from, to, count);
 }
 
 /* ---- time and the rest of the world ---- */
