@@ -116,6 +116,7 @@ static bool run_mail(struct worker *w)
 	struct mail *first = NULL, *next;
 	bool any = m != NULL;
 
+	atomic_fetch_add_explicit(&w->deliveries, 1, memory_order_release);
 	for (; m != NULL; m = next) {
 		next = m->next;
 		m->next = first;

@@ -383,6 +383,12 @@ static void take_session(struct images *images, uint64_t key, struct reader *r)
 	map_put(&images->by_key, (const char *)&i->key, sizeof(i->key), i);
 }
 
+uint64_t images_stored(const struct images *images)
+{
+	return images->has_files && images->all_stored < images->stored ? images->all_stored : images->stored;
+}
+
+/* A file begins. */
 static void take_file(struct images *images, struct reader *r)
 {
 	images->file.generation = read_u32(r);
@@ -474,6 +480,23 @@ static void take_known(struct images *images, struct image *i, unsigned type, st
 	}
 }
 
+static void take_of_file(struct images *images, unsigned type, struct reader *r)
+{
+	if (type == RECORD_STORED) {
+		images->stored = read_u64(r);
+		return;
+	}
+	if (type == RECORD_FILE && images->is_in_file) {
+		images->all_stored = images_stored(images);
+		images->has_files = true;
+		images->stored = 0;
+	}
+	images->is_in_file = true;
+	take_file(images, r);
+	if (type == RECORD_WHOLE && !r->is_bad)
+		drop_earlier(images);
+}
+
 void images_take(void *arg, unsigned type, const char *body, size_t len)
 {
 	struct images *images = arg;
@@ -481,10 +504,8 @@ void images_take(void *arg, unsigned type, const char *body, size_t len)
 	uint64_t key;
 	struct image *i;
 
-	if (type == RECORD_FILE || type == RECORD_WHOLE) {
-		take_file(images, &r);
-		if (type == RECORD_WHOLE && !r.is_bad)
-			drop_earlier(images);
+	if (type == RECORD_FILE || type == RECORD_WHOLE || type == RECORD_STORED) {
+		take_of_file(images, type, &r);
 		images->damaged += r.is_bad;
 		return;
 	}

@@ -31,6 +31,7 @@ enum record_type {
 	RECORD_FILE,          /* the beginning of a worker's file */
 	RECORD_WHOLE,         /* all that counts of its earlier files has been written to this one */
 	RECORD_PASSED,        /* of a session that has ended: one stanza has arrived elsewhere */
+	RECORD_STORED,        /* what the store got up to an id, and was asked for by this worker, is noted */
 };
 
 /* What a message is known by: to its sender, who may say it again after a restart, the session that sent it and a hash
@@ -122,11 +123,16 @@ struct images {
 	struct map by_key;             /* struct image */
 	struct map handled;            /* what is told of sessions, by key */
 	struct image_file file;        /* that is being read */
+	uint64_t stored;               /* up to that id it notes all that was stored; 0: it does not say so */
+	uint64_t all_stored;           /* the least of the files before; meaningless before has_files */
+	bool has_files, is_in_file;
 	size_t damaged;                /* records that made no sense */
 };
 
 /* Takes a record; for journal_read_all(). */
 void images_take(void *images, unsigned type, const char *body, size_t len);
+/* Up to which id the journal knows of all that is in the store; 0: it does not say. When all are read. */
+uint64_t images_stored(const struct images *images);
 /* A message of a session is safe; one without a number of the sender's is not counted. */
 void images_note_handled(struct images *images, const struct cause *cause);
 /* It has gone another way, and only counts from now on. */

@@ -230,6 +230,7 @@ void router_free(struct router *r)
 {
 	if (r == NULL)
 		return;
+	free(r->answered.deliveries);
 	asks_free(r->asks);
 	fed_free(r->fed);
 	dormant_free(r);

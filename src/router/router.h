@@ -104,6 +104,11 @@ struct router {
 	struct federation *fed;
 	struct asks *asks;
 	struct journal *journal;         /* NULL: sessions do not outlive the process */
+	struct {
+		uint64_t seen;           /* what store_answered() said, */
+		uint64_t *deliveries;    /* when the workers had emptied their mailboxes so often */
+		uint64_t noted;          /* what the journal says; see RECORD_STORED */
+	} answered;
 	bool is_unwritten;               /* it was closed, and has not all of it */
 	bool is_ending;
 	struct list archive_calls;       /* that are yet to be answered (storeapi_archive.c) */

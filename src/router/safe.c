@@ -40,6 +40,12 @@ void safe_note(struct safe *s, struct router *r)
 		s->released(s, r);
 }
 
+void safe_note_stored(struct safe *s, struct router *r)
+{
+	if (safe_is_shared(s))
+		safe_note(s, r);
+}
+
 static void run_done(struct worker *w, struct mail *mail)
 {
 	struct safe *s = LIST_ENTRY(mail, struct safe, mail);

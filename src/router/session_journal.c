@@ -9,6 +9,7 @@
 #include "router/rq.h"
 #include "router/session_restore.h"
 #include "router/session_sm.h"
+#include "store/store.h"
 #include "xmpp/stanza.h"
 
 /* ---- records ---- */
@@ -250,6 +251,54 @@ void journal_hurry(struct router *r)
 	}
 }
 
+/* ---- what of the store is noted ---- */
+
+/* Without other records it is not worth one of its own, unless very much would have to be read after a crash. */
+#define STORED_MUCH 10000
+
+static void write_stored(struct router *r)
+{
+	record_u64(journal_begin(r->journal, RECORD_STORED), r->answered.noted);
+	journal_end(r->journal);
+}
+
+static uint64_t deliveries_of(const struct worker *w)
+{
+	return atomic_load_explicit(&w->deliveries, memory_order_acquire);
+}
+
+static void look_at_store(struct router *r)
+{
+	r->answered.seen = store_answered(r->server->store);
+	for (unsigned i = 0; i < r->server->worker_count; i++)
+		r->answered.deliveries[i] = deliveries_of(r->server->workers[i]);
+}
+
+/* Whether a worker has taken what lay in its mailbox then, and ended the turn in which it did. The first time that it
+ * is seen to have emptied it may have been before; the second was not, and the third is behind that turn. */
+static bool has_taken(const struct router *r, const struct worker *w)
+{
+	return deliveries_of(w) >= r->answered.deliveries[w->id] + (w == r->worker ? 1 : 3);
+}
+
+/* What the store had answered when it was last looked at has come here since, and from here to the workers whose
+ * sessions it is about: all that is to be noted of it is in the journals, or would be in their next files. */
+static void note_stored(struct router *r)
+{
+	uint64_t seen = r->answered.seen;
+
+	if (!has_taken(r, r->worker))
+		return;
+	for (unsigned i = 0; i < r->server->worker_count; i++)
+		if (!has_taken(r, r->server->workers[i]))
+			return;
+	if (seen > r->answered.noted && (journal_has_records(r->journal) || seen - r->answered.noted > STORED_MUCH)) {
+		r->answered.noted = seen;
+		write_stored(r);
+	}
+	look_at_store(r);
+}
+
 /* ---- what the journal tells ---- */
 
 static void write_file(struct router *r, enum record_type type)
@@ -274,6 +323,7 @@ static void on_new_file(void *arg)
 			journal_session(s);
 	dormant_write(r);
 	endings_write(r);
+	write_stored(r);
 	write_file(r, RECORD_WHOLE);
 }
 
@@ -315,6 +365,7 @@ static const struct journal_events events = { on_new_file, on_turn, on_synced };
 
 static void before_flush(struct worker *w)
 {
+	note_stored(router_of(w));
 	journal_write(router_of(w)->journal);
 }
 
@@ -325,7 +376,11 @@ int router_open_journal(struct router *r, const struct journal_conf *conf, struc
 	if (rc != 0)
 		return rc;
 	r->worker->before_flush = before_flush;
+	r->answered.deliveries = mem_array(r->server->worker_count, sizeof(uint64_t));
+	look_at_store(r);
+	r->answered.noted = r->answered.seen;
 	write_file(r, RECORD_FILE);
+	write_stored(r);
 	return 0;
 }
 

@@ -15,6 +15,7 @@ struct store_call {
 	} cb;
 	void *arg;
 	struct safe *safe;   /* of a write: the request that it is made for is not safe before */
+	bool is_message;     /* an append of the message itself that the request is */
 };
 
 static struct store_call *call_new(struct comity_mod *m, void *arg)
@@ -56,7 +57,11 @@ static void on_write(void *arg, int status)
 
 static void on_append(void *arg, int status, uint64_t id)
 {
+	const struct store_call *call = arg;
+
 	(void)id;
+	if (status == 0 && call->is_message)
+		safe_note_stored(call->safe, call->mod->host->router);
 	on_write(arg, status);
 }
 
@@ -67,6 +72,7 @@ static struct store_call *write_call(struct comity_mod *m, comity_write_cb *cb, 
 
 	call->cb.write = cb;
 	call->safe = r->current != NULL ? safe_ref(r->current->safe) : NULL;
+	call->is_message = r->current != NULL && r->current->cause.number != 0;
 	return call;
 }
 

@@ -34,6 +34,7 @@ struct archive_call {
 	char *value, *token;
 	uint64_t max_entries;
 	bool is_accepted;      /* so that it must not be refused for want of room */
+	bool is_message;       /* the one that the request is */
 	struct comity_account *account; /* of an append; NULL: of nobody */
 };
 
@@ -118,6 +119,8 @@ static void release_queries(struct router *r, const struct comity_mod *m, const 
 
 static void finish_append(struct archive_call *call, int status)
 {
+	if (status == 0 && call->is_message)
+		safe_note_stored(call->safe, router_for(call));
 	list_remove(&call->link);
 	release_queries(router_for(call), call->mod, call->owner, call->store);
 	finish_write(call, status);
@@ -285,6 +288,7 @@ bool archive_call_append(struct comity_mod *m, const struct comity_jid *owner, c
 	call->safe = rq != NULL ? safe_ref(rq->safe) : NULL;
 	call->account = rq != NULL && rq->account != NULL ? comity_account_ref(rq->account) : NULL;
 	call->is_accepted = is_accepted;
+	call->is_message = rq != NULL && rq->cause.number != 0;
 	call->max_entries = max_entries;
 	call->with = mem_strdup(entry->with != NULL ? entry->with : "");
 	call->value = mem_dup(entry->value, entry->len);

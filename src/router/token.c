@@ -9,11 +9,9 @@
 #include "base/mem.h"
 #include "store/store.h"
 
-#define KEY_FORMAT "%016llx-"
-
 size_t token_write(char token[TOKEN_SIZE], const struct cause *cause, const struct cause *stored)
 {
-	size_t len = (size_t)snprintf(token, TOKEN_SIZE, KEY_FORMAT "%016llx", (unsigned long long)cause->key,
+	size_t len = (size_t)snprintf(token, TOKEN_SIZE, "%016llx-%016llx", (unsigned long long)cause->key,
 	                              (unsigned long long)cause->hash), known_by = len;
 
 	len += (size_t)snprintf(token + len, TOKEN_SIZE - len, "/%llx", (unsigned long long)cause->number);
@@ -34,67 +32,77 @@ bool token_read(const char *token, struct cause *cause)
 
 /* ---- what the store has of sessions ---- */
 
-/* A prefix that is looked for: of all that a session has sent, or of one stanza that it had not got when it ended. */
+/* Stanzas that sessions had not got when they ended. */
 struct search {
 	struct images *images;
-	char **prefixes;
-	struct image_item **items;     /* NULL: of the session */
-	size_t count, room;
+	struct map left;        /* struct left, by what they are known by in the store */
 };
 
-static void add_search(struct search *s, const char *prefix, struct image_item *item)
-{
-	if (s->count == s->room) {
-		s->room = s->room != 0 ? 2 * s->room : 64;
-		s->prefixes = mem_resize(s->prefixes, s->room * sizeof(*s->prefixes));
-		s->items = mem_resize(s->items, s->room * sizeof(*s->items));
-	}
-	s->prefixes[s->count] = mem_strdup(prefix);
-	s->items[s->count++] = item;
-}
+struct left {
+	struct left *next;      /* known by the same: what another session of the account had not got */
+	struct image_item *item;
+	size_t len;
+	char known_by[TOKEN_SIZE];
+};
 
-static void add_searches(struct search *s, struct image *i)
+static void add_left(struct search *s, struct image *i)
 {
-	char text[TOKEN_SIZE];
-
-	snprintf(text, sizeof(text), KEY_FORMAT, (unsigned long long)i->key);
-	add_search(s, text, NULL);
 	for (size_t n = i->first; !i->can_resume && n < i->item_count; n++) {
 		struct image_item *item = &i->items[n];
+		struct left *left, *same;
 
 		if (item->cause.key == 0 || item->xml == NULL)
 			continue;
-		text[token_write(text, &item->cause, &item->stored)] = '\0';
-		add_search(s, text, item);
+		left = mem_new(sizeof(*left));
+		left->item = item;
+		left->len = token_write(left->known_by, &item->cause, &item->stored);
+		same = map_find(&s->left, left->known_by, left->len);
+		if (same != NULL) {
+			left->next = same->next;
+			same->next = left;
+		} else {
+			map_put(&s->left, left->known_by, left->len, left);
+		}
 	}
 }
 
-static void on_token(void *arg, size_t n, const char *token)
+static void pass(struct search *s, const char *token, size_t len)
+{
+	for (struct left *left = map_find(&s->left, token, len); left != NULL; left = left->next)
+		image_item_pass(left->item);
+}
+
+/* It may be known by the first of its parts, or by all of it. */
+static void on_token(void *arg, const char *token)
 {
 	struct search *s = arg;
-	char end = token[strlen(s->prefixes[n])];
 	struct cause cause;
 
-	if (s->items[n] == NULL) {
-		if (token_read(token, &cause))
-			images_note_handled(s->images, &cause);
-	} else if (end == '\0' || end == '/') {
-		image_item_pass(s->items[n]);
-	}
+	if (!token_read(token, &cause))
+		return;
+	images_note_handled(s->images, &cause);
+	pass(s, token, strcspn(token, "/"));
+	pass(s, token, strlen(token));
 }
 
 int images_take_stored(struct images *images, struct store *store)
 {
 	struct search s = { .images = images };
+	struct left *left;
 	size_t pos = 0;
 	int rc;
 
+	if (images->by_key.count == 0)
+		return 0;
 	for (struct image *i; (i = map_next(&images->by_key, &pos)) != NULL;)
-		add_searches(&s, i);
-	rc = store_each_token(store, s.prefixes, s.count, on_token, &s);
-	while (s.count != 0)
-		free(s.prefixes[--s.count]);
-	free(s.prefixes);
-	free(s.items);
+		add_left(&s, i);
+	rc = store_each_token(store, images_stored(images), on_token, &s);
+	pos = 0;
+	while ((left = map_next(&s.left, &pos)) != NULL)
+		for (struct left *next; left != NULL; left = next) {
+			next = left->next;
+			free(left);
+		}
+	map_deinit(&s.left);
 	return rc;
 }

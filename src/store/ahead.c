@@ -187,6 +187,11 @@ static void forget_all_counts(struct ahead *a)
 
 /* ---- taking ---- */
 
+uint64_t ahead_last_id(const struct ahead *a)
+{
+	return a->last_id;
+}
+
 uint64_t ahead_next_id(struct ahead *a)
 {
 	return ++a->last_id;
@@ -438,11 +443,10 @@ static void note_left(struct ahead *a)
 	}
 }
 
-void ahead_each_left(const struct ahead *a, const char *prefix, void (*each)(void *arg, const char *token), void *arg)
+void ahead_each_left(const struct ahead *a, void (*each)(void *arg, const char *token), void *arg)
 {
 	for (size_t i = 0; i < a->left_count; i++)
-		if (strncmp(a->left[i], prefix, strlen(prefix)) == 0)
-			each(arg, a->left[i]);
+		each(arg, a->left[i]);
 }
 
 int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const struct store_driver *driver,

@@ -27,8 +27,8 @@ struct ahead_conf {
  * and must live as long as the log. -ERR_IO, -ERR_CORRUPT and what the driver says. */
 int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const struct store_driver *driver,
                struct driver_conn *conn, struct log_ctx *log, struct ahead **a, struct err_text *et);
-/* Tokens that begin so, of what could not be put into the database then; on any thread. */
-void ahead_each_left(const struct ahead *a, const char *prefix, void (*each)(void *arg, const char *token), void *arg);
+/* Tokens of what could not be put into the database then; on any thread. */
+void ahead_each_left(const struct ahead *a, void (*each)(void *arg, const char *token), void *arg);
 /* Leaves the file to the next process, unless all that is in it has been moved. */
 void ahead_close(struct ahead *a);
 
@@ -40,6 +40,8 @@ int ahead_add(struct ahead *a, const char *owner, const char *name, struct store
 /* Makes durable what was added since the last call, or forgets it: -ERR_NO_SPACE, -ERR_IO. */
 int ahead_sync(struct ahead *a);
 
+/* The greatest id so far. */
+uint64_t ahead_last_id(const struct ahead *a);
 /* The id of an entry that goes straight to the database. */
 uint64_t ahead_next_id(struct ahead *a);
 /* As ahead_add checks it, for such an entry; when there is room, it is counted as there. */

@@ -71,8 +71,8 @@ struct store_driver {
 	/* With the id that the entry has, which must be greater than all before. */
 	int (*append)(struct driver_conn *c, const char *owner, const char *name, const struct store_entry *entry,
 	              uint64_t *id);
-	/* Tokens of entries that begin so. */
-	int (*each_token)(struct driver_conn *c, const char *prefix, void (*each)(void *arg, const char *token), void *arg);
+	/* Tokens of entries with greater ids. */
+	int (*each_token)(struct driver_conn *c, uint64_t after_id, void (*each)(void *arg, const char *token), void *arg);
 	/* The greatest id that was ever appended, or that settled knows, as not every id has an entry; 0: none. */
 	int (*last_id)(struct driver_conn *c, uint64_t *id);
 	/* Up to which id entries of a log have been appended for an owner (0: none), or for all ("", which forgets

@@ -358,6 +358,11 @@ static void on_timer(struct worker *w, struct timer *t)
 	start_sync(j);
 }
 
+bool journal_has_records(const struct journal *j)
+{
+	return buf_size(&j->out) != 0;
+}
+
 void journal_write(struct journal *j)
 {
 	if (buf_size(&j->out) != 0) {

@@ -59,6 +59,8 @@ void journal_abandon(struct journal *j);
  * the place that must be synced for it to be durable. Own worker only. */
 struct buf *journal_begin(struct journal *j, unsigned type);
 uint64_t journal_end(struct journal *j);
+/* Whether this turn has records. */
+bool journal_has_records(const struct journal *j);
 /* The end of a turn. */
 void journal_write(struct journal *j);
 /* Somebody waits for what has been recorded: it is synced soon. */

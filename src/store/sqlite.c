@@ -52,11 +52,8 @@ static const char *const statements[STATEMENT_COUNT] = {
 	[REMOVE_ARCHIVES] = "DELETE FROM archive WHERE owner=?1",
 	[APPEND] = "INSERT INTO archive (owner, store, when_us, with_jid, value, token, id)"
 	           " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-	/* Behind a whole part of a token comes a '/', if anything. */
-	[HAS_TOKEN] = "SELECT id FROM archive INDEXED BY archive_by_token"
-	              " WHERE token>=?3 AND token<?3||'0' AND owner=?1 AND store=?2",
-	/* Nothing in a token sorts behind a small letter. */
-	[TOKENS] = "SELECT token FROM archive INDEXED BY archive_by_token WHERE token>=?1 AND token<?1||'{'",
+	[HAS_TOKEN] = "SELECT id FROM archive WHERE owner=?1 AND store=?2 AND (token=?3 OR (token>?3||'/' AND token<?3||'0'))",
+	[TOKENS] = "SELECT token FROM archive WHERE id>?1 AND token IS NOT NULL",
 	[QUERY] = "SELECT id, when_us, with_jid, value, token" MATCH " ORDER BY id LIMIT ?8",
 	[QUERY_BACK] = "SELECT id, when_us, with_jid, value, token" MATCH " ORDER BY id DESC LIMIT ?8",
 	[QUERY_COUNT] = "SELECT count(*)" MATCH,
@@ -357,14 +354,15 @@ static int driver_append(struct driver_conn *c, const char *owner, const char *n
 	return rc;
 }
 
-static int driver_each_token(struct driver_conn *c, const char *prefix, void (*each)(void *arg, const char *token),
+static int driver_each_token(struct driver_conn *c, uint64_t after_id, void (*each)(void *arg, const char *token),
                              void *arg)
 {
-	sqlite3_stmt *stmt = get_for(c, TOKENS, prefix, NULL);
+	sqlite3_stmt *stmt = get(c, TOKENS);
 	int code;
 
 	if (stmt == NULL)
 		return failure_of(c);
+	bind_u64(stmt, 1, after_id);
 	while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
 		each(arg, (const char *)sqlite3_column_text(stmt, 0));
 	return finish(c, stmt, code);

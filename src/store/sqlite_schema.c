@@ -36,7 +36,6 @@ const char *const sqlite_migrations[] = {
 	"ALTER TABLE archive ADD COLUMN token TEXT;",
 	/* Which entries of the log are here. */
 	"CREATE TABLE settled (owner TEXT PRIMARY KEY NOT NULL, id INTEGER NOT NULL) WITHOUT ROWID;",
-	"CREATE INDEX archive_by_token ON archive (token) WHERE token IS NOT NULL;",
 };
 const size_t sqlite_migration_count = sizeof(sqlite_migrations) / sizeof(sqlite_migrations[0]);
 

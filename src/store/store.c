@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -50,6 +51,7 @@ struct store {
 	bool is_backing_up, is_ending, writer_is_done;
 	struct store_stats stats;
 
+	_Atomic uint64_t answered;
 	struct writer writer;                   /* the writer thread's own, as is the rest */
 	bool has_log;
 	pthread_t writer_thread;
@@ -80,6 +82,11 @@ static void answer(struct store *s, struct request *r)
 	s->stats.waiting_bytes -= r->bytes;
 	request_answer(r);
 	s->stats.waiting--;
+}
+
+static void note_answered(struct store *s, uint64_t last_id)
+{
+	atomic_store_explicit(&s->answered, last_id, memory_order_release);
 }
 
 static void count_group(struct store *s, struct list *group)
@@ -142,13 +149,14 @@ static void refuse_reads(const struct list *group)
 static void write_group(struct store *s)
 {
 	struct list group, ready;
-	uint64_t last;
+	uint64_t last, last_id;
 
 	list_init(&group);
 	list_init(&ready);
 	last = take_group(s, &group);
 	pthread_mutex_unlock(&s->lock);
 	writer_run_group(&s->writer, &group);
+	last_id = ahead_last_id(s->writer.ahead);
 	pthread_mutex_lock(&s->lock);
 	count_group(s, &group);
 	refuse_reads(&group);
@@ -157,6 +165,7 @@ static void write_group(struct store *s)
 		let_run(s, LIST_ENTRY(l, struct request, link));
 	for (struct list *l; (l = list_shift(&group)) != NULL;)
 		answer(s, LIST_ENTRY(l, struct request, link));
+	note_answered(s, last_id);
 }
 
 /* What is in the log goes into the database. Called and left with the lock held. */
@@ -308,6 +317,7 @@ static void run_inline(struct store *s, struct request *r)
 		count_failure(s, r);
 	}
 	answer(s, r);
+	note_answered(s, ahead_last_id(s->writer.ahead));
 }
 
 static void queue_write(struct store *s, struct request *r)
@@ -372,33 +382,22 @@ void store_get_stats(struct store *s, struct store_stats *stats)
 	pthread_mutex_unlock(&s->lock);
 }
 
-struct token_search {
-	void (*each)(void *arg, size_t prefix, const char *token);
-	void *arg;
-	size_t prefix;
-};
-
-static void on_token(void *arg, const char *token)
+uint64_t store_answered(const struct store *s)
 {
-	const struct token_search *search = arg;
-
-	search->each(search->arg, search->prefix, token);
+	return atomic_load_explicit(&s->answered, memory_order_acquire);
 }
 
-int store_each_token(struct store *s, char *const *prefixes, size_t count,
-                     void (*each)(void *arg, size_t prefix, const char *token), void *arg)
+int store_each_token(struct store *s, uint64_t after_id, void (*each)(void *arg, const char *token), void *arg)
 {
-	struct token_search search = { each, arg, 0 };
 	struct driver_conn *conn = NULL;
 	struct err_text et;
 	int rc = s->driver->connect(s->path, false, &conn, &et);
 
-	for (; rc == 0 && search.prefix < count; search.prefix++) {
-		rc = s->driver->each_token(conn, prefixes[search.prefix], on_token, &search);
-		ahead_each_left(s->writer.ahead, prefixes[search.prefix], on_token, &search);
-	}
-	if (conn != NULL)
-		s->driver->disconnect(conn);
+	if (rc != 0)
+		return rc;
+	rc = s->driver->each_token(conn, after_id, each, arg);
+	s->driver->disconnect(conn);
+	ahead_each_left(s->writer.ahead, each, arg);
 	return rc;
 }
 
@@ -528,6 +527,8 @@ int store_open_driver(struct comity_env *env, const struct store_conf *conf, con
 		rc = connect_all(s, et);
 	if (rc == 0)
 		rc = open_log(s, conf, et);
+	if (rc == 0)
+		note_answered(s, ahead_last_id(s->writer.ahead));
 	if (rc == 0 && s->has_threads) {
 		rc = start_threads(s, et);
 		if (rc != 0)

@@ -39,10 +39,11 @@ void store_close(struct store **store);
 /* Leaves everything as a process that is killed would leave it once it has answered all. */
 void store_abandon(struct store **store);
 
-/* Tokens of entries of archives that begin with a prefix, as they were when the store was opened: for the time before
- * anything is asked of it. Calls back before it returns, with the number of the prefix. */
-int store_each_token(struct store *s, char *const *prefixes, size_t count,
-                     void (*each)(void *arg, size_t prefix, const char *token), void *arg);
+/* Entries with ids up to this one have been appended, and who asked for it has the answer in his mailbox. */
+uint64_t store_answered(const struct store *s);
+/* Tokens of entries of archives with greater ids (and perhaps of others), as they were when the store was opened: for the
+ * time before anything is asked of it. Calls back before it returns. */
+int store_each_token(struct store *s, uint64_t after_id, void (*each)(void *arg, const char *token), void *arg);
 
 /* By hand: commits a group of writes (or, without any, empties the log), or does the oldest read. False: there is none that may run. */
 bool store_step(struct store *s, bool writes);

@@ -234,18 +234,20 @@ static size_t pass_gate(void *arg, size_t len)
 }
 
 /* What the router does, and perhaps no more than a part of it. */
+static void (*end_turn)(struct worker *w);
+
 static void before_flush(struct worker *w)
 {
 	struct journal *j = router_of(w)->journal;
 	struct journal_stats before, after;
 
 	if (current->death != DEATH_WRITING || current->is_dead) {
-		journal_write(j);
+		end_turn(w);
 		return;
 	}
 	journal_get_stats(j, &before);
 	disk_mark();
-	journal_write(j);
+	end_turn(w);
 	journal_get_stats(j, &after);
 	if ((after.writes != before.writes || after.file_bytes != before.file_bytes) && is_time(current, DEATH_WRITING)) {
 		life_die(current);
@@ -278,6 +280,7 @@ static void open_journal(struct restore *r, struct worker *w)
 
 	if (router_open_journal(router_of(w), &r->conf, &et) != 0)
 		sim_fail(et.text);
+	end_turn = w->before_flush;
 	w->before_flush = before_flush;
 	for (struct list *l; (l = list_shift(&r->images[w->id])) != NULL;)
 		dormant_adopt(router_of(w), LIST_ENTRY(l, struct image, link));

@@ -32,8 +32,14 @@ static void store_message(struct store_fixture *f, const char *owner, struct cau
 	ck_assert_int_eq(done.status, 0);
 }
 
-/* The session as the journal has it and the store completes it. */
-static void restore(struct store_fixture *f, bool can_resume)
+static void take(struct images *images, unsigned type, struct buf *body)
+{
+	images_take(images, type, buf_bytes(body), buf_size(body));
+	buf_deinit(body);
+}
+
+/* The session as the journal has it and the store completes it. noted: what the journal has noted of the store. */
+static void restore(struct store_fixture *f, bool can_resume, uint64_t noted)
 {
 	static struct image_item items[] = {
 		{ .cause = { OTHER_KEY, 10, 1 }, .xml = "<message/>", .len = 10 },
@@ -46,9 +52,13 @@ static void restore(struct store_fixture *f, bool can_resume)
 	struct images images = { 0 };
 	struct buf out = { 0 };
 
+	record_file(&out, &(struct image_file){ 1, 0, 1 });
+	take(&images, RECORD_FILE, &out);
+	record_u64(&out, noted);
+	take(&images, RECORD_STORED, &out);
+
 	image_write(&out, &i);
-	images_take(&images, RECORD_SESSION, buf_bytes(&out), buf_size(&out));
-	buf_deinit(&out);
+	take(&images, RECORD_SESSION, &out);
 	ck_assert_int_eq(images_take_stored(&images, f->store), 0);
 	images_settle(&images);
 	given = NULL;
@@ -94,11 +104,48 @@ START_TEST(test_messages_in_the_store_are_known_to_their_sessions)
 
 	fixture_init(&f, &sqlite_driver, true);
 	store_all(&f);
-	restore(&f, true);
+	restore(&f, true, 0);
 	check(false);
-	restore(&f, false);
+	restore(&f, false, 0);
 	check(true);
+	/* What the journal says is noted was noted, or is over. */
+	restore(&f, false, 2);
+	ck_assert_uint_eq(given->in, 7);
+	ck_assert_uint_eq(given->handled_count, 1);
+	ck_assert_ptr_null(given->items[0].xml);
+	image_free(given);
 	fixture_deinit(&f);
+}
+END_TEST
+
+/* Of the last records of all files, the least counts; a file without one may have noted nothing. */
+START_TEST(test_the_least_of_all_files_counts)
+{
+	static const struct {
+		uint64_t noted[4];      /* UINT64_MAX: another file begins */
+		uint64_t all;
+	} rows[] = {
+		{ { 5, 9 }, 9 },
+		{ { 5, 9, UINT64_MAX, 12 }, 9 },
+		{ { 12, UINT64_MAX, 5, 9 }, 9 },
+		{ { 12, UINT64_MAX, UINT64_MAX, 12 }, 0 },
+		{ { 12, UINT64_MAX }, 0 },
+	};
+
+	struct images images = { 0 };
+	struct buf out = { 0 };
+
+	record_file(&out, &(struct image_file){ 1, 0, 1 });
+	take(&images, RECORD_FILE, &out);
+	for (size_t i = 0; i < 4 && rows[_i].noted[i] != 0; i++) {
+		if (rows[_i].noted[i] == UINT64_MAX)
+			record_file(&out, &(struct image_file){ 1, (uint32_t)i, 1 });
+		else
+			record_u64(&out, rows[_i].noted[i]);
+		take(&images, rows[_i].noted[i] == UINT64_MAX ? RECORD_FILE : RECORD_STORED, &out);
+	}
+	ck_assert_uint_eq(images_stored(&images), rows[_i].all);
+	images_deinit(&images);
 }
 END_TEST
 
@@ -123,7 +170,7 @@ START_TEST(test_they_are_known_though_they_are_in_the_log_alone)
 	store_all(&f);
 	store_abandon(&f.store);
 	fixture_reopen(&f, &failing);
-	restore(&f, false);
+	restore(&f, false, 0);
 	check(true);
 	fixture_deinit(&f);
 }
@@ -148,6 +195,7 @@ END_TEST
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, test_messages_in_the_store_are_known_to_their_sessions);
+	tcase_add_loop_test(tc, test_the_least_of_all_files_counts, 0, 5);
 	tcase_add_test(tc, test_they_are_known_though_they_are_in_the_log_alone);
 	tcase_add_test(tc, test_token_tells_what_it_was_made_of);
 }
