@@ -44,7 +44,7 @@ static int on_keep(struct comity_mod *m, struct comity_rq *rq)
 {
 	const struct conf *conf = comity_conf(m);
 	unsigned parts = comity_rq_parts(rq);
-	struct store_entry entry = { .when_us = comity_rq_received_us(rq) };
+	struct store_entry entry = { .when_us = comity_rq_received_us(rq), .is_message = true };
 	char *xml;
 
 	if (comity_parts_are_fleeting(parts))

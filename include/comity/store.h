@@ -3,6 +3,7 @@
 #ifndef COMITY_STORE_H
 #define COMITY_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,9 @@ struct store_entry {
 	 * an entry is there whose token is these, or begins with these and "/". */
 	const char *token;
 	size_t may_be_there;
+	/* In a write: it is the message that is handled, kept for its recipient, who gets it from here. Once it is stored
+	 * its sender is told that it is safe, and a session that passed it on has no part in it any more. */
+	bool is_message;
 };
 
 struct store_entries {

@@ -42,7 +42,9 @@ static void arrive(struct worker *w, struct mail *mail)
 		struct comity_rq *rq = request_new(r, c->st, c->from, c->to[i]);
 
 		rq_set_safe(rq, safe_ref(c->safe));
-		rq->cause = c->cause;
+		/* Without one each has its own. */
+		if (c->cause.key != 0)
+			rq->cause = c->cause;
 		rq->is_repeat = c->is_repeat;
 		comity_jid_unref(c->to[i]);
 		route(rq);
@@ -63,7 +65,7 @@ static struct crowd *crowd_new(struct router *r, const struct comity_stanza *st,
 	c->st = comity_stanza_ref(st);
 	c->from = comity_jid_ref(from);
 	c->safe = safe_ref(rq->safe);
-	c->cause = rq->cause;
+	c->cause = r->current != NULL ? rq->cause : (struct cause){ 0 };
 	c->is_repeat = rq->is_repeat;
 	c->count = 0;
 	comity_rq_release(rq);
@@ -111,7 +113,7 @@ static void send_away(struct router *r, const struct comity_stanza *st, struct c
 void crowd_send(struct router *r, const struct comity_stanza *st, struct comity_jid *from, struct comity_jid *const *to,
                 size_t count)
 {
-	bool is_alone = r->server->worker_count == 1;
+	bool is_alone = r->server->worker_count == 1 || count == 1;
 
 	if (!is_alone)
 		send_away(r, st, from, to, count);

@@ -152,6 +152,8 @@ static void read_handled(struct image *i, struct reader *r)
 	for (size_t n = 0; n < i->handled_count; n++) {
 		i->handled[n].number = read_u32(r);
 		i->handled[n].hash = read_u64(r);
+		i->handled[n].is_stale = (i->handled[n].hash & 1) == 0;
+		i->handled[n].hash |= 1;
 	}
 }
 
@@ -250,7 +252,7 @@ static void take_handled(struct images *images, uint64_t key, struct reader *r)
 void images_note_handled(struct images *images, const struct cause *cause)
 {
 	if (cause->number != 0)
-		note_handled(images, cause->key, (struct image_handled){ (uint32_t)cause->number, cause->hash });
+		note_handled(images, cause->key, (struct image_handled){ (uint32_t)cause->number, true, cause->hash });
 }
 
 static void drop_handled(struct images *images, uint64_t key)
@@ -265,12 +267,13 @@ static void add_handled(struct image *i, const struct handled_list *l)
 	i->handled_count += l->count;
 }
 
-/* What waits for a client was safe when it was read here, even if its sender had not heard so. */
+/* What waits for a client was safe when it was read here, even if its sender had not heard so. In which of its sender's
+ * sayings it has its number is not known. */
 static void add_waiting(struct images *images, const struct image *i)
 {
 	for (size_t n = i->first; n < i->item_count; n++) {
 		const struct cause *cause = &i->items[n].cause;
-		struct image_handled item = { (uint32_t)cause->number, cause->hash };
+		struct image_handled item = { (uint32_t)cause->number, true, cause->hash };
 		struct image *sender = cause->number != 0 ? find(images, cause->key) : NULL;
 
 		if (sender != NULL && (int32_t)(item.number - sender->in) > 0)
@@ -282,11 +285,12 @@ static int compare_handled(const void *a, const void *b)
 {
 	const struct image_handled *x = a, *y = b;
 
-	return x->number < y->number ? -1 : x->number > y->number;
+	return x->number != y->number ? (x->number < y->number ? -1 : 1) : x->is_stale - y->is_stale;
 }
 
 /* Numbers that follow each other are in the count itself; the client knows of those before, and two workers may
- * have told of one. A client that never asks for the count leaves very many. */
+ * have told of one. A client that never asks for the count leaves very many. A stale number counts nothing: the client
+ * may have left out a stanza when it said the others again, and the number is one's that never came. */
 static void count_handled(struct image *i)
 {
 	uint32_t base = i->in + 1;
@@ -302,7 +306,7 @@ static void count_handled(struct image *i)
 		bool is_old = item.number > INT32_MAX;
 
 		item.number += base;
-		if (item.number == i->in + 1)
+		if (item.number == i->in + 1 && !item.is_stale)
 			i->in++;
 		else if (!is_old && (int32_t)(item.number - i->in) > 0 &&
 		         (left == 0 || i->handled[left - 1].number != item.number))

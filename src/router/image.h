@@ -63,8 +63,10 @@ struct image_item {
 	size_t len;
 };
 
+/* hash: never even. */
 struct image_handled {
 	uint32_t number;
+	bool is_stale;        /* the number is of before the client said it again, and may be another stanza's by now */
 	uint64_t hash;
 };
 

@@ -83,7 +83,7 @@ void image_write(struct buf *out, const struct image *i)
 	record_u32(out, (uint32_t)i->handled_count);
 	for (size_t n = 0; n < i->handled_count; n++) {
 		record_u32(out, i->handled[n].number);
-		record_u64(out, i->handled[n].hash);
+		record_u64(out, i->handled[n].is_stale ? i->handled[n].hash & ~UINT64_C(1) : i->handled[n].hash);
 	}
 	record_u32(out, (uint32_t)i->seen_count);
 	for (size_t n = 0; n < i->seen_count; n++) {

@@ -231,6 +231,7 @@ void router_free(struct router *r)
 	if (r == NULL)
 		return;
 	free(r->answered.deliveries);
+	free(r->early);
 	asks_free(r->asks);
 	fed_free(r->fed);
 	dormant_free(r);

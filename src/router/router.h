@@ -89,6 +89,13 @@ struct ended_session {
 	uint32_t count;
 };
 
+/* A message that was noted as handled before all of it was safe. */
+#define EARLY_MAX 1024
+struct early_note {
+	uint64_t key, hash;
+	uint32_t number;
+};
+
 struct router {
 	struct server *server;
 	struct worker *worker;
@@ -106,14 +113,18 @@ struct router {
 	struct journal *journal;         /* NULL: sessions do not outlive the process */
 	struct {
 		uint64_t seen;           /* what store_answered() said, */
-		uint64_t *deliveries;    /* when the workers had emptied their mailboxes so often */
+		uint64_t *deliveries;    /* when the workers had emptied their mailboxes so often: this one, and */
+		bool is_taken;           /* the others later, when all of it had come here */
 		uint64_t noted;          /* what the journal says; see RECORD_STORED */
 	} answered;
 	bool is_unwritten;               /* it was closed, and has not all of it */
 	bool is_ending;
 	struct list archive_calls;       /* that are yet to be answered (storeapi_archive.c) */
+	size_t archive_appends;          /* among them */
 	struct list unsynced;            /* struct sm_item: in the journal, not yet durable, in their order */
 	struct list telling;             /* struct session_sm: told a count in this turn */
+	struct early_note *early;        /* the newest EARLY_MAX; NULL: there was none */
+	size_t early_count;
 	struct list endings;             /* sessions that have ended and must stay in it for now */
 	struct map dormant;              /* sessions of before the restart that nobody has asked for */
 	struct timer dormant_timer;
@@ -146,8 +157,8 @@ void router_part_clients(struct router *r);
 /* The worker's thread is gone, and the journal closed: sessions leave memory, and stay in the journal; so does what
  * waits for other servers. */
 void router_forget_sessions(struct router *r);
-/* Appends for the request that is handled, if that was accepted long ago (or others of the archive that were still
- * wait for room): until there is room, as often as it takes. False: an append like any other will do. */
+/* Appends for the request that is handled, if that was accepted long ago: until there is room, as often as it takes;
+ * what is to be appended to that archive meanwhile comes behind. False: an append like any other will do. */
 bool archive_call_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                          const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg);
 /* What waits for room in the store is tried for the last time. */

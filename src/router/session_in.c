@@ -93,7 +93,7 @@ static void note_ahead(struct session_sm *sm, uint32_t number, uint64_t hash)
 		sm->ahead_room = sm->ahead_room != 0 ? 2 * sm->ahead_room : 4;
 		sm->ahead = mem_resize(sm->ahead, sm->ahead_room * sizeof(*sm->ahead));
 	}
-	sm->ahead[sm->ahead_count++] = (struct image_handled){ number, hash };
+	sm->ahead[sm->ahead_count++] = (struct image_handled){ number, false, hash };
 }
 
 static void forget_ahead(struct session_sm *sm)
@@ -127,7 +127,9 @@ static void on_released(struct safe *safe, struct router *r)
 {
 	const struct sm_in *in = LIST_ENTRY(safe, struct sm_in, safe);
 
-	if (in->hash != 0)
+	if (in->hash != 0 && safe_is_shared(safe))
+		journal_handled_early(r, in->key, in->number, in->hash);
+	else if (in->hash != 0)
 		journal_handled(r, in->key, in->number, in->hash);
 }
 
@@ -264,6 +266,11 @@ void session_in_resume(struct session_sm *sm)
 	worker_timer_stop(sm->session->account->router->worker, &sm->owe);
 	sm->is_owed = sm->is_stopped = false;
 	sm->repeats = sm->received - sm->told;
+	if (sm->handled_count == 0)
+		return;
+	for (size_t i = 0; i < sm->handled_count; i++)
+		sm->handled[i].is_stale = true;
+	journal_session(sm->session);
 }
 
 void session_in_deinit(struct session_sm *sm)

@@ -217,6 +217,23 @@ void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t h
 	journal_end(r->journal);
 }
 
+/* The newest stay in memory: until all of such a message is safe nothing else has it for the next file. */
+void journal_handled_early(struct router *r, uint64_t key, uint32_t number, uint64_t hash)
+{
+	if (r->journal == NULL)
+		return;
+	if (r->early == NULL)
+		r->early = mem_array(EARLY_MAX, sizeof(*r->early));
+	r->early[r->early_count++ % EARLY_MAX] = (struct early_note){ key, hash, number };
+	journal_handled(r, key, number, hash);
+}
+
+static void write_early(struct router *r)
+{
+	for (size_t i = 0; i < r->early_count && i < EARLY_MAX; i++)
+		journal_handled(r, r->early[i].key, r->early[i].number, r->early[i].hash);
+}
+
 void journal_over(struct router *r, uint64_t key)
 {
 	write_key(r, RECORD_OVER, key);
@@ -270,24 +287,34 @@ static uint64_t deliveries_of(const struct worker *w)
 static void look_at_store(struct router *r)
 {
 	r->answered.seen = store_answered(r->server->store);
+	r->answered.deliveries[r->worker->id] = deliveries_of(r->worker);
+	r->answered.is_taken = false;
+}
+
+/* Whether what the store had answered then has come here since; then it has left here, too, to the workers whose
+ * sessions it is about. */
+static bool is_taken(struct router *r)
+{
+	if (r->answered.is_taken || deliveries_of(r->worker) == r->answered.deliveries[r->worker->id])
+		return r->answered.is_taken;
 	for (unsigned i = 0; i < r->server->worker_count; i++)
 		r->answered.deliveries[i] = deliveries_of(r->server->workers[i]);
+	return r->answered.is_taken = true;
 }
 
 /* Whether a worker has taken what lay in its mailbox then, and ended the turn in which it did. The first time that it
  * is seen to have emptied it may have been before; the second was not, and the third is behind that turn. */
 static bool has_taken(const struct router *r, const struct worker *w)
 {
-	return deliveries_of(w) >= r->answered.deliveries[w->id] + (w == r->worker ? 1 : 3);
+	return w == r->worker || deliveries_of(w) >= r->answered.deliveries[w->id] + 3;
 }
 
-/* What the store had answered when it was last looked at has come here since, and from here to the workers whose
- * sessions it is about: all that is to be noted of it is in the journals, or would be in their next files. */
+/* All that is to be noted of what was seen is in the journals, or would be in their next files. */
 static void note_stored(struct router *r)
 {
 	uint64_t seen = r->answered.seen;
 
-	if (!has_taken(r, r->worker))
+	if (!is_taken(r))
 		return;
 	for (unsigned i = 0; i < r->server->worker_count; i++)
 		if (!has_taken(r, r->server->workers[i]))
@@ -323,6 +350,7 @@ static void on_new_file(void *arg)
 			journal_session(s);
 	dormant_write(r);
 	endings_write(r);
+	write_early(r);
 	write_stored(r);
 	write_file(r, RECORD_WHOLE);
 }

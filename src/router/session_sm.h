@@ -158,6 +158,8 @@ void journal_settled(struct sm_item *item);
 void journal_acked(struct session_sm *sm);
 void journal_count(struct session_sm *sm);
 void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t hash);
+/* The same for a message of which copies are yet to be safe. */
+void journal_handled_early(struct router *r, uint64_t key, uint32_t number, uint64_t hash);
 void journal_over(struct router *r, uint64_t key);
 /* Of a session that is over: what stood at this place of its queue, from 0 on, has arrived elsewhere. */
 void journal_passed(struct router *r, uint64_t key, uint32_t place);

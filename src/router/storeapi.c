@@ -48,20 +48,19 @@ static void on_read(void *arg, const struct store_result *result)
 static void on_write(void *arg, int status)
 {
 	struct store_call *call = arg;
+	struct router *r = call->mod->host->router;
 
 	if (call->cb.write != NULL)
 		call->cb.write(call->mod, call->arg, status);
-	safe_unref(call->safe, call->mod->host->router);
+	if (status == 0 && call->is_message)
+		safe_note_stored(call->safe, r);
+	safe_unref(call->safe, r);
 	free(call);
 }
 
 static void on_append(void *arg, int status, uint64_t id)
 {
-	const struct store_call *call = arg;
-
 	(void)id;
-	if (status == 0 && call->is_message)
-		safe_note_stored(call->safe, call->mod->host->router);
 	on_write(arg, status);
 }
 
@@ -72,7 +71,6 @@ static struct store_call *write_call(struct comity_mod *m, comity_write_cb *cb, 
 
 	call->cb.write = cb;
 	call->safe = r->current != NULL ? safe_ref(r->current->safe) : NULL;
-	call->is_message = r->current != NULL && r->current->cause.number != 0;
 	return call;
 }
 
@@ -106,17 +104,23 @@ void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner,
 {
 	const struct comity_rq *rq = m->host->router->current;
 	struct store_entry known = *entry;
+	struct store_call *call;
 	char token[TOKEN_SIZE];
+	/* What else is kept of a message does not make it safe. */
+	bool is_message = rq != NULL && rq->cause.number != 0 && entry->is_message;
 
 	if (rq != NULL && rq->cause.key != 0 && known.token == NULL) {
-		size_t known_by = token_write(token, &rq->cause, &rq->stored);
+		struct cause cause = { rq->cause.key, rq->cause.hash, is_message ? rq->cause.number : 0 };
+		size_t known_by = token_write(token, &cause, &rq->stored);
 
 		known.token = token;
 		known.may_be_there = rq->is_repeat ? known_by : 0;
 	}
-	if (!archive_call_append(m, owner, store, &known, max_entries, cb, arg))
-		store_archive_append(store_of(m), worker_of(m), comity_jid_text(owner), store, &known, max_entries, on_append,
-		                     write_call(m, cb, arg));
+	if (archive_call_append(m, owner, store, &known, max_entries, cb, arg))
+		return;
+	call = write_call(m, cb, arg);
+	call->is_message = is_message;
+	store_archive_append(store_of(m), worker_of(m), comity_jid_text(owner), store, &known, max_entries, on_append, call);
 }
 
 void comity_archive_trim(struct comity_mod *m, const struct comity_jid *owner, const char *store, uint64_t keep,

@@ -17,6 +17,7 @@ struct archive_call {
 	struct list link;      /* in router->archive_calls until it is answered */
 	struct timer again;    /* runs while it waits to be tried once more */
 	enum call_kind kind;
+	bool is_held;          /* it waits for those to the same archive that were accepted */
 	struct comity_mod *mod;
 	void *arg;
 	char *owner, *store;
@@ -24,7 +25,6 @@ struct archive_call {
 
 	comity_entries_cb *entries;
 	struct store_query query;
-	bool is_held;          /* it waits for appends to the same archive */
 
 	comity_write_cb *write;
 	struct safe *safe;     /* as of every write */
@@ -90,40 +90,51 @@ static void on_deleted(void *arg, int status)
 
 /* ---- appending ---- */
 
+/* The first, perhaps among those that were accepted. */
 static struct archive_call *find_append(const struct router *r, const struct comity_mod *m, const char *owner,
-                                        const char *store)
+                                        const char *store, bool is_accepted)
 {
+	if (r->archive_appends == 0)
+		return NULL;
 	LIST_EACH(l, next, &r->archive_calls) {
 		struct archive_call *call = LIST_ENTRY(l, struct archive_call, link);
 
-		if (call->kind == CALL_APPEND && is_same_archive(call, m, owner, store))
+		if (call->kind == CALL_APPEND && is_same_archive(call, m, owner, store) && (call->is_accepted || !is_accepted))
 			return call;
 	}
 	return NULL;
 }
 
-/* What is read then has what was appended. */
-static void release_queries(struct router *r, const struct comity_mod *m, const char *owner, const char *store)
+static void release(struct router *r, const struct archive_call *for_archive, enum call_kind kind)
 {
-	if (find_append(r, m, owner, store) != NULL)
-		return;
 	LIST_EACH(l, next, &r->archive_calls) {
 		struct archive_call *call = LIST_ENTRY(l, struct archive_call, link);
 
-		if (!call->is_held || !is_same_archive(call, m, owner, store))
+		if (!call->is_held || call->kind != kind ||
+		    !is_same_archive(call, for_archive->mod, for_archive->owner, for_archive->store))
 			continue;
 		call->is_held = false;
 		submit(call);
 	}
 }
 
+/* Behind what was accepted come new messages, and what is read then has all of it. */
 static void finish_append(struct archive_call *call, int status)
 {
-	if (status == 0 && call->is_message)
-		safe_note_stored(call->safe, router_for(call));
+	struct router *r = router_for(call);
+
 	list_remove(&call->link);
-	release_queries(router_for(call), call->mod, call->owner, call->store);
-	finish_write(call, status);
+	r->archive_appends--;
+	if (find_append(r, call->mod, call->owner, call->store, true) == NULL)
+		release(r, call, CALL_APPEND);
+	if (find_append(r, call->mod, call->owner, call->store, false) == NULL)
+		release(r, call, CALL_QUERY);
+	if (call->write != NULL)
+		call->write(call->mod, call->arg, status);
+	if (status == 0 && call->is_message)
+		safe_note_stored(call->safe, r);
+	safe_unref(call->safe, r);
+	call_free(call);
 }
 
 static void on_appended(void *arg, int status, uint64_t id)
@@ -137,7 +148,7 @@ static void on_appended(void *arg, int status, uint64_t id)
 		finish_append(call, status);
 }
 
-/* All that wait, in their order. */
+/* And all that wait to be tried again, in their order. */
 static void submit_appends(const struct archive_call *first)
 {
 	struct router *r = router_for(first);
@@ -254,7 +265,7 @@ void comity_archive_query(struct comity_mod *m, const struct comity_jid *owner, 
 	call->query = *query;
 	call->with = query->with != NULL ? mem_strdup(query->with) : NULL;
 	call->query.with = call->with;
-	call->is_held = find_append(router_for(call), m, call->owner, call->store) != NULL;
+	call->is_held = find_append(router_for(call), m, call->owner, call->store, false) != NULL;
 	if (!call->is_held)
 		submit(call);
 }
@@ -277,18 +288,19 @@ bool archive_call_append(struct comity_mod *m, const struct comity_jid *owner, c
 {
 	struct router *r = m->host->router;
 	const struct comity_rq *rq = r->current;
-	const struct archive_call *before = find_append(r, m, comity_jid_text(owner), store);
-	bool is_accepted = rq != NULL && rq->is_again, waits = before != NULL && timer_is_running(&before->again);
+	const struct archive_call *before = find_append(r, m, comity_jid_text(owner), store, true);
+	bool is_accepted = rq != NULL && rq->is_again;
 	struct archive_call *call;
 
-	if (!is_accepted && !waits)
+	if (!is_accepted && before == NULL)
 		return false;
 	call = call_new(m, CALL_APPEND, owner, store, arg);
+	r->archive_appends++;
 	call->write = cb;
 	call->safe = rq != NULL ? safe_ref(rq->safe) : NULL;
 	call->account = rq != NULL && rq->account != NULL ? comity_account_ref(rq->account) : NULL;
 	call->is_accepted = is_accepted;
-	call->is_message = rq != NULL && rq->cause.number != 0;
+	call->is_message = rq != NULL && rq->cause.number != 0 && entry->is_message;
 	call->max_entries = max_entries;
 	call->with = mem_strdup(entry->with != NULL ? entry->with : "");
 	call->value = mem_dup(entry->value, entry->len);
@@ -297,9 +309,10 @@ bool archive_call_append(struct comity_mod *m, const struct comity_jid *owner, c
 	call->entry.with = call->with;
 	call->entry.value = call->value;
 	call->entry.token = call->token;
-	if (waits)
+	call->is_held = !is_accepted;
+	if (is_accepted && before != NULL && timer_is_running(&before->again))
 		worker_timer_start(r->worker, &call->again, AGAIN_MS);
-	else
+	else if (is_accepted)
 		submit(call);
 	return true;
 }

@@ -9,15 +9,32 @@
 #include "base/mem.h"
 #include "store/store.h"
 
+/* At least so many digits; each stored message has three such numbers. */
+static char *write_hex(char *out, uint64_t n, int least)
+{
+	int digits = least;
+
+	while (digits < 16 && n >> (4 * digits) != 0)
+		digits++;
+	for (int i = digits; i-- > 0; n >>= 4)
+		out[i] = "0123456789abcdef"[n & 15];
+	return out + digits;
+}
+
 size_t token_write(char token[TOKEN_SIZE], const struct cause *cause, const struct cause *stored)
 {
-	size_t len = (size_t)snprintf(token, TOKEN_SIZE, "%016llx-%016llx", (unsigned long long)cause->key,
-	                              (unsigned long long)cause->hash), known_by = len;
+	char *end = write_hex(token, cause->key, 16), *known;
 
-	len += (size_t)snprintf(token + len, TOKEN_SIZE - len, "/%llx", (unsigned long long)cause->number);
-	if (stored->key != 0)
-		known_by = len + (size_t)snprintf(token + len, TOKEN_SIZE - len, "/%llx", (unsigned long long)stored->hash);
-	return known_by;
+	*end++ = '-';
+	known = end = write_hex(end, cause->hash, 16);
+	*end++ = '/';
+	end = write_hex(end, cause->number, 1);
+	if (stored->key != 0) {
+		*end++ = '/';
+		known = end = write_hex(end, stored->hash, 1);
+	}
+	*end = '\0';
+	return (size_t)(known - token);
 }
 
 bool token_read(const char *token, struct cause *cause)

@@ -19,7 +19,8 @@ size_t token_write(char token[TOKEN_SIZE], const struct cause *cause, const stru
 bool token_read(const char *token, struct cause *cause);
 
 /* Sessions learn which of the messages that they sent, and of those that they had not got when they ended, are in the
- * store: the last crash may have come before the journal had it. Before images_settle(), and before anything is taken out of the store. Minus an enum err. */
+ * store: the last crash may have come before the journal had it. Before images_settle(), and before anything is taken
+ * out of the store. Minus an enum err. */
 int images_take_stored(struct images *images, struct store *store);
 
 #endif

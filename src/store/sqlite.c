@@ -363,8 +363,13 @@ static int driver_each_token(struct driver_conn *c, uint64_t after_id, void (*ea
 	if (stmt == NULL)
 		return failure_of(c);
 	bind_u64(stmt, 1, after_id);
-	while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
-		each(arg, (const char *)sqlite3_column_text(stmt, 0));
+	while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
+		const char *token = (const char *)sqlite3_column_text(stmt, 0);
+
+		if (token == NULL)
+			return finish(c, stmt, SQLITE_NOMEM);
+		each(arg, token);
+	}
 	return finish(c, stmt, code);
 }
 

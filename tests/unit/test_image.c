@@ -51,7 +51,7 @@ static void take(unsigned type, struct buf *body)
 
 static struct image_text texts[] = { { "carbons", "enabled", "1" }, { "presence", "directed", "" } };
 static struct cause seen[] = { { 5, 6, 0 }, { 7, 8, 0 } };
-static struct image_handled handled[] = { { 43, 9 }, { 45, 10 } };
+static struct image_handled handled[] = { { 43, false, 9 }, { 45, false, 11 } };
 static struct image_item items[] = {
 	{ .cause = { 1, 2, 0 }, .received_us = -5, .flags = IMAGE_SETTLED, .xml = "<message/>", .len = 10 },
 	{ .received_us = 1 },
@@ -147,7 +147,7 @@ START_TEST(test_all_of_a_session_comes_back)
 	ck_assert_str_eq(i->items[0].xml, "<message/>");
 	ck_assert_str_eq(i->items[2].xml, "");
 	ck_assert(i->seen_count == 2 && i->seen[1].key == 7 && i->seen[1].hash == 8);
-	ck_assert(i->handled_count == 1 && i->handled[0].number == 45 && i->handled[0].hash == 10);
+	ck_assert(i->handled_count == 1 && i->handled[0].number == 45 && i->handled[0].hash == 11);
 	ck_assert_uint_eq(images.damaged, 0);
 }
 END_TEST
@@ -165,7 +165,8 @@ START_TEST(test_what_a_module_had_is_told_apart)
 }
 END_TEST
 
-/* Numbers 43 and 45 are known to have been handled: a message that waits is so too. */
+/* Numbers 43 and 45 are known to have been handled. A message that waits is recognised; its number may be that of an
+ * earlier saying, and counts nothing. */
 START_TEST(test_what_waits_for_a_client_has_been_handled)
 {
 	const struct image *i;
@@ -177,8 +178,27 @@ START_TEST(test_what_waits_for_a_client_has_been_handled)
 	take_sent(KEY, (struct cause){ KEY, 80, 0 }, "<message/>");
 	take_sent(KEY, (struct cause){ KEY + 1, 81, 46 }, "<message/>");
 	i = settle();
-	ck_assert_uint_eq(i->in, 45);
-	ck_assert(i->handled_count == 1 && i->handled[0].number == 47 && i->handled[0].hash == 77);
+	ck_assert_uint_eq(i->in, 43);
+	ck_assert_uint_eq(i->handled_count, 3);
+	ck_assert(i->handled[0].number == 44 && i->handled[0].hash == 78 && i->handled[0].is_stale);
+	ck_assert(i->handled[1].number == 45 && !i->handled[1].is_stale);
+	ck_assert(i->handled[2].number == 47 && i->handled[2].hash == 77);
+}
+END_TEST
+
+/* The client left out a stanza when it said 45 again, as 44: the new 45 has not come. */
+START_TEST(test_numbers_of_earlier_sayings_count_nothing)
+{
+	const struct image *i;
+
+	handled[1].is_stale = true;
+	take_sample();
+	handled[1].is_stale = false;
+	take_handled(KEY, 44, 11);
+	i = settle();
+	ck_assert_uint_eq(i->in, 44);
+	ck_assert(i->handled_count == 1 && i->handled[0].number == 45 && i->handled[0].hash == 11);
+	ck_assert(i->handled[0].is_stale);
 }
 END_TEST
 
@@ -456,6 +476,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_all_of_a_session_comes_back);
 	tcase_add_test(tc, test_what_a_module_had_is_told_apart);
 	tcase_add_test(tc, test_what_waits_for_a_client_has_been_handled);
+	tcase_add_test(tc, test_numbers_of_earlier_sayings_count_nothing);
 	tcase_add_test(tc, test_later_records_count);
 	tcase_add_test(tc, test_more_is_acknowledged_than_is_known);
 	tcase_add_test(tc, test_an_ended_session_is_gone);

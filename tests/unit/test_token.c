@@ -86,10 +86,11 @@ static void store_all(struct store_fixture *f)
 
 static void check(bool is_over)
 {
-	ck_assert_uint_eq(given->in, 9);
-	ck_assert_uint_eq(given->handled_count, 1);
-	ck_assert_uint_eq(given->handled[0].number, 11);
-	ck_assert_uint_eq(given->handled[0].hash, 3);
+	ck_assert_uint_eq(given->in, 7);
+	ck_assert_uint_eq(given->handled_count, 3);
+	ck_assert_uint_eq(given->handled[0].number, 8);
+	ck_assert_uint_eq(given->handled[2].number, 11);
+	ck_assert_uint_eq(given->handled[2].hash, 3);
 	ck_assert_uint_eq(given->item_count, 4);
 	ck_assert_int_eq(given->items[0].xml == NULL, is_over);
 	ck_assert_int_eq(given->items[1].xml == NULL, is_over);
