@@ -91,10 +91,11 @@ static int write_all(int fd, const char *bytes, size_t len)
 	return 0;
 }
 
-/* Makes the next file of the worker, with its magic. Returns minus an errno. */
+/* Makes the next file of the worker, with its magic. Returns minus an errno. Each try has a number of its own: a file
+ * that could not be filled can perhaps not be removed either. */
 static int make_file(struct journal *j)
 {
-	char *path = mem_printf("%s/" JOURNAL_NAME_FORMAT, j->folder, j->generation, j->worker->id, j->number + 1);
+	char *path = mem_printf("%s/" JOURNAL_NAME_FORMAT, j->folder, j->generation, j->worker->id, ++j->number);
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
 	int rc = fd >= 0 ? write_all(fd, JOURNAL_MAGIC, sizeof(JOURNAL_MAGIC) - 1) : -errno;
 
@@ -106,7 +107,6 @@ static int make_file(struct journal *j)
 		free(path);
 		return rc;
 	}
-	j->number++;
 	j->fd = fd;
 	j->path = path;
 	j->size = sizeof(JOURNAL_MAGIC) - 1;

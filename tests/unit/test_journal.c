@@ -356,6 +356,34 @@ START_TEST(test_a_full_disk)
 }
 END_TEST
 
+/* Of a try that failed, and could not be removed. */
+START_TEST(test_a_file_in_the_way_does_not_stop_it)
+{
+	unsigned generation, number = journal_number(j.journal, &generation);
+	uint64_t place;
+	char path[200];
+	FILE *f;
+
+	path_of(generation, number + 1, path);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fclose(f);
+	limit_files(20);
+	write_one(2, "lost");
+	journal_write(j.journal);
+	unlimit_files();
+	ck_assert(journal_is_failing(j.journal));
+	strcpy(j.current, "all that counts");
+	buf_add(journal_begin(j.journal, 3), "a part of it", 12);
+	place = journal_end(j.journal);
+	journal_write(j.journal);
+	turn_until(place);
+	ck_assert(!journal_is_failing(j.journal));
+	ck_assert_str_eq(read_all(), "9:all that counts;");
+	unlink(path);
+}
+END_TEST
+
 /* It may have room again by then, before anybody has tried. */
 START_TEST(test_closing_with_a_full_disk)
 {
@@ -390,6 +418,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_other_files_are_let_be);
 	tcase_add_test(tc, test_no_folder);
 	tcase_add_test(tc, test_a_full_disk);
+	tcase_add_test(tc, test_a_file_in_the_way_does_not_stop_it);
 	tcase_add_loop_test(tc, test_closing_with_a_full_disk, 0, 2);
 }
 
