@@ -18,7 +18,7 @@ KINDS = {
     "astray": "to a device whose session never ended, and it came to another one",
     "doubled": "came twice to one device, and neither a new login nor a kill explains it",
     "again": "sent again after a resumption because it was not acknowledged, and came twice to one device",
-    "unwritten": "came twice, or was returned and came, after a kill with the disk full",
+    "unwritten": "came twice, or to another device, or was returned and came, after a kill with the disk full",
     "reordered": "came before one that the same device had sent earlier to the same account",
     "invented": "came, and nobody has sent it",
     "altered": "came with another body or other addresses than it was sent with",
@@ -329,9 +329,11 @@ class Records:
         if message.device is None or not message.device.managed:
             return
         session = getattr(message.device, "session", None)
-        elsewhere = [a.device for a in message.arrivals if a.device is not message.device]
+        elsewhere = [a for a in message.arrivals if a.device is not message.device]
         if elsewhere and session is not None and session.held(message.sends[0][0]):
-            self.violation("astray", f"{message.uid} to {message.device} came to {elsewhere[0]}", message)
+            # That the session had ended could not be written: it is there again.
+            kind = "unwritten" if self.was_full_at_a_kill(elsewhere[0].when) else "astray"
+            self.violation(kind, f"{message.uid} to {message.device} came to {elsewhere[0].device}", message)
 
     def _check_return(self, message):
         first, (when, text) = message.sends[0][0], message.returns[0]
@@ -483,8 +485,11 @@ def _left_by_a_dead_session(s):
     s.come(message, s.eve)
 
 
-def _astray(s):
+def _astray(s, full=False):
     s.come(s.send("bob", s.bob), s.eve)
+    if full:
+        s.fault("disk-full")
+        s.fault("kill")
 
 
 def _doubled(s):
@@ -621,6 +626,7 @@ STORIES = [
     ("missed by one of two devices", _missed_by_one_device, {"missed"}),
     ("left by a dead session", _left_by_a_dead_session, set()),
     ("astray", _astray, {"astray"}),
+    ("astray with the disk full", lambda s: _astray(s, True), {"unwritten"}),
     ("doubled", _doubled, {"doubled"}),
     ("doubled for another device", _doubled_for_another_device, {"doubled"}),
     ("doubled after the acknowledgement was handled", _doubled_after_it_was_settled, {"doubled"}),
