@@ -10,6 +10,8 @@
 #include "router/rq.h"
 
 #define AGAIN_MS 1000
+/* A disk that cannot be read may never be; who waits for it goes on without. */
+#define READS_MAX 10
 
 enum call_kind { CALL_QUERY, CALL_DELETION, CALL_APPEND };
 
@@ -25,6 +27,7 @@ struct archive_call {
 
 	comity_entries_cb *entries;
 	struct store_query query;
+	unsigned failures;
 
 	comity_write_cb *write;
 	struct safe *safe;     /* as of every write */
@@ -199,7 +202,8 @@ static void on_entries(void *arg, const struct store_entries *entries)
 {
 	struct archive_call *call = arg;
 
-	if (entries->status == -ERR_NO_SPACE && !router_for(call)->is_ending) {
+	call->failures += entries->status == -ERR_IO;
+	if (is_passing(entries->status) && call->failures < READS_MAX && !router_for(call)->is_ending) {
 		worker_timer_start(router_for(call)->worker, &call->again, AGAIN_MS);
 		return;
 	}
