@@ -68,7 +68,7 @@ class Server:
     mech = "SCRAM-SHA-1"
     has_sm = True
     stored = "data"     # below the folder: what holds the accounts
-    cells = ("chat", "presence", "offline", "idle")     # where it takes part
+    cells = ("chat", "login", "presence", "offline", "idle")     # where it takes part
 
     def __init__(self, folder, port, certs, build=None):
         self.folder, self.port, self.certs, self.build = folder, port, certs, build
@@ -196,7 +196,7 @@ class ComityPlain(Comity):
     """Whose sessions use neither stream management nor carbons: for servers that lack them."""
     name = "Comity, plain"
     has_sm = False
-    cells = ("chat", "presence", "idle")
+    cells = ("chat", "login", "presence", "idle")
 
 
 class Prosody(Server):
@@ -325,7 +325,7 @@ class Jabberd2(Server):
     program = "jabberd2-c2s"
     mech = "PLAIN"   # its accounts are plain text; SCRAM would make it hash at every login
     has_sm = False
-    cells = ("chat", "presence", "idle")
+    cells = ("chat", "login", "presence", "idle")
     stored = "sqlite.db"
 
     def config(self, part, *changes):
