@@ -245,7 +245,8 @@ void dormant_wake(struct comity_account *a)
 {
 	struct dormant *d = find(a->router, a->jid);
 
-	if (d == NULL)
+	/* At the end, when sessions have left memory, they stay in the journal alone. */
+	if (d == NULL || a->router->is_ending)
 		return;
 	for (struct list *l; (l = list_shift(&d->images)) != NULL;) {
 		struct image *i = LIST_ENTRY(l, struct image, link);
