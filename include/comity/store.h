@@ -88,7 +88,7 @@ void comity_map_put(struct comity_mod *m, const struct comity_jid *owner, const 
  * once. */
 void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                            const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg);
-/* While the disk is full and some of it cannot be read because of that, it is tried again, and cb waits for that.
+/* While some of it cannot be read, as the disk is full or fails, it is tried again, and cb waits for that.
  * What is yet to be deleted is not among it. */
 void comity_archive_query(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                           const struct store_query *query, comity_entries_cb *cb, void *arg);

@@ -3,7 +3,7 @@ sbin_PROGRAMS += src/comityd/comityd
 src_comityd_comityd_SOURCES = src/comityd/assemble.c src/comityd/assemble.h src/comityd/assemble_fed.c src/comityd/check_fed.c src/comityd/check_fed.h src/comityd/commands.c \
 	src/comityd/commands.h src/comityd/commands_answer.c src/comityd/commands_fed.c src/comityd/commands_stats.c \
 	src/comityd/commands_memory.c src/comityd/memory.c src/comityd/memory.h \
-	src/comityd/control.c src/comityd/crew.c src/comityd/daemon.h src/comityd/logger.c src/comityd/logger.h \
+	src/comityd/control.c src/comityd/crew.c src/comityd/crew_call.c src/comityd/daemon.h src/comityd/logger.c src/comityd/logger.h \
 	src/comityd/main.c src/comityd/options.c src/comityd/options.h src/comityd/privileges.c src/comityd/reload.c \
 	src/comityd/restore.c \
 	src/comityd/task.c src/comityd/task.h

@@ -13,7 +13,7 @@
 /* So many are one letter in the mailbox of a worker. */
 #define CROWD_MAX 50
 
-/* Made as the request that they come from had it, see rq_new(). */
+/* What rq_new() would take from the request that it is made for. */
 struct crowd {
 	struct mail mail;
 	struct comity_stanza *st;
@@ -55,20 +55,19 @@ static void arrive(struct worker *w, struct mail *mail)
 	pool_give(c, sizeof(*c));
 }
 
-static struct crowd *crowd_new(struct router *r, const struct comity_stanza *st, struct comity_jid *from,
-                               struct comity_jid *to)
+static struct crowd *crowd_new(const struct router *r, const struct comity_stanza *st, struct comity_jid *from)
 {
-	struct comity_rq *rq = request_new(r, st, from, to);
-	struct crowd *c = pool_take(sizeof(*c));
+	const struct comity_rq *current = r->current;
+	struct crowd *c = pool_take_zeroed(sizeof(*c));
 
 	c->mail.run = arrive;
 	c->st = comity_stanza_ref(st);
 	c->from = comity_jid_ref(from);
-	c->safe = safe_ref(rq->safe);
-	c->cause = r->current != NULL ? rq->cause : (struct cause){ 0 };
-	c->is_repeat = rq->is_repeat;
-	c->count = 0;
-	comity_rq_release(rq);
+	if (current != NULL) {
+		c->safe = safe_ref(current->safe);
+		c->cause = (struct cause){ current->cause.key, current->cause.hash, 0 };
+		c->is_repeat = current->is_repeat;
+	}
 	return c;
 }
 
@@ -100,7 +99,7 @@ static void send_away(struct router *r, const struct comity_stanza *st, struct c
 		if (home == r->worker)
 			continue;
 		if (*c == NULL)
-			*c = crowd_new(r, st, from, to[i]);
+			*c = crowd_new(r, st, from);
 		(*c)->to[(*c)->count++] = comity_jid_ref(to[i]);
 		if ((*c)->count == CROWD_MAX)
 			post(c, home);

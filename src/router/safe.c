@@ -36,14 +36,8 @@ bool safe_is_shared(const struct safe *s)
 
 void safe_note(struct safe *s, struct router *r)
 {
-	if (s->released != NULL)
+	if (safe_is_shared(s) && s->released != NULL)
 		s->released(s, r);
-}
-
-void safe_note_stored(struct safe *s, struct router *r)
-{
-	if (safe_is_shared(s))
-		safe_note(s, r);
 }
 
 static void run_done(struct worker *w, struct mail *mail)

@@ -27,11 +27,8 @@ struct safe *safe_ref(struct safe *s);
 void safe_unref(struct safe *s, struct router *r);
 /* True when others hold it, too. */
 bool safe_is_shared(const struct safe *s);
-/* Notes for after a crash that the stanza has arrived, though copies of it are yet to be safe. */
+/* Notes in this turn, for after a crash, that the stanza has arrived, if copies of it are yet to be safe; s may be
+ * NULL. */
 void safe_note(struct safe *s, struct router *r);
-
-/* The message is in the store. Its sender learns that after a crash, whatever else of it is yet to be safe: from the
- * journal, in this turn (see RECORD_STORED). safe may be NULL. */
-void safe_note_stored(struct safe *s, struct router *r);
 
 #endif

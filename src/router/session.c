@@ -273,7 +273,13 @@ static void bind_now(struct comity_account *a, struct c2s *c)
 	comity_jid_unref(full);
 }
 
-void session_bind_waiting(struct comity_account *a)
+static void refuse_now(struct comity_account *a, struct c2s *c)
+{
+	(void)a;
+	c2s_fail(c, STREAM_INTERNAL_SERVER_ERROR, "the account cannot be read now");
+}
+
+static void end_waiting(struct comity_account *a, void (*end)(struct comity_account *a, struct c2s *c))
 {
 	struct list all;
 
@@ -282,25 +288,20 @@ void session_bind_waiting(struct comity_account *a)
 	for (struct list *l; (l = list_shift(&all)) != NULL;) {
 		struct waiting_bind *w = LIST_ENTRY(l, struct waiting_bind, link);
 
-		bind_now(a, w->c);
+		end(a, w->c);
 		c2s_unref(w->c);
 		free(w);
 	}
 }
 
+void session_bind_waiting(struct comity_account *a)
+{
+	end_waiting(a, bind_now);
+}
+
 void session_refuse_waiting(struct comity_account *a)
 {
-	struct list all;
-
-	list_init(&all);
-	list_splice(&all, &a->binding);
-	for (struct list *l; (l = list_shift(&all)) != NULL;) {
-		struct waiting_bind *w = LIST_ENTRY(l, struct waiting_bind, link);
-
-		c2s_fail(w->c, STREAM_INTERNAL_SERVER_ERROR, "the account cannot be read now");
-		c2s_unref(w->c);
-		free(w);
-	}
+	end_waiting(a, refuse_now);
 }
 
 void session_begin(struct c2s *c)

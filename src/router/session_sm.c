@@ -220,7 +220,7 @@ static void forget_acked(struct session_sm *sm, struct sm_item *item)
 	if (may_come)
 		session_note_seen(sm, &item->cause);
 	/* This session may be over when it comes again. What was made of it says nothing of the message itself. */
-	if (safe_is_shared(item->safe) && item->cause.number != 0)
+	if (item->cause.number != 0)
 		safe_note(item->safe, sm->session->account->router);
 	if (safe_is_shared(item->safe))
 		session_note_seen(sm, &item->stored);

@@ -53,7 +53,7 @@ static void on_write(void *arg, int status)
 	if (call->cb.write != NULL)
 		call->cb.write(call->mod, call->arg, status);
 	if (status == 0 && call->is_message)
-		safe_note_stored(call->safe, r);
+		safe_note(call->safe, r);
 	safe_unref(call->safe, r);
 	free(call);
 }

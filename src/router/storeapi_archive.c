@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Archives as modules read them and delete from them: what finds no room on the disk is tried again. What was
+/* Archives as modules read them, delete from them and add to them: what finds no room on the disk is tried again. What was
  * delivered must not stay there because of that, and what waits there must not be forgotten. The same goes for what is
  * put there from sessions that have ended: its sender may have been told long ago that it is safe. */
 #include <stdlib.h>
@@ -70,16 +70,18 @@ static bool is_passing(int status)
 	return status == -ERR_NO_SPACE || status == -ERR_IO;
 }
 
-/* ---- deleting ---- */
-
 static void finish_write(struct archive_call *call, int status)
 {
 	list_remove(&call->link);
 	if (call->write != NULL)
 		call->write(call->mod, call->arg, status);
+	if (status == 0 && call->is_message)
+		safe_note(call->safe, router_for(call));
 	safe_unref(call->safe, router_for(call));
 	call_free(call);
 }
+
+/* ---- deleting ---- */
 
 static void on_deleted(void *arg, int status)
 {
@@ -132,12 +134,7 @@ static void finish_append(struct archive_call *call, int status)
 		release(r, call, CALL_APPEND);
 	if (find_append(r, call->mod, call->owner, call->store, false) == NULL)
 		release(r, call, CALL_QUERY);
-	if (call->write != NULL)
-		call->write(call->mod, call->arg, status);
-	if (status == 0 && call->is_message)
-		safe_note_stored(call->safe, r);
-	safe_unref(call->safe, r);
-	call_free(call);
+	finish_write(call, status);
 }
 
 static void on_appended(void *arg, int status, uint64_t id)
@@ -215,7 +212,7 @@ static void on_entries(void *arg, const struct store_entries *entries)
 	call_free(call);
 }
 
-/* ---- both ---- */
+/* ---- all of them ---- */
 
 static void submit(struct archive_call *call)
 {
