@@ -96,26 +96,6 @@ bool crew_await(struct daemon *d, struct worker *w, void (*start)(struct worker 
 	return true;
 }
 
-struct call {
-	void (*fn)(struct worker *w, void *arg);
-	void *arg;
-};
-
-static void run_call(struct worker *w, struct waiter *waiter)
-{
-	struct call *call = waiter_arg(waiter);
-
-	call->fn(w, call->arg);
-	waiter_done(waiter);
-}
-
-void crew_call(struct daemon *d, struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg)
-{
-	struct call call = { fn, arg };
-
-	crew_await(d, w, run_call, &call, 0);
-}
-
 int daemon_reload(struct daemon *d, struct err_text *et)
 {
 	(void)d;

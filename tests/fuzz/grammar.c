@@ -191,6 +191,18 @@ static void open_stanza(struct grammar *g, struct buf *out, const char *name)
 		buf_printf(out, "<%s", name);
 }
 
+/* From the type on. */
+static void finish_stanza(struct grammar *g, struct buf *out, const char *const *types, uint32_t type_count,
+                          const char *const *parts, uint32_t part_count)
+{
+	add_type(g, out, types, type_count);
+	add_id(g, out);
+	if (grammar_one_in(g, 8))
+		grammar_add_odd_attribute(g, out);
+	buf_add(out, ">", 1);
+	add_parts(g, out, parts, part_count);
+}
+
 static void add_message(struct grammar *g, struct buf *out)
 {
 	static const char *const types[] = { "chat", "normal", "chat", "groupchat", "headline", "error", "odd" };
@@ -198,12 +210,7 @@ static void add_message(struct grammar *g, struct buf *out)
 	open_stanza(g, out, "message");
 	add_from(g, out);
 	add_to(g, out, true);
-	add_type(g, out, types, COUNT(types));
-	add_id(g, out);
-	if (grammar_one_in(g, 8))
-		grammar_add_odd_attribute(g, out);
-	buf_add(out, ">", 1);
-	add_parts(g, out, message_parts, COUNT(message_parts));
+	finish_stanza(g, out, types, COUNT(types), message_parts, COUNT(message_parts));
 	buf_add_str(out, "</message>");
 }
 
@@ -216,12 +223,7 @@ static void add_presence(struct grammar *g, struct buf *out)
 	add_from(g, out);
 	if (grammar_one_in(g, 2))
 		add_to(g, out, true);
-	add_type(g, out, types, COUNT(types));
-	add_id(g, out);
-	if (grammar_one_in(g, 8))
-		grammar_add_odd_attribute(g, out);
-	buf_add(out, ">", 1);
-	add_parts(g, out, presence_parts, COUNT(presence_parts));
+	finish_stanza(g, out, types, COUNT(types), presence_parts, COUNT(presence_parts));
 	buf_add_str(out, "</presence>");
 }
 

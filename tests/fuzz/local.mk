@@ -128,7 +128,7 @@ tests_fuzz_fuzz_life_LDFLAGS = $(fuzz_stage_ldflags)
 fuzz_targets += tests/fuzz/fuzz_control
 tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c tests/fuzz/control.c tests/fuzz/control.h $(fuzz_stage) \
 	src/comityd/commands.c src/comityd/commands_answer.c src/comityd/commands_fed.c src/comityd/commands_memory.c \
-	src/comityd/commands_stats.c src/comityd/task.c src/comityctl/table.c $(fuzz_main)
+	src/comityd/commands_stats.c src/comityd/crew_call.c src/comityd/task.c src/comityctl/table.c $(fuzz_main)
 tests_fuzz_fuzz_control_CPPFLAGS = $(fuzz_stage_cppflags)
 tests_fuzz_fuzz_control_LDADD = $(fuzz_sim_needs)
 tests_fuzz_fuzz_control_LDFLAGS = $(fuzz_stage_ldflags),--wrap=store_backup

@@ -13,18 +13,8 @@
 static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
 {
 	struct line *l = c->io_data;
-	size_t n = l->in_len < room ? l->in_len : room;
 
-	if (n == 0 && l->is_cut)
-		return 0;
-	if (n == 0) {
-		errno = EAGAIN;
-		return -1;
-	}
-	memcpy(bytes, l->in, n);
-	l->in += n;
-	l->in_len -= n;
-	return (ssize_t)n;
+	return life_recv(&l->in, &l->in_len, l->is_cut, bytes, room);
 }
 
 static ssize_t on_send(struct conn *c, const void *bytes, size_t len)

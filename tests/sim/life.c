@@ -2,6 +2,7 @@
 /* A server that ends and starts again. */
 #include "life.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,7 @@ void life_reset(struct life *l, uint32_t seed, const char *const *accounts)
 	l->sim->chance = seed;
 	l->sim->now_ms = 1000;
 	l->is_dead = l->is_damaged = l->is_full = false;
+	l->stored_before = 0;
 	l->failing = 0;
 	l->death = DEATH_NONE;
 	disk_reset();
@@ -303,6 +305,8 @@ static void restore(struct life *l, unsigned crash_after)
 	if (journal_read_all(l->journal, &l->sim->worker[0].log, images_take, &images, &r.conf.generation, &et) != 0)
 		sim_fail(et.text);
 	l->is_damaged = l->is_damaged || images.damaged != 0;
+	l->notes += images_stored(&images) > l->stored_before;
+	l->stored_before = store_answered(l->sim->server.store);
 	if (images_take_stored(&images, l->sim->server.store) != 0)
 		sim_fail("the store cannot be read");
 	images_settle(&images);
@@ -393,4 +397,22 @@ void life_end(struct life *l)
 		worker_deinit(l->sim->workers[i]);
 	l->is_up = l->is_dead = false;
 	l->death = DEATH_NONE;
+}
+
+/* ---- connections ---- */
+
+ssize_t life_recv(const char **in, size_t *in_len, bool is_over, void *bytes, size_t room)
+{
+	size_t n = *in_len < room ? *in_len : room;
+
+	if (n == 0 && is_over)
+		return 0;
+	if (n == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	memcpy(bytes, *in, n);
+	*in += n;
+	*in_len -= n;
+	return (ssize_t)n;
 }

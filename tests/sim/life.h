@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "sim_internal.h"
 
@@ -17,6 +18,8 @@ enum death {
 };
 
 struct life {
+	uint64_t stored_before;      /* what the store had when the last server started */
+	uint64_t notes;              /* starts after which the journal knew of more than that */
 	struct sim *sim;
 	char *folder;                  /* of the store; the journal has a folder of its own in it */
 	char *journal;
@@ -59,5 +62,8 @@ void life_end(struct life *l);
 /* One turn of a worker; one step of the store. False: there was nothing to do. */
 bool life_turn(struct life *l, unsigned worker);
 bool life_store(struct life *l, bool writes);
+
+/* As recv() of a socket that does not block: takes from the bytes that have come, of which there may be no more. */
+ssize_t life_recv(const char **in, size_t *in_len, bool is_over, void *bytes, size_t room);
 
 #endif

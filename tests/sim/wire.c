@@ -26,18 +26,8 @@ static void release(struct wire *l)
 static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
 {
 	struct wire *l = c->io_data;
-	size_t n = l->in_len < room ? l->in_len : room;
 
-	if (n == 0 && l->in == NULL)
-		return 0;
-	if (n == 0) {
-		errno = EAGAIN;
-		return -1;
-	}
-	memcpy(bytes, l->in, n);
-	l->in += n;
-	l->in_len -= n;
-	return (ssize_t)n;
+	return life_recv(&l->in, &l->in_len, l->in == NULL, bytes, room);
 }
 
 static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
