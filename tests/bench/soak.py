@@ -23,7 +23,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN  # noqa: E402
 from servers import ROOT  # noqa: E402
-from waiting import Waiting  # noqa: E402
+from waiting import Waiting, wait_for_sessions  # noqa: E402
 
 CHATTERS, BROADCASTERS, CONTACTS, RECIPIENTS = 1000, 200, 20, 50
 
@@ -82,10 +82,7 @@ class Soak:
         idle = self.args.sessions - CHATTERS - BROADCASTERS - RECIPIENTS
         waiting = self.spawn("idle", "idle", "-n", str(idle), "--sm", "--carbons", "--roster", "--hold",
                              str(self.args.minutes * 60 + 600), "--timeout", "600")
-        while self.server.stats()["sessions"] < idle:
-            if waiting[1].poll() is not None:
-                raise SystemExit("the idle sessions ended")
-            time.sleep(1)
+        wait_for_sessions(waiting[1], self.server, idle)
         rows, began = [], time.monotonic()
         while time.monotonic() - began < self.args.minutes * 60:
             before = self.server.cpu()

@@ -44,13 +44,17 @@ class Waiting(Comity):
         self.processes = []
 
 
-def wait_for_sessions(load, server, resource_name, count, wanted):
-    p = subprocess.Popen([load, "idle", "-p", str(server.port), "-d", DOMAIN, "--mech", server.mech, "-n", str(count),
-                          "--sm", "--hold", "600", "--resource", resource_name, "--quiet"], stdout=subprocess.DEVNULL)
+def wait_for_sessions(process, server, wanted):
     while server.stats()["sessions"] < wanted:
-        if p.poll() is not None:
+        if process.poll() is not None:
             raise SystemExit("the load generator ended")
         time.sleep(0.3)
+
+
+def log_in(load, server, resource_name, count, wanted):
+    p = subprocess.Popen([load, "idle", "-p", str(server.port), "-d", DOMAIN, "--mech", server.mech, "-n", str(count),
+                          "--sm", "--hold", "600", "--resource", resource_name, "--quiet"], stdout=subprocess.DEVNULL)
+    wait_for_sessions(p, server, wanted)
     time.sleep(2)
     return p
 
@@ -75,7 +79,7 @@ def main():
     print(f"{args.accounts} accounts made", flush=True)
     empty = server.pss_kib()
     for device in range(args.devices):
-        p = wait_for_sessions(load, server, f"device{device}", args.accounts, (device + 1) * args.accounts)
+        p = log_in(load, server, f"device{device}", args.accounts, (device + 1) * args.accounts)
         p.send_signal(signal.SIGKILL)
         p.wait()
     probe = Client(server.port)

@@ -23,7 +23,7 @@ class Faults:
 
     def __init__(self, server):
         found = glob.glob(os.path.join(server.build, "tests/crash/.libs/faults.so"))
-        self.library = found[0] if found else None
+        self.preload = found[0] if found else None
         self.path = os.path.join(server.folder, "faults")
         with open(self.path, "wb") as out:
             out.truncate(HEAD.size + len(NAMES) * ROW.size)
@@ -32,10 +32,10 @@ class Faults:
 
     def add_to(self, environment):
         """Lets a server that is started with that environment have faults."""
-        if self.library is None:
+        if self.preload is None:
             raise FileNotFoundError("tests/crash/faults.so is not built")
         asan = environment["ASAN_OPTIONS"] + ":verify_asan_link_order=0"
-        return environment | {"LD_PRELOAD": self.library, "CRASH_FAULTS": self.path, "ASAN_OPTIONS": asan}
+        return environment | {"LD_PRELOAD": self.preload, "CRASH_FAULTS": self.path, "ASAN_OPTIONS": asan}
 
     def on(self, seed, only=(), **chances):
         """From now on calls of these kinds fail, with that chance each; only some of the calls, if they are named."""

@@ -299,20 +299,29 @@ START_TEST(test_a_clean_end_leaves_no_log)
 }
 END_TEST
 
+/* A file in place of the log, with a text at some place. */
+static void write_log(const struct store_fixture *f, long at, const char *text)
+{
+	char *path = log_path(f);
+	FILE *file = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(file);
+	fseek(file, at, SEEK_SET);
+	fputs(text, file);
+	fclose(file);
+	free(path);
+}
+
 START_TEST(test_another_file_is_refused)
 {
 	struct store_fixture f;
 	struct err_text et = { "" };
 	char *path;
-	FILE *file;
 
 	init(&f, 65536);
 	store_close(&f.store);
 	path = log_path(&f);
-	file = fopen(path, "w");
-	ck_assert_ptr_nonnull(file);
-	fputs("this is not a log, though it is long enough to be one", file);
-	fclose(file);
+	write_log(&f, 0, "this is not a log, though it is long enough to be one");
 	ck_assert_int_eq(store_open_driver(&f.env, &f.conf, &sqlite_driver, &f.store, &et), -ERR_CORRUPT);
 	ck_assert_ptr_nonnull(strstr(et.text, "is not a log of the store"));
 	ck_assert_int_eq(unlink(path), 0);
@@ -461,18 +470,10 @@ END_TEST
 START_TEST(test_a_file_without_a_head_has_nothing)
 {
 	struct store_fixture f;
-	char *path;
-	FILE *file;
 
 	init(&f, 65536);
 	store_close(&f.store);
-	path = log_path(&f);
-	file = fopen(path, "w");
-	ck_assert_ptr_nonnull(file);
-	fseek(file, 512, SEEK_SET);
-	fputs("the end of a frame", file);
-	fclose(file);
-	free(path);
+	write_log(&f, 512, "the end of a frame");
 	fixture_reopen(&f, &sqlite_driver);
 	append(&f, "a@x", "1");
 	kill_and_reopen(&f);

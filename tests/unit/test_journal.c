@@ -312,10 +312,24 @@ static void unlimit_files(void)
 	setrlimit(RLIMIT_FSIZE, &old_limit);
 }
 
+/* Once there is room, all that counts is in a new file. */
+static void check_that_it_works_again(void)
+{
+	uint64_t place;
+
+	strcpy(j.current, "all that counts");
+	buf_add(journal_begin(j.journal, 3), "a part of it", 12);
+	place = journal_end(j.journal);
+	journal_write(j.journal);
+	turn_until(place);
+	ck_assert(!journal_is_failing(j.journal));
+	ck_assert_str_eq(read_all(), "9:all that counts;");
+}
+
 /* Nothing is said to be durable meanwhile, and when it takes something again, that is all that counts. */
 START_TEST(test_a_full_disk)
 {
-	uint64_t place, before;
+	uint64_t before;
 	bool was_failing, still_failing;
 	int rc;
 
@@ -343,13 +357,7 @@ START_TEST(test_a_full_disk)
 	ck_assert_int_eq(rc, -ERR_IO);
 	ck_assert_uint_eq(j.synced, before);
 	ck_assert_str_eq(read_all(), "1:one;");
-	strcpy(j.current, "all that counts");
-	buf_add(journal_begin(j.journal, 3), "a part of it", 12);
-	place = journal_end(j.journal);
-	journal_write(j.journal);
-	turn_until(place);
-	ck_assert(!journal_is_failing(j.journal));
-	ck_assert_str_eq(read_all(), "9:all that counts;");
+	check_that_it_works_again();
 	write_one(4, "and on");
 	journal_write(j.journal);
 	ck_assert_str_eq(read_all(), "9:all that counts;4:and on;");
@@ -360,7 +368,6 @@ END_TEST
 START_TEST(test_a_file_in_the_way_does_not_stop_it)
 {
 	unsigned generation, number = journal_number(j.journal, &generation);
-	uint64_t place;
 	char path[200];
 	FILE *f;
 
@@ -373,13 +380,7 @@ START_TEST(test_a_file_in_the_way_does_not_stop_it)
 	journal_write(j.journal);
 	unlimit_files();
 	ck_assert(journal_is_failing(j.journal));
-	strcpy(j.current, "all that counts");
-	buf_add(journal_begin(j.journal, 3), "a part of it", 12);
-	place = journal_end(j.journal);
-	journal_write(j.journal);
-	turn_until(place);
-	ck_assert(!journal_is_failing(j.journal));
-	ck_assert_str_eq(read_all(), "9:all that counts;");
+	check_that_it_works_again();
 	unlink(path);
 }
 END_TEST
