@@ -145,16 +145,21 @@ static void read_item(struct image *i, struct reader *r)
 	i->items[i->item_count++] = item;
 }
 
+static struct image_handled read_one_handled(struct reader *r)
+{
+	struct image_handled item = { .number = read_u32(r) };
+
+	item.returns = read_u32(r);
+	item.hash = read_u64(r);
+	return item;
+}
+
 static void read_handled(struct image *i, struct reader *r)
 {
-	i->handled_count = read_count(r, sizeof(uint32_t) + sizeof(uint64_t));
+	i->handled_count = read_count(r, 2 * sizeof(uint32_t) + sizeof(uint64_t));
 	i->handled = mem_array(i->handled_count, sizeof(*i->handled));
-	for (size_t n = 0; n < i->handled_count; n++) {
-		i->handled[n].number = read_u32(r);
-		i->handled[n].hash = read_u64(r);
-		i->handled[n].is_stale = (i->handled[n].hash & 1) == 0;
-		i->handled[n].hash |= 1;
-	}
+	for (size_t n = 0; n < i->handled_count; n++)
+		i->handled[n] = read_one_handled(r);
 }
 
 static void read_seen(struct image *i, struct reader *r)
@@ -186,6 +191,7 @@ static struct image *read_image(uint64_t key, struct reader *r)
 	free(id);
 	i->can_resume = read_u32(r) != 0;
 	i->in = read_u32(r);
+	i->returns = read_u32(r);
 	i->acked = read_u32(r);
 	i->max_ms = read_u64(r);
 	read_handled(i, r);
@@ -242,9 +248,8 @@ static void note_handled(struct images *images, uint64_t key, struct image_handl
 
 static void take_handled(struct images *images, uint64_t key, struct reader *r)
 {
-	struct image_handled item = { .number = read_u32(r) };
+	struct image_handled item = read_one_handled(r);
 
-	item.hash = read_u64(r);
 	if (!r->is_bad)
 		note_handled(images, key, item);
 }
@@ -252,7 +257,7 @@ static void take_handled(struct images *images, uint64_t key, struct reader *r)
 void images_note_handled(struct images *images, const struct cause *cause)
 {
 	if (cause->number != 0)
-		note_handled(images, cause->key, (struct image_handled){ (uint32_t)cause->number, true, cause->hash });
+		note_handled(images, cause->key, (struct image_handled){ (uint32_t)cause->number, RETURNS_UNKNOWN, cause->hash });
 }
 
 static void drop_handled(struct images *images, uint64_t key)
@@ -273,7 +278,7 @@ static void add_waiting(struct images *images, const struct image *i)
 {
 	for (size_t n = i->first; n < i->item_count; n++) {
 		const struct cause *cause = &i->items[n].cause;
-		struct image_handled item = { (uint32_t)cause->number, true, cause->hash };
+		struct image_handled item = { (uint32_t)cause->number, RETURNS_UNKNOWN, cause->hash };
 		struct image *sender = cause->number != 0 ? find(images, cause->key) : NULL;
 
 		if (sender != NULL && (int32_t)(item.number - sender->in) > 0)
@@ -285,7 +290,9 @@ static int compare_handled(const void *a, const void *b)
 {
 	const struct image_handled *x = a, *y = b;
 
-	return x->number != y->number ? (x->number < y->number ? -1 : 1) : x->is_stale - y->is_stale;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return (x->returns > y->returns) - (x->returns < y->returns);
 }
 
 /* Numbers that follow each other are in the count itself; the client knows of those before, and two workers may
@@ -296,20 +303,23 @@ static void count_handled(struct image *i)
 	uint32_t base = i->in + 1;
 	size_t left = 0;
 
-	/* From the count on, so that they sort over the end of the numbers too. */
-	for (size_t n = 0; n < i->handled_count; n++)
+	/* From the count on, so that they sort over the end of the numbers too, and those of the last saying first. */
+	for (size_t n = 0; n < i->handled_count; n++) {
 		i->handled[n].number -= base;
+		i->handled[n].returns -= i->returns;
+	}
 	if (i->handled_count != 0)
 		qsort(i->handled, i->handled_count, sizeof(*i->handled), compare_handled);
 	for (size_t n = 0; n < i->handled_count; n++) {
 		struct image_handled item = i->handled[n];
-		bool is_old = item.number > INT32_MAX;
+		bool is_old = item.number > INT32_MAX, is_stale = item.returns != 0;
 
 		item.number += base;
-		if (item.number == i->in + 1 && !item.is_stale)
+		item.returns += i->returns;
+		if (item.number == i->in + 1 && !is_stale)
 			i->in++;
 		else if (!is_old && (int32_t)(item.number - i->in) > 0 &&
-		         (left == 0 || i->handled[left - 1].number != item.number))
+		         (left == 0 || i->handled[left - 1].number != item.number || i->handled[left - 1].hash != item.hash))
 			i->handled[left++] = item;
 	}
 	i->handled_count = left;

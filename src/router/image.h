@@ -63,12 +63,14 @@ struct image_item {
 	size_t len;
 };
 
-/* hash: never even. */
+/* A message that is safe. The client may leave some out when it comes back and says again what the count did not cover:
+ * then those behind have other numbers. */
 struct image_handled {
 	uint32_t number;
-	bool is_stale;        /* the number is of before the client said it again, and may be another stanza's by now */
-	uint64_t hash;
+	uint32_t returns;     /* how often the client had come back when this was its number */
+	uint64_t hash;        /* never 0 */
 };
+#define RETURNS_UNKNOWN UINT32_MAX
 
 /* Where a session was read: sessions that a worker's later file does not have are over. */
 struct image_file {
@@ -93,6 +95,7 @@ struct image {
 	size_t first, item_count, item_room;
 	struct cause *seen;            /* of messages that the client has acknowledged; the newest SESSION_SEEN_MAX */
 	size_t seen_count, seen_room;
+	uint32_t returns;     /* how often the client has come back to say something again */
 	struct image_handled *handled;
 	size_t handled_count;
 };
@@ -113,6 +116,8 @@ void record_str(struct buf *out, const char *text);
 void image_write(struct buf *out, const struct image *i);
 /* The body of RECORD_STATE, and a part of the other. */
 void image_write_state(struct buf *out, const struct image *i);
+/* The body of RECORD_HANDLED behind the key, and a part of RECORD_SESSION. */
+void image_write_handled(struct buf *out, const struct image_handled *item);
 /* The body of RECORD_SENT behind the key, and a part of RECORD_SESSION. xml is what was added to out between
  * begin and end. */
 size_t image_begin_item(struct buf *out, const struct cause *cause, const struct cause *stored, int64_t received_us,

@@ -70,6 +70,13 @@ void image_end_item(struct buf *out, size_t mark, bool has_xml)
 		memcpy(out->data + out->head + mark - sizeof(len), &len, sizeof(len));
 }
 
+void image_write_handled(struct buf *out, const struct image_handled *item)
+{
+	record_u32(out, item->number);
+	record_u32(out, item->returns);
+	record_u64(out, item->hash);
+}
+
 void image_write(struct buf *out, const struct image *i)
 {
 	image_write_state(out, i);
@@ -78,13 +85,12 @@ void image_write(struct buf *out, const struct image *i)
 	record_str(out, i->id);
 	record_u32(out, i->can_resume);
 	record_u32(out, i->in);
+	record_u32(out, i->returns);
 	record_u32(out, i->acked);
 	record_u64(out, i->max_ms);
 	record_u32(out, (uint32_t)i->handled_count);
-	for (size_t n = 0; n < i->handled_count; n++) {
-		record_u32(out, i->handled[n].number);
-		record_u64(out, i->handled[n].is_stale ? i->handled[n].hash & ~UINT64_C(1) : i->handled[n].hash);
-	}
+	for (size_t n = 0; n < i->handled_count; n++)
+		image_write_handled(out, &i->handled[n]);
 	record_u32(out, (uint32_t)i->seen_count);
 	for (size_t n = 0; n < i->seen_count; n++) {
 		record_u64(out, i->seen[n].key);

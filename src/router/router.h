@@ -16,6 +16,7 @@
 #include "net/peers.h"
 #include "net/worker.h"
 #include "router/fed.h"
+#include "router/image.h"
 #include "store/journal.h"
 #include "store/store.h"
 #include "stream/c2s.h"
@@ -92,8 +93,8 @@ struct ended_session {
 /* A message that was noted as handled before all of it was safe. */
 #define EARLY_MAX 1024
 struct early_note {
-	uint64_t key, hash;
-	uint32_t number;
+	uint64_t key;
+	struct image_handled item;
 };
 
 struct router {

@@ -76,14 +76,16 @@ static void write_session(struct buf *out, const struct comity_session *s)
 	memcpy(i.id, sm->id, sizeof(i.id));
 	i.can_resume = sm->can_resume;
 	i.in = sm->in;
+	i.returns = sm->returns;
 	i.acked = sm->acked;
 	i.max_ms = sm->max_ms;
-	i.handled_count = sm->handled_count + sm->ahead_count;
-	i.handled = mem_array(i.handled_count + 1, sizeof(*i.handled));
+	i.handled_count = sm->handled_count;
+	i.handled = mem_array(sm->handled_count + sm->ahead_count + 1, sizeof(*i.handled));
 	if (sm->handled_count != 0)
 		memcpy(i.handled, sm->handled, sm->handled_count * sizeof(*i.handled));
-	if (sm->ahead_count != 0)
-		memcpy(i.handled + sm->handled_count, sm->ahead, sm->ahead_count * sizeof(*i.handled));
+	for (size_t n = 0; n < sm->ahead_count; n++)
+		if ((int32_t)(sm->ahead[n].number - sm->in) > 0)
+			i.handled[i.handled_count++] = sm->ahead[n];
 	i.seen = sm->seen;
 	i.seen_count = sm->seen_count;
 	image_write(out, &i);
@@ -201,10 +203,12 @@ void journal_count(struct session_sm *sm)
 		list_append(&sm->session->account->router->telling, &sm->telling);
 	}
 	sm->told = sm->in;
+	if (j == NULL)
+		session_in_counted(sm);
 	write_number(sm, RECORD_COUNT, sm->in);
 }
 
-void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t hash)
+void journal_handled(struct router *r, uint64_t key, const struct image_handled *item)
 {
 	struct buf *out;
 
@@ -212,26 +216,25 @@ void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t h
 		return;
 	out = journal_begin(r->journal, RECORD_HANDLED);
 	record_u64(out, key);
-	record_u32(out, number);
-	record_u64(out, hash);
+	image_write_handled(out, item);
 	journal_end(r->journal);
 }
 
 /* The newest stay in memory: until all of such a message is safe nothing else has it for the next file. */
-void journal_handled_early(struct router *r, uint64_t key, uint32_t number, uint64_t hash)
+void journal_handled_early(struct router *r, uint64_t key, const struct image_handled *item)
 {
 	if (r->journal == NULL)
 		return;
 	if (r->early == NULL)
 		r->early = mem_array(EARLY_MAX, sizeof(*r->early));
-	r->early[r->early_count++ % EARLY_MAX] = (struct early_note){ key, hash, number };
-	journal_handled(r, key, number, hash);
+	r->early[r->early_count++ % EARLY_MAX] = (struct early_note){ key, *item };
+	journal_handled(r, key, item);
 }
 
 static void write_early(struct router *r)
 {
 	for (size_t i = 0; i < r->early_count && i < EARLY_MAX; i++)
-		journal_handled(r, r->early[i].key, r->early[i].number, r->early[i].hash);
+		journal_handled(r, r->early[i].key, &r->early[i].item);
 }
 
 void journal_over(struct router *r, uint64_t key)
@@ -364,8 +367,10 @@ static void on_turn(void *arg, bool is_written)
 		struct session_sm *sm = LIST_ENTRY(l, struct session_sm, telling);
 		struct c2s *c = sm->session->stream;
 
-		if (is_written)
+		if (is_written) {
+			session_in_counted(sm);
 			continue;
+		}
 		sm->told = sm->told_before;
 		if (c != NULL && c->conn != NULL)
 			conn_abort(c->conn, "the journal cannot be written");

@@ -46,7 +46,10 @@ struct session_sm {
 
 	/* What the client sends (session_in.c). Numbers wrap at 2^32 (XEP-0198 4). */
 	uint32_t received;             /* stanzas that came */
-	uint32_t repeats;              /* so many of the next have come before, and come again since they were not safe */
+	uint32_t returns;              /* see struct image */
+	struct list coming;            /* those that are yet to be safe */
+	struct list before;            /* such of before the client came back: it says them again, or leaves them out */
+	uint32_t before_count;
 	uint32_t told;                 /* the last count that the journal could take */
 	uint32_t told_before;          /* this turn */
 	struct list telling;           /* in router->telling */
@@ -59,9 +62,9 @@ struct session_sm {
 	struct timer soon;             /* what must not happen amid the handling of something else */
 	bool is_restored;              /* since the last restart: what comes may have come before */
 	bool is_stopped;               /* the client is read no further for now */
-	struct image_handled *handled; /* what is known to have been handled before the restart */
+	struct image_handled *handled; /* what is known to have been handled before the restart, or the client's return */
 	size_t handled_count;
-	struct image_handled *ahead;   /* messages that are safe behind a gap, for the journal */
+	struct image_handled *ahead;   /* messages that are safe, and not covered by a count in the journal */
 	size_t ahead_count, ahead_room;
 
 	/* What it is sent. */
@@ -134,12 +137,15 @@ void endings_write(struct router *r);
 bool session_in_take(struct comity_session *s, struct comity_rq *rq);
 /* The client asks for the count. */
 void session_in_ask(struct session_sm *sm);
+/* The journal has the count that was told last. */
+void session_in_counted(struct session_sm *sm);
 /* A stanza of the client that the stream has answered itself. */
 void session_in_count(struct session_sm *sm);
 /* False: something of what the client sent is still to be safe; c goes on when it is. */
 bool session_in_settled(struct session_sm *sm, struct c2s *c);
 /* The client has come back, and sends what it thinks is not handled. */
 void session_in_resume(struct session_sm *sm);
+void session_in_init(struct session_sm *sm);
 void session_in_deinit(struct session_sm *sm);
 
 /* ---- the journal (session_journal.c); all do nothing for a session that is not in it ---- */
@@ -157,9 +163,9 @@ void journal_written(struct session_sm *sm);
 void journal_settled(struct sm_item *item);
 void journal_acked(struct session_sm *sm);
 void journal_count(struct session_sm *sm);
-void journal_handled(struct router *r, uint64_t key, uint32_t number, uint64_t hash);
+void journal_handled(struct router *r, uint64_t key, const struct image_handled *item);
 /* The same for a message of which copies are yet to be safe. */
-void journal_handled_early(struct router *r, uint64_t key, uint32_t number, uint64_t hash);
+void journal_handled_early(struct router *r, uint64_t key, const struct image_handled *item);
 void journal_over(struct router *r, uint64_t key);
 /* Of a session that is over: what stood at this place of its queue, from 0 on, has arrived elsewhere. */
 void journal_passed(struct router *r, uint64_t key, uint32_t place);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Stream management of clients (XEP-0198): acknowledgements, resumption, and what becomes of what was not
 acknowledged."""
+import socket
+
 from harness import Client, cases, check, dedicated, equal
 from harness.client import check_error
 
@@ -239,3 +241,24 @@ def a_message_to_oneself_that_is_yet_to_be_safe_can_be_acknowledged_by_resuming(
     equal(back.expect("resumed", NS_SM)["h"], "1")
     back.ping()
     check(all(e.name != "message" for e in back.drain()), "what was acknowledged came again")
+
+
+@dedicated(start=False)
+def what_the_count_did_not_cover_may_be_left_out_after_resuming(server):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server.text = f"route silent.test {{\n\thost = 127.0.0.1\n\tport = {silent.getsockname()[1]}\n}}\n"
+        server.start()
+        ann, bob = _managed(server.account("ann")), Client.login(server.account("bob"), presence=True)
+        before = _count(ann)
+        far = "<message to='x@silent.test' id='far'><body>far</body></message>"
+        near = f"<message to='{bob.jid}' id='near'><body>near</body></message>"
+        ann.send(far + "<presence><show>away</show></presence>" + near)
+        equal(_bodies(bob, 1), ["near"])
+        again = _again(ann, ann.stanzas - ann.enabled_at)
+        # What is under way to another server is not safe.
+        equal(int(again.expect("resumed", NS_SM, timeout=5)["h"]), before)
+        again.send(near + f"<message to='{bob.jid}' id='new'><body>new</body></message>")
+        equal(_bodies(bob, 1), ["new"])
+        equal(_count(again), before + 2)
+        again.send(near)
+        equal(_bodies(bob, 1), ["near"])

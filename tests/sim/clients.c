@@ -65,10 +65,15 @@ static void write_message(struct client *c, uint32_t number)
 
 	/* Not every client gives its messages an id. */
 	m->sayings++;
-	if (number % 4 != 3)
+	if (number % 4 != 3 || c->leaves_out)
 		snprintf(id, sizeof(id), " id='i%u'", number);
 	say(c, false, "<message type='chat' to='u%u@" HOST "%s%s'%s><body>m%u</body></message>", m->account,
 	    m->is_full ? "/" : "", m->is_full ? c->world->clients[m->device].resource : "", id, number);
+}
+
+static enum other kind_of(uint32_t item)
+{
+	return (enum other)(item % OTHER / CLIENTS_MAX);
 }
 
 static void write_item(struct client *c, uint32_t item)
@@ -79,7 +84,7 @@ static void write_item(struct client *c, uint32_t item)
 		write_message(c, item);
 		return;
 	}
-	switch ((enum other)(item % OTHER / CLIENTS_MAX)) {
+	switch (kind_of(item)) {
 	case PRESENCE:
 		say(c, false, "<presence/>");
 		break;
@@ -284,6 +289,17 @@ static void on_enabled(struct client *c, const struct comity_elem *e)
 	}
 }
 
+/* What has had its time is not said again, and has no number any more. */
+static void leave_out(struct client *c)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < queued(c); i++)
+		if (c->queue[i] < OTHER || kind_of(c->queue[i]) == PRESENCE || kind_of(c->queue[i]) == CARBONS)
+			c->queue[kept++] = c->queue[i];
+	c->said = c->acked + kept;
+}
+
 static void on_resumed(struct client *c, const struct comity_elem *e)
 {
 	const char *previd = comity_elem_attr(e, "previd");
@@ -298,6 +314,8 @@ static void on_resumed(struct client *c, const struct comity_elem *e)
 		client_drop(c);
 		return;
 	}
+	if (c->leaves_out)
+		leave_out(c);
 	for (uint32_t i = 0; i < queued(c); i++)
 		write_item(c, c->queue[i]);
 }

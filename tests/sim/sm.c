@@ -377,6 +377,7 @@ static void set_up(struct world *w)
 		w->clients[i].wants_resume = chance(w, 8) != 0;
 		w->clients[i].wants_carbons = chance(w, 8) == 0;
 		w->clients[i].is_plain = chance(w, 6) == 0;
+		w->clients[i].leaves_out = chance(w, 4) == 0;
 	}
 }
 

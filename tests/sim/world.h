@@ -84,6 +84,7 @@ struct client {
 	char bare[32], resource[8];
 	enum policy policy;
 	bool wants_resume, wants_carbons;
+	bool leaves_out;             /* when it resumes, it does not say again what was but for the moment */
 	bool is_plain;               /* it does without stream management, and may lose what it says and gets */
 
 	enum client_state state;

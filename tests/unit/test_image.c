@@ -51,7 +51,7 @@ static void take(unsigned type, struct buf *body)
 
 static struct image_text texts[] = { { "carbons", "enabled", "1" }, { "presence", "directed", "" } };
 static struct cause seen[] = { { 5, 6, 0 }, { 7, 8, 0 } };
-static struct image_handled handled[] = { { 43, false, 9 }, { 45, false, 11 } };
+static struct image_handled handled[] = { { 43, 0, 9 }, { 45, 0, 11 } };
 static struct image_item items[] = {
 	{ .cause = { 1, 2, 0 }, .received_us = -5, .flags = IMAGE_SETTLED, .xml = "<message/>", .len = 10 },
 	{ .received_us = 1 },
@@ -93,6 +93,7 @@ static void take_handled(uint64_t key, uint32_t number, uint64_t hash)
 
 	record_u64(&body, key);
 	record_u32(&body, number);
+	record_u32(&body, 0);
 	record_u64(&body, hash);
 	take(RECORD_HANDLED, &body);
 }
@@ -180,8 +181,8 @@ START_TEST(test_what_waits_for_a_client_has_been_handled)
 	i = settle();
 	ck_assert_uint_eq(i->in, 43);
 	ck_assert_uint_eq(i->handled_count, 3);
-	ck_assert(i->handled[0].number == 44 && i->handled[0].hash == 78 && i->handled[0].is_stale);
-	ck_assert(i->handled[1].number == 45 && !i->handled[1].is_stale);
+	ck_assert(i->handled[0].number == 44 && i->handled[0].hash == 78 && i->handled[0].returns != 0);
+	ck_assert(i->handled[1].number == 45 && i->handled[1].returns == 0);
 	ck_assert(i->handled[2].number == 47 && i->handled[2].hash == 77);
 }
 END_TEST
@@ -191,14 +192,14 @@ START_TEST(test_numbers_of_earlier_sayings_count_nothing)
 {
 	const struct image *i;
 
-	handled[1].is_stale = true;
+	handled[1].returns = 7;
 	take_sample();
-	handled[1].is_stale = false;
+	handled[1].returns = 0;
 	take_handled(KEY, 44, 11);
 	i = settle();
 	ck_assert_uint_eq(i->in, 44);
 	ck_assert(i->handled_count == 1 && i->handled[0].number == 45 && i->handled[0].hash == 11);
-	ck_assert(i->handled[0].is_stale);
+	ck_assert(i->handled[0].returns == 7);
 }
 END_TEST
 
@@ -268,7 +269,7 @@ START_TEST(test_numbers_without_a_gap_are_counted)
 
 	take_sample(); /* with 42, and 43 and 45 behind it */
 	for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++)
-		take_handled(KEY, numbers[n], numbers[n]);
+		take_handled(KEY, numbers[n], numbers[n] | 1);
 	i = settle();
 	ck_assert_uint_eq(i->in, 47);
 	ck_assert_uint_eq(i->handled_count, 2);
@@ -284,7 +285,7 @@ START_TEST(test_numbers_wrap)
 	take_sample();
 	take_numbers(RECORD_COUNT, KEY, UINT32_MAX - 1);
 	take_handled(KEY, 0, 1);
-	take_handled(KEY, 2, 2);
+	take_handled(KEY, 2, 5);
 	take_handled(KEY, UINT32_MAX, 3);
 	i = settle();
 	ck_assert_uint_eq(i->in, 0);
@@ -299,7 +300,7 @@ START_TEST(test_very_many_are_counted_in_time)
 {
 	take_sample();
 	for (uint32_t n = 1; n <= 1000000; n++)
-		take_handled(KEY, 42 + n, n);
+		take_handled(KEY, 42 + n, n | 1);
 	ck_assert_uint_eq(settle()->in, 1000042);
 	ck_assert_uint_eq(given->handled_count, 0);
 }
