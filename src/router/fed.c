@@ -448,6 +448,7 @@ void fed_forget_queues(struct federation *f)
 {
 	size_t pos = 0;
 
+	f->is_over = true;
 	for (struct fed_link *l; (l = map_next(&f->links, &pos)) != NULL;) {
 		link_drop_queue(l);
 		l->queue_bytes = l->queue_count = 0;

@@ -81,7 +81,7 @@ struct federation {
 	size_t queued_bytes;
 	size_t check_count;            /* dialback keys being asked about */
 	size_t seen_count;             /* remote resources that are seen as available, of all links */
-	bool is_stopping;
+	bool is_stopping, is_over;
 };
 
 enum link_state {
@@ -158,7 +158,8 @@ int fed_configure(struct federation *f, struct err_text *et);
 void fed_free(struct federation *f);
 /* Ends all streams with system-shutdown and opens no more. */
 void fed_stop(struct federation *f);
-/* Threads have ended: what waits for other servers is let go, and those who said it hear of that by mail. */
+/* Threads have ended: what waits for other servers, or comes to wait, is let go, and those who said it hear of that by
+ * mail. */
 void fed_forget_queues(struct federation *f);
 /* Ends links and streams of a host that is no longer served or no longer federates. */
 void fed_end_host(struct federation *f, const char *local);

@@ -142,6 +142,10 @@ void link_enqueue(struct fed_link *l, struct comity_rq *rq)
 	struct fed_item *item;
 	size_t size = ITEM_COST + stanza_weight(rq->st);
 
+	if (l->fed->is_over) {
+		comity_rq_release(rq);
+		return;
+	}
 	if (l->queue_bytes + size > s->queue_bytes || l->queue_count >= s->queue_stanzas ||
 	    l->fed->queued_bytes + size > s->total_bytes) {
 		link_bounce(l, rq, COMITY_RESOURCE_CONSTRAINT, "too much waits already for the server of this domain");
