@@ -149,14 +149,13 @@ static struct image_handled read_one_handled(struct reader *r)
 {
 	struct image_handled item = { .number = read_u32(r) };
 
-	item.returns = read_u32(r);
 	item.hash = read_u64(r);
 	return item;
 }
 
 static void read_handled(struct image *i, struct reader *r)
 {
-	i->handled_count = read_count(r, 2 * sizeof(uint32_t) + sizeof(uint64_t));
+	i->handled_count = read_count(r, sizeof(uint32_t) + sizeof(uint64_t));
 	i->handled = mem_array(i->handled_count, sizeof(*i->handled));
 	for (size_t n = 0; n < i->handled_count; n++)
 		i->handled[n] = read_one_handled(r);
@@ -191,7 +190,6 @@ static struct image *read_image(uint64_t key, struct reader *r)
 	free(id);
 	i->can_resume = read_u32(r) != 0;
 	i->in = read_u32(r);
-	i->returns = read_u32(r);
 	i->acked = read_u32(r);
 	i->max_ms = read_u64(r);
 	read_handled(i, r);
@@ -257,7 +255,7 @@ static void take_handled(struct images *images, uint64_t key, struct reader *r)
 void images_note_handled(struct images *images, const struct cause *cause)
 {
 	if (cause->number != 0)
-		note_handled(images, cause->key, (struct image_handled){ (uint32_t)cause->number, RETURNS_UNKNOWN, cause->hash });
+		note_handled(images, cause->key, (struct image_handled){ (uint32_t)cause->number, cause->hash });
 }
 
 static void drop_handled(struct images *images, uint64_t key)
@@ -278,7 +276,7 @@ static void add_waiting(struct images *images, const struct image *i)
 {
 	for (size_t n = i->first; n < i->item_count; n++) {
 		const struct cause *cause = &i->items[n].cause;
-		struct image_handled item = { (uint32_t)cause->number, RETURNS_UNKNOWN, cause->hash };
+		struct image_handled item = { (uint32_t)cause->number, cause->hash };
 		struct image *sender = cause->number != 0 ? find(images, cause->key) : NULL;
 
 		if (sender != NULL && (int32_t)(item.number - sender->in) > 0)
@@ -292,34 +290,28 @@ static int compare_handled(const void *a, const void *b)
 
 	if (x->number != y->number)
 		return x->number < y->number ? -1 : 1;
-	return (x->returns > y->returns) - (x->returns < y->returns);
+	return (x->hash > y->hash) - (x->hash < y->hash);
 }
 
-/* Numbers that follow each other are in the count itself; the client knows of those before, and two workers may
- * have told of one. A client that never asks for the count leaves very many. A stale number counts nothing: the client
- * may have left out a stanza when it said the others again, and the number is one's that never came. */
-static void count_handled(struct image *i)
+/* The client knows of those before the count, and two workers may have told of one. They do not make the count greater:
+ * a number may be that of an earlier saying, and another stanza's by now, which never came. */
+static void sort_handled(struct image *i)
 {
 	uint32_t base = i->in + 1;
 	size_t left = 0;
 
-	/* From the count on, so that they sort over the end of the numbers too, and those of the last saying first. */
-	for (size_t n = 0; n < i->handled_count; n++) {
+	/* From the count on, so that they sort over the end of the numbers too. */
+	for (size_t n = 0; n < i->handled_count; n++)
 		i->handled[n].number -= base;
-		i->handled[n].returns -= i->returns;
-	}
 	if (i->handled_count != 0)
 		qsort(i->handled, i->handled_count, sizeof(*i->handled), compare_handled);
 	for (size_t n = 0; n < i->handled_count; n++) {
 		struct image_handled item = i->handled[n];
-		bool is_old = item.number > INT32_MAX, is_stale = item.returns != 0;
 
+		if (item.number > INT32_MAX)
+			break;
 		item.number += base;
-		item.returns += i->returns;
-		if (item.number == i->in + 1 && !is_stale)
-			i->in++;
-		else if (!is_old && (int32_t)(item.number - i->in) > 0 &&
-		         (left == 0 || i->handled[left - 1].number != item.number || i->handled[left - 1].hash != item.hash))
+		if (left == 0 || i->handled[left - 1].number != item.number || i->handled[left - 1].hash != item.hash)
 			i->handled[left++] = item;
 	}
 	i->handled_count = left;
@@ -553,7 +545,7 @@ void images_settle(struct images *images)
 		add_waiting(images, i);
 	pos = 0;
 	for (struct image *i; (i = map_next(&images->by_key, &pos)) != NULL;)
-		count_handled(i);
+		sort_handled(i);
 }
 
 void images_give(struct images *images, void (*take)(void *arg, struct image *i), void *arg)

@@ -63,14 +63,12 @@ struct image_item {
 	size_t len;
 };
 
-/* A message that is safe. The client may leave some out when it comes back and says again what the count did not cover:
- * then those behind have other numbers. */
+/* A message of the client's that is safe. When the client comes back it may leave some out that the count did not cover:
+ * then those behind have lower numbers. */
 struct image_handled {
 	uint32_t number;
-	uint32_t returns;     /* how often the client had come back when this was its number */
-	uint64_t hash;        /* never 0 */
+	uint64_t hash;        /* never even, see session_in.c */
 };
-#define RETURNS_UNKNOWN UINT32_MAX
 
 /* Where a session was read: sessions that a worker's later file does not have are over. */
 struct image_file {
@@ -95,7 +93,6 @@ struct image {
 	size_t first, item_count, item_room;
 	struct cause *seen;            /* of messages that the client has acknowledged; the newest SESSION_SEEN_MAX */
 	size_t seen_count, seen_room;
-	uint32_t returns;     /* how often the client has come back to say something again */
 	struct image_handled *handled;
 	size_t handled_count;
 };

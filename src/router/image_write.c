@@ -73,7 +73,6 @@ void image_end_item(struct buf *out, size_t mark, bool has_xml)
 void image_write_handled(struct buf *out, const struct image_handled *item)
 {
 	record_u32(out, item->number);
-	record_u32(out, item->returns);
 	record_u64(out, item->hash);
 }
 
@@ -85,7 +84,6 @@ void image_write(struct buf *out, const struct image *i)
 	record_str(out, i->id);
 	record_u32(out, i->can_resume);
 	record_u32(out, i->in);
-	record_u32(out, i->returns);
 	record_u32(out, i->acked);
 	record_u64(out, i->max_ms);
 	record_u32(out, (uint32_t)i->handled_count);

@@ -16,6 +16,13 @@
 #define OWE_MS 1000
 /* The journal takes a count after so many stanzas, if the client has not asked before. */
 #define COUNT_AT 64
+/* The client is read no further when so many wait, until fewer do than WINDOW_LOW. Others may have it read meanwhile,
+ * a stanza at a time: it fails before numbers in sm->done meet. */
+#define WINDOW_HIGH (SM_WINDOW / 4 * 3)
+#define WINDOW_LOW (SM_WINDOW / 2)
+/* What may come again is known of so many, the newest. There are more than wait only while the journal cannot be
+ * written. */
+#define KNOWN_MAX ((size_t)16 * SM_WINDOW)
 
 /* A stanza of the client until it is safe. */
 struct sm_in {
@@ -70,9 +77,27 @@ static void start_owe(struct session_sm *sm)
 	journal_hurry(r);
 }
 
+static uint32_t count_waiting(const struct session_sm *sm)
+{
+	return sm->received - sm->in + sm->before_count;
+}
+
 static bool has_room(const struct session_sm *sm)
 {
-	return sm->received - sm->in + sm->before_count < SM_WINDOW / 2;
+	return count_waiting(sm) < WINDOW_LOW;
+}
+
+static void check_room(struct session_sm *sm)
+{
+	struct c2s *c = sm->session->stream;
+
+	if (count_waiting(sm) < WINDOW_HIGH || c == NULL || c->conn == NULL)
+		return;
+	sm->is_stopped = true;
+	conn_stop(c->conn);
+	journal_hurry(sm->session->account->router);
+	if (count_waiting(sm) >= SM_WINDOW)
+		c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "too many stanzas are not handled yet");
 }
 
 static void on_soon(struct worker *w, struct timer *t)
@@ -89,24 +114,15 @@ static void on_soon(struct worker *w, struct timer *t)
 	}
 }
 
-/* Of what a client may say again only so much is known, the newest. */
-static void drop_oldest(struct image_handled *items, size_t *count)
+static void add_known(struct image_handled **items, size_t *count, size_t *room, const struct image_handled *item)
 {
-	if (*count >= SM_WINDOW)
-		memmove(items, items + 1, --*count * sizeof(*items));
-}
-
-/* What is safe is known until the journal has a count that covers it. */
-static void note_ahead(struct session_sm *sm, const struct image_handled *item)
-{
-	if (item->hash == 0)
-		return;
-	drop_oldest(sm->ahead, &sm->ahead_count);
-	if (sm->ahead_count == sm->ahead_room) {
-		sm->ahead_room = sm->ahead_room != 0 ? 2 * sm->ahead_room : 4;
-		sm->ahead = mem_resize(sm->ahead, sm->ahead_room * sizeof(*sm->ahead));
+	if (*count >= KNOWN_MAX)
+		memmove(*items, *items + 1, --*count * sizeof(**items));
+	if (*count == *room) {
+		*room = *room != 0 ? 2 * *room : 4;
+		*items = mem_resize(*items, *room * sizeof(**items));
 	}
-	sm->ahead[sm->ahead_count++] = *item;
+	(*items)[(*count)++] = *item;
 }
 
 void session_in_counted(struct session_sm *sm)
@@ -119,32 +135,27 @@ void session_in_counted(struct session_sm *sm)
 	sm->ahead_count = kept;
 }
 
-static void go_on(struct session_sm *sm)
+/* Who resumes waits for all of it; what it was stopped for does not matter then. */
+static void wake(struct session_sm *sm)
 {
-	/* Who resumes waits for all of it; what it was stopped for does not matter then. */
 	if (sm->resuming != NULL ? sm->in == sm->received : sm->is_stopped && has_room(sm)) {
 		sm->soon.fire = on_soon;
 		worker_timer_start(sm->session->account->router->worker, &sm->soon, 0);
 	}
 }
 
-static void add_handled(struct session_sm *sm, const struct image_handled *item)
-{
-	drop_oldest(sm->handled, &sm->handled_count);
-	sm->handled = mem_resize(sm->handled, (sm->handled_count + 1) * sizeof(*sm->handled));
-	sm->handled[sm->handled_count++] = *item;
-}
-
 static void mark_done(struct session_sm *sm, const struct image_handled *item)
 {
-	note_ahead(sm, item);
+	/* Until the journal has a count that covers it, it may come again. */
+	if (item->hash != 0)
+		add_known(&sm->ahead, &sm->ahead_count, &sm->ahead_room, item);
 	sm->done[item->number % SM_WINDOW / 64] |= UINT64_C(1) << (item->number % 64);
 	while (sm->in != sm->received && take_bit(sm, sm->in + 1))
 		sm->in++;
 	if (sm->in - sm->told >= COUNT_AT)
 		journal_count(sm);
 	pay(sm);
-	go_on(sm);
+	wake(sm);
 }
 
 /* ---- when it is safe ---- */
@@ -154,17 +165,24 @@ static void mark_done_before(struct session_sm *sm, const struct image_handled *
 {
 	sm->before_count--;
 	if (item->hash != 0)
-		add_handled(sm, item);
-	go_on(sm);
+		add_known(&sm->handled, &sm->handled_count, &sm->handled_room, item);
+	wake(sm);
+}
+
+bool session_in_is_message(const struct image_handled *item)
+{
+	return (item->hash & 1) != 0;
 }
 
 static void on_released(struct safe *safe, struct router *r)
 {
 	const struct sm_in *in = LIST_ENTRY(safe, struct sm_in, safe);
 
-	if (in->first.hash != 0 && safe_is_shared(safe))
+	if (!session_in_is_message(&in->first))
+		return;
+	if (safe_is_shared(safe))
 		journal_handled_early(r, in->key, &in->first);
-	else if (in->first.hash != 0)
+	else
 		journal_handled(r, in->key, &in->first);
 }
 
@@ -174,7 +192,7 @@ static void on_done(struct safe *safe, struct router *r, bool was_away)
 
 	/* The other worker's journal may be replaced before this count is written anywhere; and what was said again has
 	 * another number. */
-	if (in->last.hash != 0 && (was_away || in->last.returns != in->first.returns))
+	if (session_in_is_message(&in->last) && (was_away || in->last.number != in->first.number))
 		journal_handled(r, in->key, &in->last);
 	list_remove(&in->link);
 	if (in->session->sm != NULL && in->is_before)
@@ -187,58 +205,83 @@ static void on_done(struct safe *safe, struct router *r, bool was_away)
 
 /* ---- what came before ---- */
 
-/* The stanza that has come last; hash: of a message, or 0. */
-static struct image_handled saying(const struct session_sm *sm, uint64_t hash)
-{
-	return (struct image_handled){ sm->received, sm->returns, hash };
-}
+/* What a stanza that comes again has in common with its first coming. Without an id that is its place among those of
+ * the session, too: the same words may be meant twice. */
+struct saying {
+	uint64_t hash;
+	bool has_id, is_message;
+};
 
-/* What a message that is sent again has in common with its first coming; never 0. Without an id that is its place
- * among those of the session: the same words may be meant twice. */
-static uint64_t hash_message(const struct comity_stanza *st, uint32_t number)
+static struct saying saying_of(const struct comity_stanza *st)
 {
-	const struct comity_elem *body = comity_elem_find(st->doc->root, NS_CLIENT, "body");
+	const struct comity_elem *body = st->kind == COMITY_MESSAGE ?
+		comity_elem_find(st->doc->root, NS_CLIENT, "body") : NULL;
 	const char *text = body != NULL ? comity_elem_text(body) : st->doc->inner;
 	size_t len = body != NULL ? strlen(text) : st->doc->inner_len;
-	const char *to = comity_elem_attr(st->doc->root, "to");
-	uint64_t seed = st->id != NULL ? hash_bytes(st->id, strlen(st->id), 0) : hash_bytes(&number, sizeof(number), 1);
+	const char *const attrs[] = { st->id, comity_elem_attr(st->doc->root, "to"),
+		                      st->kind == COMITY_MESSAGE ? NULL : comity_elem_attr(st->doc->root, "type") };
+	struct saying said = { st->kind, st->id != NULL, st->kind == COMITY_MESSAGE };
 
-	if (to != NULL)
-		seed = hash_bytes(to, strlen(to), seed);
-	return hash_bytes(text != NULL ? text : "", text != NULL ? len : 0, seed) | 1;
+	for (size_t i = 0; i < sizeof(attrs) / sizeof(attrs[0]); i++)
+		if (attrs[i] != NULL)
+			said.hash = hash_bytes(attrs[i], strlen(attrs[i]), said.hash);
+	said.hash = hash_bytes(text != NULL ? text : "", text != NULL ? len : 0, said.hash);
+	return said;
+}
+
+/* With this number; the lowest bits say that there is one, and whether it is a message. */
+static struct image_handled numbered(const struct saying *said, uint32_t number)
+{
+	uint64_t hash = said->has_id ? said->hash : hash_bytes(&number, sizeof(number), said->hash);
+
+	return (struct image_handled){ number, (hash & ~UINT64_C(3)) | (said->is_message ? 1 : 2) };
 }
 
 /* A client sends again in order, though perhaps not all: what has a lower number than this stanza does not come
  * any more, and what looks like it is meant anew. */
-static bool was_handled(struct session_sm *sm, uint64_t hash)
+static bool is_late(const struct session_sm *sm, const struct image_handled *item)
 {
-	for (size_t i = 0; i < sm->handled_count;) {
-		bool is_late = (int32_t)(sm->handled[i].number - sm->received) < 0;
-		bool is_same = !is_late && sm->handled[i].hash == hash;
+	return (int32_t)(item->number - sm->received) < 0;
+}
 
-		if (is_late || is_same)
-			sm->handled[i] = sm->handled[--sm->handled_count];
+static bool is_same(const struct saying *said, const struct image_handled *item)
+{
+	return numbered(said, item->number).hash == item->hash;
+}
+
+/* True when it is among those that are safe: it is not handled again. */
+static bool take_handled(struct session_sm *sm, const struct saying *said)
+{
+	size_t kept = 0;
+	bool is_found = false;
+
+	for (size_t i = 0; i < sm->handled_count; i++) {
+		struct image_handled item = sm->handled[i];
+
+		if (is_late(sm, &item))
+			continue;
+		if (!is_found && is_same(said, &item))
+			is_found = true;
 		else
-			i++;
-		if (is_same)
-			return true;
+			sm->handled[kept++] = item;
 	}
-	return false;
+	sm->handled_count = kept;
+	return is_found;
 }
 
 /* The same of what is still to be safe: then this counts as soon as that is. */
-static bool is_coming(struct session_sm *sm, uint64_t hash)
+static bool take_before(struct session_sm *sm, const struct saying *said)
 {
 	LIST_EACH(l, next, &sm->before) {
 		struct sm_in *in = LIST_ENTRY(l, struct sm_in, link);
 
-		if (in->last.hash != hash || (int32_t)(in->last.number - sm->received) < 0)
+		if (in->last.hash == 0 || is_late(sm, &in->last) || !is_same(said, &in->last))
 			continue;
 		list_remove(&in->link);
 		list_append(&sm->coming, &in->link);
 		sm->before_count--;
 		in->is_before = false;
-		in->last = saying(sm, hash);
+		in->last = numbered(said, sm->received);
 		return true;
 	}
 	return false;
@@ -246,7 +289,7 @@ static bool is_coming(struct session_sm *sm, uint64_t hash)
 
 /* ---- coming in ---- */
 
-static void hold(struct session_sm *sm, struct comity_rq *rq, uint64_t hash)
+static void hold(struct session_sm *sm, struct comity_rq *rq, const struct image_handled *item)
 {
 	struct sm_in *in = pool_take_zeroed(sizeof(*in));
 
@@ -254,49 +297,54 @@ static void hold(struct session_sm *sm, struct comity_rq *rq, uint64_t hash)
 	in->safe.released = on_released;
 	in->session = session_ref(sm->session);
 	in->key = sm->key;
-	in->first = in->last = saying(sm, hash);
+	in->first = in->last = *item;
 	list_append(&sm->coming, &in->link);
 	rq_set_safe(rq, &in->safe);
+}
+
+/* False: it has come before. */
+static bool take(struct session_sm *sm, struct comity_rq *rq)
+{
+	struct saying said = saying_of(rq->st);
+	struct image_handled item = numbered(&said, sm->received);
+
+	if (sm->handled_count != 0 && take_handled(sm, &said)) {
+		if (said.is_message)
+			journal_handled(rq->router, sm->key, &item);
+		mark_done(sm, &item);
+		return false;
+	}
+	if (sm->before_count != 0 && take_before(sm, &said))
+		return false;
+	if (said.is_message) {
+		rq->cause = (struct cause){ sm->key, item.hash, sm->received };
+		rq->is_repeat = sm->is_restored;
+	}
+	hold(sm, rq, &item);
+	return true;
 }
 
 bool session_in_take(struct comity_session *s, struct comity_rq *rq)
 {
 	struct session_sm *sm = s->sm;
-	uint64_t hash = 0;
+	bool is_new = true;
 
 	if (sm == NULL)
 		return true;
 	sm->received++;
-	if (sm->key != 0 && rq->st->kind == COMITY_MESSAGE) {
-		hash = hash_message(rq->st, sm->received);
-		if (sm->handled_count != 0 && was_handled(sm, hash)) {
-			struct image_handled item = saying(sm, hash);
-
-			journal_handled(rq->router, sm->key, &item);
-			mark_done(sm, &item);
-			return false;
-		}
-		if (sm->before_count != 0 && is_coming(sm, hash))
-			return false;
-		rq->cause = (struct cause){ sm->key, hash, sm->received };
-		rq->is_repeat = sm->is_restored;
-	}
-	hold(sm, rq, hash);
-	if (sm->received - sm->in + sm->before_count >= SM_WINDOW - 1 && s->stream != NULL && s->stream->conn != NULL) {
-		sm->is_stopped = true;
-		conn_stop(s->stream->conn);
-		journal_hurry(rq->router);
-	}
-	return true;
+	if (sm->key != 0)
+		is_new = take(sm, rq);
+	else
+		hold(sm, rq, &(struct image_handled){ .number = sm->received });
+	check_room(sm);
+	return is_new;
 }
 
 void session_in_count(struct session_sm *sm)
 {
-	struct image_handled item;
-
 	sm->received++;
-	item = saying(sm, 0);
-	mark_done(sm, &item);
+	mark_done(sm, &(struct image_handled){ .number = sm->received });
+	check_room(sm);
 }
 
 void session_in_ask(struct session_sm *sm)
@@ -316,6 +364,8 @@ void session_in_ask(struct session_sm *sm)
 
 bool session_in_settled(struct session_sm *sm, struct c2s *c)
 {
+	/* What the old stream has asked for does not matter any more. */
+	sm->is_owed = false;
 	if (sm->in == sm->received)
 		return true;
 	sm->resuming = c2s_ref(c);
@@ -324,11 +374,10 @@ bool session_in_settled(struct session_sm *sm, struct c2s *c)
 }
 
 /* XEP-0198 5: the client sends again what the count does not cover, in order, though perhaps not all, so that each may
- * have another number now, for the next reader of the journal too. There is something only when it takes long to be
- * safe, or the disk is full. Messages are known when they come again; what else was not covered is handled once more. */
+ * have another number now. There is something only when it takes long to be safe, or the disk is full. */
 void session_in_resume(struct session_sm *sm)
 {
-	bool any = sm->received != sm->told;
+	bool is_covered = sm->received == sm->told;
 
 	worker_timer_stop(sm->session->account->router->worker, &sm->owe);
 	sm->is_owed = sm->is_stopped = false;
@@ -337,17 +386,13 @@ void session_in_resume(struct session_sm *sm)
 		sm->before_count++;
 	}
 	list_splice(&sm->before, &sm->coming);
-	for (size_t i = 0; i < sm->handled_count; i++)
-		any |= sm->handled[i].returns == sm->returns;
 	for (size_t i = 0; i < sm->ahead_count; i++)
-		add_handled(sm, &sm->ahead[i]);
+		add_known(&sm->handled, &sm->handled_count, &sm->handled_room, &sm->ahead[i]);
 	sm->ahead_count = 0;
 	memset(sm->done, 0, sizeof(sm->done));
 	sm->received = sm->in = sm->told;
-	if (!any)
-		return;
-	sm->returns++;
-	journal_session(sm->session);
+	if (!is_covered)
+		journal_session(sm->session);
 }
 
 void session_in_init(struct session_sm *sm)

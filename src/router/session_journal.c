@@ -63,8 +63,17 @@ static void free_view(struct image *i)
 	free(i->account);
 }
 
-/* The head of RECORD_SESSION with no items, and then the items themselves: their number is put in behind. */
-static void write_session(struct buf *out, const struct comity_session *s)
+/* A request that came before a restart has lost its answer: it is to be handled when it comes again. */
+static void add_messages(struct image *i, const struct image_handled *items, size_t count)
+{
+	for (size_t n = 0; n < count; n++)
+		if (session_in_is_message(&items[n]))
+			i->handled[i->handled_count++] = items[n];
+}
+
+/* The head of RECORD_SESSION with no items, and then the items themselves: their number is put in behind. No count is
+ * in it that the client could not be told: when it comes back its stanzas may have other numbers. */
+static void write_session(struct buf *out, const struct comity_session *s, uint32_t count)
 {
 	const struct session_sm *sm = s->sm;
 	struct image i = { 0 };
@@ -75,17 +84,12 @@ static void write_session(struct buf *out, const struct comity_session *s)
 	i.resource = (char *)(size_t)comity_jid_resource(s->jid);
 	memcpy(i.id, sm->id, sizeof(i.id));
 	i.can_resume = sm->can_resume;
-	i.in = sm->in;
-	i.returns = sm->returns;
+	i.in = count;
 	i.acked = sm->acked;
 	i.max_ms = sm->max_ms;
-	i.handled_count = sm->handled_count;
 	i.handled = mem_array(sm->handled_count + sm->ahead_count + 1, sizeof(*i.handled));
-	if (sm->handled_count != 0)
-		memcpy(i.handled, sm->handled, sm->handled_count * sizeof(*i.handled));
-	for (size_t n = 0; n < sm->ahead_count; n++)
-		if ((int32_t)(sm->ahead[n].number - sm->in) > 0)
-			i.handled[i.handled_count++] = sm->ahead[n];
+	add_messages(&i, sm->handled, sm->handled_count);
+	add_messages(&i, sm->ahead, sm->ahead_count);
 	i.seen = sm->seen;
 	i.seen_count = sm->seen_count;
 	image_write(out, &i);
@@ -101,18 +105,24 @@ struct buf journal_image_of(const struct comity_session *s)
 	struct buf out = { 0 };
 
 	if (journal_of(s->sm) != NULL)
-		write_session(&out, s);
+		write_session(&out, s, s->sm->told);
 	return out;
 }
 
-void journal_session(struct comity_session *s)
+static void write_record(struct comity_session *s, uint32_t count)
 {
 	struct journal *j = journal_of(s->sm);
 
 	if (j == NULL)
 		return;
-	write_session(journal_begin(j, RECORD_SESSION), s);
+	write_session(journal_begin(j, RECORD_SESSION), s, count);
 	journal_end(j);
+}
+
+void journal_session(struct comity_session *s)
+{
+	if (s->sm != NULL)
+		write_record(s, s->sm->told);
 }
 
 void journal_state(struct comity_session *s)
@@ -340,6 +350,13 @@ static void write_file(struct router *r, enum record_type type)
 	journal_end(r->journal);
 }
 
+/* What is told in this turn is written behind it, or cannot be. */
+static void write_for_new_file(struct comity_session *s)
+{
+	if (s->sm != NULL)
+		write_record(s, list_empty(&s->sm->telling) ? s->sm->told : s->sm->told_before);
+}
+
 /* Sessions in memory and those that nobody has asked for since the restart. */
 static void on_new_file(void *arg)
 {
@@ -350,7 +367,7 @@ static void on_new_file(void *arg)
 	write_file(r, RECORD_FILE);
 	while ((a = map_next(&r->accounts, &pos)) != NULL)
 		for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
-			journal_session(s);
+			write_for_new_file(s);
 	dormant_write(r);
 	endings_write(r);
 	write_early(r);
@@ -366,13 +383,15 @@ static void on_turn(void *arg, bool is_written)
 	for (struct list *l; (l = list_shift(&r->telling)) != NULL;) {
 		struct session_sm *sm = LIST_ENTRY(l, struct session_sm, telling);
 		struct c2s *c = sm->session->stream;
+		bool was_said = sm->was_said;
 
+		sm->was_said = false;
 		if (is_written) {
 			session_in_counted(sm);
 			continue;
 		}
 		sm->told = sm->told_before;
-		if (c != NULL && c->conn != NULL)
+		if (was_said && c != NULL && c->conn != NULL)
 			conn_abort(c->conn, "the journal cannot be written");
 	}
 }

@@ -198,12 +198,11 @@ static void restore_sm(struct comity_session *s, struct image *i)
 	sm->key = i->key;
 	sm->can_resume = i->can_resume;
 	sm->in = sm->received = sm->told = i->in;
-	sm->returns = i->returns;
 	sm->acked = i->acked;
 	sm->max_ms = i->max_ms;
 	sm->is_restored = true;
 	sm->handled = i->handled;
-	sm->handled_count = i->handled_count;
+	sm->handled_count = sm->handled_room = i->handled_count;
 	i->handled = NULL;
 	i->handled_count = 0;
 	restore_items(sm, i);

@@ -272,6 +272,7 @@ void session_sm_say_count(struct session_sm *sm, struct c2s *c, const char *name
 	struct buf out = { 0 };
 
 	journal_count(sm);
+	sm->was_said = !list_empty(&sm->telling);
 	buf_printf(&out, "<%s xmlns='" NS_SM "' h='%lu'", name, (unsigned long)sm->told);
 	if (previd != NULL)
 		xml_write_attr(&out, "previd", previd);

@@ -45,10 +45,9 @@ struct session_sm {
 	bool can_resume, is_asked;
 
 	/* What the client sends (session_in.c). Numbers wrap at 2^32 (XEP-0198 4). */
-	uint32_t received;             /* stanzas that came */
-	uint32_t returns;              /* see struct image */
+	uint32_t received;             /* stanzas that came; of those before the client came back, those that it was told */
 	struct list coming;            /* those that are yet to be safe */
-	struct list before;            /* such of before the client came back: it says them again, or leaves them out */
+	struct list before;            /* those said before the client came back that are yet to be safe: they may come again */
 	uint32_t before_count;
 	uint32_t told;                 /* the last count that the journal could take */
 	uint32_t told_before;          /* this turn */
@@ -60,11 +59,12 @@ struct session_sm {
 	uint32_t owed_for;
 	struct timer owe;
 	struct timer soon;             /* what must not happen amid the handling of something else */
+	bool was_said;                 /* a count was given to the stream in this turn */
 	bool is_restored;              /* since the last restart: what comes may have come before */
 	bool is_stopped;               /* the client is read no further for now */
-	struct image_handled *handled; /* what is known to have been handled before the restart, or the client's return */
-	size_t handled_count;
-	struct image_handled *ahead;   /* messages that are safe, and not covered by a count in the journal */
+	struct image_handled *handled; /* those said before the restart or the client's return that are safe */
+	size_t handled_count, handled_room;
+	struct image_handled *ahead;   /* those said since that are safe, and not covered by a count in the journal */
 	size_t ahead_count, ahead_room;
 
 	/* What it is sent. */
@@ -132,11 +132,13 @@ void endings_write(struct router *r);
 
 /* ---- what the client sends (session_in.c) ---- */
 
-/* A stanza of the client has come as rq: from now on it holds what makes it count once it is safe. False: it
- * was handled before the restart, and is not again. */
+/* A stanza of the client has come as rq: from now on it holds what makes it count once it is safe. False: it has come
+ * before, and is not handled again. */
 bool session_in_take(struct comity_session *s, struct comity_rq *rq);
 /* The client asks for the count. */
 void session_in_ask(struct session_sm *sm);
+/* The others only count for this process: what they asked for is not there after a restart. */
+bool session_in_is_message(const struct image_handled *item);
 /* The journal has the count that was told last. */
 void session_in_counted(struct session_sm *sm);
 /* A stanza of the client that the stream has answered itself. */

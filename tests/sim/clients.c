@@ -65,7 +65,7 @@ static void write_message(struct client *c, uint32_t number)
 
 	/* Not every client gives its messages an id. */
 	m->sayings++;
-	if (number % 4 != 3 || c->leaves_out)
+	if (number % 4 != 3)
 		snprintf(id, sizeof(id), " id='i%u'", number);
 	say(c, false, "<message type='chat' to='u%u@" HOST "%s%s'%s><body>m%u</body></message>", m->account,
 	    m->is_full ? "/" : "", m->is_full ? c->world->clients[m->device].resource : "", id, number);
