@@ -372,6 +372,10 @@ void crew_stop(struct daemon *d)
 	drain(d);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		if (s->workers[i]->router != NULL)
+			archive_calls_end(router_of(s->workers[i]));
+	drain(d);
+	for (unsigned i = 0; i < s->worker_count; i++)
+		if (s->workers[i]->router != NULL)
 			router_close_journal(router_of(s->workers[i]));
 	for (unsigned i = 0; i < s->worker_count; i++)
 		if (s->workers[i]->router != NULL)

@@ -162,7 +162,8 @@ void router_forget_sessions(struct router *r);
  * what is to be appended to that archive meanwhile comes behind. False: an append like any other will do. */
 bool archive_call_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                          const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg);
-/* What waits for room in the store is tried for the last time. */
+/* The worker's thread is gone: what waits for room in the store is tried for the last time, while messages that waited
+ * for it still find sessions and the journal. */
 void archive_calls_end(struct router *r);
 /* The host of a name served here; NULL: not ours. */
 struct host *router_find_host(const struct router *r, const char *name);
