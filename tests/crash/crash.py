@@ -81,11 +81,12 @@ class Daemon(faults.Faulty):
         self.spawn([self.comityd, "-c", self.config], self.daemon_environment())
         end = time.monotonic() + 30
         while not os.path.exists(self.ready_file):
-            if may_fail and self.process.poll() == START_FAILED:
+            code = self.process.poll()
+            if may_fail and code == START_FAILED:
                 self.check_log()
                 return False
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise Failure(f"comityd did not start ({self.process.poll()}):\n{self.log_tail()}")
+            if code is not None or time.monotonic() > end:
+                raise Failure(f"comityd did not start ({code}):\n{self.log_tail()}")
             await asyncio.sleep(0.005)
         self.is_up = True
         self.on_up()
