@@ -13,6 +13,7 @@ from harness.checks import context
 from harness.client import Closed
 from harness.fake import FaultyNames
 from harness.stream import Stream
+from test_management import _again, _bodies, _managed
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../crash"))
 
@@ -277,3 +278,27 @@ def messages_to_other_servers_outlive_faults(server):
     _leave(sender, *receivers)
     far.stop()
     _finish(near)
+
+
+@dedicated(start=False, timeout=60)
+def what_waited_for_the_store_at_a_stop_comes_to_every_device(server):
+    del server
+    server = _start()
+    juliet, romeo = Client.login(server.account("juliet"), presence=True), server.account("romeo")
+    devices = [_managed(romeo, name) for name in ("desk", "phone")]
+    server.faults.on(SEED, only=["malloc"], memory=1)
+    # Stored messages are looked for, and cannot be read now; later ones wait for those.
+    devices[0].presence(payload="<show>away</show>")
+    devices[0].ping()
+    juliet.message(romeo.jid, "to all")
+    juliet.ping()
+    for device in devices:
+        check(all(e.name != "message" for e in device.drain()), "the message did not wait")
+    server.faults.off()
+    server.stop()
+    server.start()
+    for device in devices:
+        again = _again(device, device.stanzas - device.enabled_at)
+        equal(_bodies(again, 1), ["to all"])
+    juliet.abort()
+    server.stop()
