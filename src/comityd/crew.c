@@ -372,7 +372,7 @@ void crew_stop(struct daemon *d)
 	drain(d);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		if (s->workers[i]->router != NULL)
-			archive_calls_end(router_of(s->workers[i]));
+			archive_calls_try(router_of(s->workers[i]));
 	drain(d);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		if (s->workers[i]->router != NULL)

@@ -63,11 +63,11 @@ struct image_item {
 	size_t len;
 };
 
-/* A message of the client's that is safe. When the client comes back it may leave some out that the count did not cover:
+/* A stanza of the client's that is safe; in the journal only messages are. When the client comes back it may leave some out that the count did not cover:
  * then those behind have lower numbers. */
 struct image_handled {
 	uint32_t number;
-	uint64_t hash;        /* never even, see session_in.c */
+	uint64_t hash;        /* odd: of a message; in memory it may be of a request, or 0: not known (session_in.c) */
 };
 
 /* Where a session was read: sessions that a worker's later file does not have are over. */

@@ -390,6 +390,7 @@ void router_forget_sessions(struct router *r)
 	struct comity_account **all = mem_array(r->accounts.count + 1, sizeof(struct comity_account *)), *a;
 	size_t count = 0, pos = 0;
 
+	archive_calls_end(r);
 	/* An account may leave the table with its last session. */
 	while ((a = map_next(&r->accounts, &pos)) != NULL)
 		if (comity_account_first_session(a) != NULL)

@@ -119,7 +119,7 @@ struct router {
 		uint64_t noted;          /* what the journal says; see RECORD_STORED */
 	} answered;
 	bool is_unwritten;               /* it was closed, and has not all of it */
-	bool is_ending;
+	bool has_stopped, is_ending;     /* see archive_calls_try(), archive_calls_end() */
 	struct list archive_calls;       /* that are yet to be answered (storeapi_archive.c) */
 	size_t archive_appends;          /* among them */
 	struct list unsynced;            /* struct sm_item: in the journal, not yet durable, in their order */
@@ -162,8 +162,10 @@ void router_forget_sessions(struct router *r);
  * what is to be appended to that archive meanwhile comes behind. False: an append like any other will do. */
 bool archive_call_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                          const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg);
-/* The worker's thread is gone: what waits for room in the store is tried for the last time, while messages that waited
- * for it still find sessions and the journal. */
+/* The worker's thread is gone: what waits for the store is tried once more, while messages that wait for it still find
+ * sessions and the journal. */
+void archive_calls_try(struct router *r);
+/* The journal is closed, and has what is still kept for anybody: they are tried for the last time. */
 void archive_calls_end(struct router *r);
 /* The host of a name served here; NULL: not ours. */
 struct host *router_find_host(const struct router *r, const char *name);

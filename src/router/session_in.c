@@ -22,7 +22,7 @@
 #define WINDOW_LOW (SM_WINDOW / 2)
 /* What may come again is known of so many, the newest. There are more than wait only while the journal cannot be
  * written. */
-#define KNOWN_MAX ((size_t)16 * SM_WINDOW)
+#define KNOWN_MAX ((size_t)4 * SM_WINDOW)
 
 /* A stanza of the client until it is safe. */
 struct sm_in {
@@ -249,24 +249,26 @@ static bool is_same(const struct saying *said, const struct image_handled *item)
 	return numbered(said, item->number).hash == item->hash;
 }
 
-/* True when it is among those that are safe: it is not handled again. */
+/* True when it is among those that are safe, the first of them that is like it: it is not handled again. */
 static bool take_handled(struct session_sm *sm, const struct saying *said)
 {
-	size_t kept = 0;
-	bool is_found = false;
+	size_t kept = 0, found = SIZE_MAX;
 
 	for (size_t i = 0; i < sm->handled_count; i++) {
 		struct image_handled item = sm->handled[i];
 
 		if (is_late(sm, &item))
 			continue;
-		if (!is_found && is_same(said, &item))
-			is_found = true;
-		else
-			sm->handled[kept++] = item;
+		if (is_same(said, &item) && (found == SIZE_MAX || (int32_t)(item.number - sm->handled[found].number) < 0))
+			found = kept;
+		sm->handled[kept++] = item;
 	}
 	sm->handled_count = kept;
-	return is_found;
+	if (found == SIZE_MAX)
+		return false;
+	memmove(sm->handled + found, sm->handled + found + 1, (kept - found - 1) * sizeof(*sm->handled));
+	sm->handled_count--;
+	return true;
 }
 
 /* The same of what is still to be safe: then this counts as soon as that is. */
@@ -308,6 +310,11 @@ static bool take(struct session_sm *sm, struct comity_rq *rq)
 	struct saying said = saying_of(rq->st);
 	struct image_handled item = numbered(&said, sm->received);
 
+	/* The last presence counts: what comes again is as good as new. */
+	if (rq->st->kind == COMITY_PRESENCE) {
+		hold(sm, rq, &(struct image_handled){ .number = sm->received });
+		return true;
+	}
 	if (sm->handled_count != 0 && take_handled(sm, &said)) {
 		if (said.is_message)
 			journal_handled(rq->router, sm->key, &item);
@@ -354,7 +361,7 @@ void session_in_ask(struct session_sm *sm)
 		return;
 	}
 	sm->owed_for = sm->received;
-	if (sm->is_owed) {
+	if (sm->is_owed && timer_is_running(&sm->owe)) {
 		journal_hurry(sm->session->account->router);
 		return;
 	}

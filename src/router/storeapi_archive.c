@@ -18,6 +18,7 @@ enum call_kind { CALL_QUERY, CALL_DELETION, CALL_APPEND };
 struct archive_call {
 	struct list link;      /* in router->archive_calls until it is answered */
 	struct timer again;    /* runs while it waits to be tried once more */
+	bool is_parked;        /* it waits for the last try */
 	enum call_kind kind;
 	bool is_held;          /* it waits for those to the same archive that were accepted */
 	struct comity_mod *mod;
@@ -70,6 +71,27 @@ static bool is_passing(int status)
 	return status == -ERR_NO_SPACE || status == -ERR_IO;
 }
 
+static void wait_again(struct archive_call *call)
+{
+	struct router *r = router_for(call);
+
+	if (r->has_stopped)
+		call->is_parked = true;
+	else
+		worker_timer_start(r->worker, &call->again, AGAIN_MS);
+}
+
+static bool is_waiting(const struct archive_call *call)
+{
+	return call->is_parked || timer_is_running(&call->again);
+}
+
+static void end_waiting(struct archive_call *call)
+{
+	call->is_parked = false;
+	worker_timer_stop(router_for(call)->worker, &call->again);
+}
+
 static void finish_write(struct archive_call *call, int status)
 {
 	list_remove(&call->link);
@@ -88,7 +110,7 @@ static void on_deleted(void *arg, int status)
 	struct archive_call *call = arg;
 
 	if (is_passing(status) && !router_for(call)->is_ending)
-		worker_timer_start(router_for(call)->worker, &call->again, AGAIN_MS);
+		wait_again(call);
 	else
 		finish_write(call, status);
 }
@@ -143,7 +165,7 @@ static void on_appended(void *arg, int status, uint64_t id)
 
 	(void)id;
 	if (is_passing(status) && call->is_accepted && !router_for(call)->is_ending)
-		worker_timer_start(router_for(call)->worker, &call->again, AGAIN_MS);
+		wait_again(call);
 	else
 		finish_append(call, status);
 }
@@ -157,9 +179,9 @@ static void submit_appends(const struct archive_call *first)
 		struct archive_call *call = LIST_ENTRY(l, struct archive_call, link);
 
 		if (call->kind != CALL_APPEND || !is_same_archive(call, first->mod, first->owner, first->store) ||
-		    (call != first && !timer_is_running(&call->again)))
+		    (call != first && !is_waiting(call)))
 			continue;
-		worker_timer_stop(r->worker, &call->again);
+		end_waiting(call);
 		store_archive_append(r->server->store, r->worker, call->owner, call->store, &call->entry, call->max_entries,
 		                     on_appended, call);
 	}
@@ -201,7 +223,7 @@ static void on_entries(void *arg, const struct store_entries *entries)
 
 	call->failures += entries->status == -ERR_IO;
 	if (is_passing(entries->status) && call->failures < READS_MAX && !router_for(call)->is_ending) {
-		worker_timer_start(router_for(call)->worker, &call->again, AGAIN_MS);
+		wait_again(call);
 		return;
 	}
 	list_remove(&call->link);
@@ -311,22 +333,33 @@ bool archive_call_append(struct comity_mod *m, const struct comity_jid *owner, c
 	call->entry.value = call->value;
 	call->entry.token = call->token;
 	call->is_held = !is_accepted;
-	if (is_accepted && before != NULL && timer_is_running(&before->again))
-		worker_timer_start(r->worker, &call->again, AGAIN_MS);
+	if (is_accepted && before != NULL && is_waiting(before))
+		wait_again(call);
 	else if (is_accepted)
 		submit(call);
 	return true;
 }
 
-void archive_calls_end(struct router *r)
+static void try_all(struct router *r)
 {
-	r->is_ending = true;
 	LIST_EACH(l, next, &r->archive_calls) {
 		struct archive_call *call = LIST_ENTRY(l, struct archive_call, link);
 
-		if (!timer_is_running(&call->again))
+		if (!is_waiting(call))
 			continue;
-		worker_timer_stop(r->worker, &call->again);
+		end_waiting(call);
 		submit(call);
 	}
+}
+
+void archive_calls_try(struct router *r)
+{
+	r->has_stopped = true;
+	try_all(r);
+}
+
+void archive_calls_end(struct router *r)
+{
+	r->is_ending = true;
+	try_all(r);
 }

@@ -13,7 +13,7 @@ from harness.checks import context
 from harness.client import Closed
 from harness.fake import FaultyNames
 from harness.stream import Stream
-from test_management import _again, _bodies, _managed
+from test_management import _again, _bodies, _count, _managed
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../crash"))
 
@@ -301,4 +301,71 @@ def what_waited_for_the_store_at_a_stop_comes_to_every_device(server):
         again = _again(device, device.stanzas - device.enabled_at)
         equal(_bodies(again, 1), ["to all"])
     juliet.abort()
+    server.stop()
+
+
+@dedicated(start=False, timeout=60)
+def what_was_accepted_outlives_a_stop_that_cannot_store_it(server):
+    del server
+    server = _start(options={"store_log_size": 0})
+    juliet, romeo = _managed(server.account("juliet")), _managed(server.account("romeo"), enable=" max='1'")
+    juliet.message(romeo.jid, "kept")
+    equal(_bodies(romeo, 1), ["kept"])
+    equal(_count(juliet), 1)
+    server.faults.on(SEED, only=["malloc"], memory=1)
+    romeo.abort()
+    server.wait_for(lambda: "what is written now is refused" in server.log(), "a message that cannot be stored")
+    # The sender leaves, too: nobody could be told that it was not kept.
+    juliet.close()
+    juliet.abort()
+    server.stop()
+    server.faults.off()
+    server.start()
+    again = Client.login(romeo.account, presence=True)
+    equal(_bodies(again, 1), ["kept"])
+    again.abort()
+    server.stop()
+
+
+@dedicated(start=False, timeout=60)
+def messages_keep_their_order_over_a_stop_that_could_not_read_them(server):
+    del server
+    server = _start()
+    juliet, romeo = _managed(server.account("juliet")), server.account("romeo")
+    texts = [f"<message to='{romeo.jid}' id='m{n}'><body>m{n}</body></message>" for n in range(2)]
+    juliet.send(texts[0])
+    equal(_count(juliet), 1)
+    desk = _managed(romeo, "desk", presence=False)
+    server.faults.on(SEED, only=["malloc"], memory=1)
+    desk.presence()
+    desk.ping()
+    juliet.send(texts[1])
+    juliet.ping()
+    check(all(e.name != "message" for e in desk.drain()), "the message did not wait")
+    server.stop()
+    server.faults.off()
+    server.start()
+    again = _again(desk, desk.stanzas - desk.enabled_at)
+    back = _again(juliet, juliet.stanzas - juliet.enabled_at)
+    if back.expect("resumed")["h"] == "1":
+        back.send(texts[1])
+    equal(_bodies(again, 2), ["m0", "m1"])
+    again.abort()
+    back.abort()
+    server.stop()
+
+
+@dedicated(start=False)
+def each_question_is_answered_while_nothing_is_safe(server):
+    del server
+    server = _start()
+    juliet, romeo = _managed(server.account("juliet")), _managed(server.account("romeo"))
+    server.faults.on(SEED, only=["write", "fsync"], files=1)
+    juliet.message(romeo.jid, "not safe")
+    equal(_count(juliet), 0)
+    equal(_count(juliet), 0)
+    server.faults.off()
+    server.wait_for(lambda: _count(juliet) == 1, "count of what is safe")
+    for client in (juliet, romeo):
+        client.abort()
     server.stop()

@@ -383,7 +383,7 @@ void life_end(struct life *l)
 		fed_stop(router_of(l->sim->workers[i])->fed);
 	drain(l);
 	for (unsigned i = 0; i < l->workers; i++)
-		archive_calls_end(router_of(l->sim->workers[i]));
+		archive_calls_try(router_of(l->sim->workers[i]));
 	drain(l);
 	for (unsigned i = 0; i < l->workers; i++)
 		router_close_journal(router_of(l->sim->workers[i]));
