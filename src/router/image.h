@@ -22,7 +22,7 @@ enum record_type {
 	RECORD_STATE,         /* its presence and what modules keep */
 	RECORD_SENT,          /* a stanza for its client */
 	RECORD_ACKED,         /* the client has so many */
-	RECORD_COUNT,         /* the client was told that so many of its own were handled */
+	RECORD_COUNT,         /* so many of its own were handled, which it may be told from now on */
 	RECORD_HANDLED,       /* one of its stanzas is safe, which it may not have been told */
 	RECORD_WRITTEN,       /* all that was kept for the client has been written to a stream */
 	RECORD_SETTLED,       /* another client of the account has a message */

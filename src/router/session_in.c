@@ -205,8 +205,8 @@ static void on_done(struct safe *safe, struct router *r, bool was_away)
 
 /* ---- what came before ---- */
 
-/* What a stanza that comes again has in common with its first coming. Without an id that is its place among those of
- * the session, too: the same words may be meant twice. */
+/* What a stanza that comes again has in common with its first coming. Without an id each number makes it another one:
+ * the same words may be meant twice. */
 struct saying {
 	uint64_t hash;
 	bool has_id, is_message;
@@ -310,11 +310,6 @@ static bool take(struct session_sm *sm, struct comity_rq *rq)
 	struct saying said = saying_of(rq->st);
 	struct image_handled item = numbered(&said, sm->received);
 
-	/* The last presence counts: what comes again is as good as new. */
-	if (rq->st->kind == COMITY_PRESENCE) {
-		hold(sm, rq, &(struct image_handled){ .number = sm->received });
-		return true;
-	}
 	if (sm->handled_count != 0 && take_handled(sm, &said)) {
 		if (said.is_message)
 			journal_handled(rq->router, sm->key, &item);
@@ -339,7 +334,8 @@ bool session_in_take(struct comity_session *s, struct comity_rq *rq)
 	if (sm == NULL)
 		return true;
 	sm->received++;
-	if (sm->key != 0)
+	/* The last presence counts: what comes again is as good as new. */
+	if (sm->key != 0 && rq->st->kind != COMITY_PRESENCE)
 		is_new = take(sm, rq);
 	else
 		hold(sm, rq, &(struct image_handled){ .number = sm->received });

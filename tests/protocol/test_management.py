@@ -39,6 +39,11 @@ def _bodies(client, count):
     return [client.expect("message").child_text("body") for _ in range(count)]
 
 
+def _nothing_more(client):
+    more = [e for e in client.drain() if e.name == "message"]
+    check(not more, f"too many messages: {more}")
+
+
 def both_sides_count_stanzas(server):
     ann, bob = _managed(server.account("ann")), _managed(server.account("bob"))
     equal(_count(ann), 0)

@@ -6,7 +6,7 @@ import os
 import re
 
 from harness import Client, cases, check, dedicated, equal
-from test_management import NS_SM, _again, _bodies, _count, _managed
+from test_management import NS_SM, _again, _bodies, _count, _managed, _nothing_more
 
 RESTARTS = [("gracefully", False), ("after_a_kill", True)]
 STAY = "<status>still here</status>"
@@ -25,11 +25,6 @@ def _resume(client, h=None):
     stream.enabled, stream.told = client.enabled, int(answer["h"])
     stream.enabled_at = stream.stanzas - (_received(client) if h is None else h)
     return stream
-
-
-def _nothing_more(client):
-    more = [e for e in client.drain() if e.name == "message"]
-    check(not more, f"too many messages: {more}")
 
 
 def _chat(to, body):
