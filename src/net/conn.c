@@ -59,7 +59,7 @@ static void mark_dirty(struct conn *c)
 
 static void watch(struct conn *c, bool writable)
 {
-	bool readable = !c->is_stopped && !c->got_eof && !c->is_muted;
+	bool readable = c->stops == 0 && !c->got_eof && !c->is_muted;
 
 	c->watches_write = writable;
 	c->io->watch(c, readable, writable);
@@ -238,7 +238,7 @@ static void begin_linger(struct conn *c)
 		return;
 	}
 	c->io->shut_write(c);
-	c->is_stopped = false;
+	c->stops = 0;
 	watch(c, false);
 	worker_timer_start(c->worker, &c->linger, LINGER_MS);
 }
@@ -276,7 +276,7 @@ static void deliver(struct conn *c, const char *bytes, size_t len)
 
 	if (c->is_closing || c->events == NULL)
 		return;
-	if (!c->is_stopped && buf_size(&c->held) == 0) {
+	if (c->stops == 0 && buf_size(&c->held) == 0) {
 		c->is_delivering = true;
 		used = c->events->on_data(c, c->owner, bytes, len);
 		c->is_delivering = false;
@@ -329,7 +329,7 @@ static void read_records(struct conn *c)
 	char plain[READ_SIZE];
 	int n;
 
-	while (c->tls != NULL && !c->is_stopped && !c->is_closing) {
+	while (c->tls != NULL && c->stops == 0 && !c->is_closing) {
 		if (c->is_handshaking) {
 			step_handshake(c);
 			if (c->is_handshaking)
@@ -419,22 +419,24 @@ void conn_set_dead_after(struct conn *c, uint64_t ms)
 
 /* ---- stopping and moving ---- */
 
-void conn_stop(struct conn *c)
+void conn_stop(struct conn *c, enum conn_stop reason)
 {
-	if (c->is_stopped)
-		return;
-	c->is_stopped = true;
-	watch(c, c->watches_write);
+	bool was_read = c->stops == 0;
+
+	c->stops |= reason;
+	if (was_read)
+		watch(c, c->watches_write);
 }
 
-void conn_resume(struct conn *c)
+void conn_resume(struct conn *c, enum conn_stop reason)
 {
 	struct buf held = c->held;
 
-	if (!c->is_stopped || c->is_closing)
+	if ((c->stops & reason) == 0 || c->is_closing)
 		return;
-	c->is_stopped = false;
-	list_remove(&c->paused);
+	c->stops &= ~(unsigned)reason;
+	if (c->stops != 0)
+		return;
 	/* Called out of on_data, the loop in read_records or the next event goes on. */
 	if (c->is_delivering) {
 		watch(c, c->watches_write);
@@ -444,7 +446,7 @@ void conn_resume(struct conn *c)
 	/* Nothing held is told too: the owner may have stopped in the middle of a piece. */
 	deliver(c, buf_size(&held) != 0 ? buf_bytes(&held) : "", buf_size(&held));
 	buf_deinit(&held);
-	if (c->tls != NULL && !c->is_stopped && !c->is_closing)
+	if (c->tls != NULL && c->stops == 0 && !c->is_closing)
 		read_records(c);
 	if (!c->is_closing)
 		watch(c, c->watches_write);
@@ -453,7 +455,7 @@ void conn_resume(struct conn *c)
 
 void conn_pause_for(struct conn *c, struct worker *full)
 {
-	conn_stop(c);
+	conn_stop(c, CONN_STOP_MAILBOX);
 	if (list_empty(&c->paused))
 		list_append(&c->worker->paused, &c->paused);
 	metrics_add(&c->worker->metrics, METRIC_MAILBOX_PAUSES, 1);
@@ -467,7 +469,7 @@ void worker_resume_paused(struct worker *w)
 	list_init(&all);
 	list_splice(&all, &w->paused);
 	for (struct list *l; (l = list_shift(&all)) != NULL;)
-		conn_resume(LIST_ENTRY(l, struct conn, paused));
+		conn_resume(LIST_ENTRY(l, struct conn, paused), CONN_STOP_MAILBOX);
 }
 
 struct move_mail {
@@ -487,12 +489,13 @@ static void arrive(struct worker *w, struct mail *mail)
 	if (conn_queued(c) != 0 || c->is_closing || c->is_broken)
 		mark_dirty(c);
 	c->events->on_moved(c, c->owner);
+	conn_resume(c, CONN_STOP_MOVE);
 }
 
 void conn_move(struct conn *c, struct worker *to)
 {
 	c->moving_to = to;
-	conn_stop(c);
+	conn_stop(c, CONN_STOP_MOVE);
 	mark_dirty(c);
 }
 
@@ -502,6 +505,7 @@ static void depart(struct conn *c)
 
 	list_remove(&c->dirty);
 	list_remove(&c->paused);
+	c->stops &= ~(unsigned)CONN_STOP_MAILBOX;
 	list_remove(&c->waiting);
 	list_remove(&c->all);
 	c->is_muted = false;

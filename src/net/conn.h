@@ -17,10 +17,20 @@
 
 struct conn;
 
+/* Why nothing is read for a while. Each reason ends by itself. */
+enum conn_stop {
+	CONN_STOP_LOGIN = 1 << 0,       /* an answer to the login or to the binding is awaited */
+	CONN_STOP_RATE = 1 << 1,        /* more came than may come in a second */
+	CONN_STOP_MAILBOX = 1 << 2,     /* another worker has too much mail */
+	CONN_STOP_UNSAFE = 1 << 3,      /* too much of what came is not safe yet */
+	CONN_STOP_MOVE = 1 << 4,        /* it is on its way to another worker */
+	CONN_STOP_END = 1 << 5,         /* the server is being stopped */
+};
+
 /* What the owner is told, always on the connection's worker. */
 struct conn_events {
-	/* Plain text came. Returns how much was used; what is left comes again after conn_resume, which
-	 * calls this with no bytes when nothing was left. */
+	/* Plain text came. Returns how much was used; what is left comes again when the last
+	 * reason to stop has ended; so do no bytes when nothing was left. */
 	size_t (*on_data)(struct conn *c, void *owner, const char *bytes, size_t len);
 	/* The TLS handshake is done. */
 	void (*on_secured)(struct conn *c, void *owner);
@@ -72,7 +82,7 @@ struct conn {
 	bool is_secured, is_handshaking;
 	bool is_stranger;            /* nobody has proved who it is: it is read after all others, and for a bounded time */
 	bool is_muted;               /* it waits for that, and need not be told of again */
-	bool is_stopped;             /* the owner wants no data now */
+	unsigned stops;              /* of enum conn_stop: why nothing is read now */
 	bool is_closing, is_broken, is_lingering, is_owned;
 	bool watches_write, is_delivering, got_eof;
 };
@@ -100,9 +110,13 @@ void conn_introduce(struct conn *c);
 /* Gives up a peer whose system stays silent this long: what was sent is not received, or it does not answer
  * when nothing is sent (TCP keep-alive). */
 void conn_set_dead_after(struct conn *c, uint64_t ms);
-/* Stops and starts delivery of data. */
-void conn_stop(struct conn *c);
-void conn_resume(struct conn *c);
+/* Stops delivery of data; it goes on when no reason is left. */
+void conn_stop(struct conn *c, enum conn_stop reason);
+void conn_resume(struct conn *c, enum conn_stop reason);
+static inline bool conn_is_stopped(const struct conn *c)
+{
+	return c->stops != 0;
+}
 /* Stops delivery until the mailbox of the worker has drained. */
 void conn_pause_for(struct conn *c, struct worker *full);
 /* Flushes, then closes; the owner is told at the end of the turn. */
@@ -111,8 +125,7 @@ void conn_close(struct conn *c);
 void conn_abort(struct conn *c, const char *reason);
 /* Closes without flushing; the owner is told at the end of the turn. */
 void conn_break(struct conn *c);
-/* Leaves this worker at the end of the turn; on_moved follows on the other, where the owner
- * calls conn_resume when it wants data again. */
+/* Leaves this worker at the end of the turn; on_moved follows on the other, and data again. */
 void conn_move(struct conn *c, struct worker *to);
 
 /* For io: the socket is ready. */

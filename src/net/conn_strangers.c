@@ -53,7 +53,7 @@ bool conn_serve_strangers(struct worker *w)
 			break;
 		c = LIST_ENTRY(l, struct conn, waiting);
 		unmute(c);
-		if (!c->is_stopped && !c->is_broken)
+		if (!conn_is_stopped(c) && !c->is_broken)
 			conn_on_ready(c, true, false);
 		any = true;
 	}

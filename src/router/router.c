@@ -364,7 +364,7 @@ void router_close_streams(struct router *r, enum stream_cond cond)
 
 		/* Between two streams (behind a login) there is none that an error could end. */
 		if (can_part(r, c))
-			conn_stop(c->conn);
+			conn_stop(c->conn, CONN_STOP_END);
 		else if (c->is_header_sent)
 			c2s_fail(c, cond, NULL);
 		else

@@ -94,7 +94,7 @@ static void check_room(struct session_sm *sm)
 	if (count_waiting(sm) < WINDOW_HIGH || c == NULL || c->conn == NULL)
 		return;
 	sm->is_stopped = true;
-	conn_stop(c->conn);
+	conn_stop(c->conn, CONN_STOP_UNSAFE);
 	journal_hurry(sm->session->account->router);
 	if (count_waiting(sm) >= SM_WINDOW)
 		c2s_fail(c, STREAM_RESOURCE_CONSTRAINT, "too many stanzas are not handled yet");
@@ -110,7 +110,7 @@ static void on_soon(struct worker *w, struct timer *t)
 	} else if (sm->is_stopped && has_room(sm)) {
 		sm->is_stopped = false;
 		if (sm->session->stream != NULL && sm->session->stream->conn != NULL)
-			conn_resume(sm->session->stream->conn);
+			conn_resume(sm->session->stream->conn, CONN_STOP_UNSAFE);
 	}
 }
 

@@ -61,7 +61,7 @@ void c2s_refuse_bind(struct c2s *c, enum comity_cond cond, const char *text)
 	free(c->bind_id);
 	c->bind_id = NULL;
 	c->phase = C2S_LOGGED_IN;
-	conn_resume(c->conn);
+	conn_resume(c->conn, CONN_STOP_LOGIN);
 }
 
 /* An iq set with this payload; anything else is for others. */
@@ -97,7 +97,7 @@ bool bind_on_element(struct c2s *c, const struct comity_elem *e)
 		return true;
 	}
 	c->phase = C2S_BINDING;
-	conn_stop(c->conn);
+	conn_stop(c->conn, CONN_STOP_LOGIN);
 	resource = comity_elem_find(request, NS_BIND, "resource");
 	free(c->bind_resource);
 	c->bind_resource = resource != NULL && *comity_elem_text(resource) != '\0' ?

@@ -267,7 +267,7 @@ static void on_shape(struct worker *w, struct timer *t)
 
 	(void)w;
 	if (c->conn != NULL)
-		conn_resume(c->conn);
+		conn_resume(c->conn, CONN_STOP_RATE);
 }
 
 /* A bound client that sends faster than allowed is read later: TCP slows it down. */
@@ -283,7 +283,7 @@ static void shape(struct c2s *c, size_t bytes, uint64_t now)
 		wait = PRESSURE_READ_PAUSE_MS;
 	if (wait == 0)
 		return;
-	conn_stop(c->conn);
+	conn_stop(c->conn, CONN_STOP_RATE);
 	worker_timer_start(c->conn->worker, &c->shape, wait);
 }
 
@@ -490,7 +490,7 @@ void c2s_bound(struct c2s *c, struct comity_jid *full, void *session)
 	become_bound(c, full, session);
 	log_info(&c->log, "bound");
 	bind_answer(c);
-	conn_resume(c->conn);
+	conn_resume(c->conn, CONN_STOP_LOGIN);
 }
 
 void c2s_await_resume(struct c2s *c, const char *id)
@@ -498,7 +498,7 @@ void c2s_await_resume(struct c2s *c, const char *id)
 	free(c->resume_id);
 	c->resume_id = mem_strdup(id);
 	c->phase = C2S_BINDING;
-	conn_stop(c->conn);
+	conn_stop(c->conn, CONN_STOP_LOGIN);
 	c->shared->bind(c);
 }
 
@@ -506,7 +506,7 @@ void c2s_resumed(struct c2s *c, struct comity_jid *full, void *session)
 {
 	become_bound(c, full, session);
 	log_info(&c->log, "resumed");
-	conn_resume(c->conn);
+	conn_resume(c->conn, CONN_STOP_LOGIN);
 }
 
 void c2s_resume_failed(struct c2s *c)
@@ -514,5 +514,5 @@ void c2s_resume_failed(struct c2s *c)
 	free(c->resume_id);
 	c->resume_id = NULL;
 	c->phase = C2S_LOGGED_IN;
-	conn_resume(c->conn);
+	conn_resume(c->conn, CONN_STOP_LOGIN);
 }

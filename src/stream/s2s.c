@@ -377,7 +377,7 @@ static void on_shape(struct worker *w, struct timer *t)
 
 	(void)w;
 	if (s->conn != NULL)
-		conn_resume(s->conn);
+		conn_resume(s->conn, CONN_STOP_RATE);
 }
 
 static void shape(struct s2s *s, size_t bytes, uint64_t now)
@@ -389,7 +389,7 @@ static void shape(struct s2s *s, size_t bytes, uint64_t now)
 		wait = PRESSURE_READ_PAUSE_MS;
 	if (wait == 0)
 		return;
-	conn_stop(s->conn);
+	conn_stop(s->conn, CONN_STOP_RATE);
 	worker_timer_start(s->conn->worker, &s->shape, wait);
 }
 
@@ -504,8 +504,6 @@ static void on_moved(struct conn *conn, void *owner)
 	s->is_moving = false;
 	worker_timer_start(conn->worker, &s->timer, s->shared->limits->negotiate_ms);
 	s2s_in_begin(s);
-	if (s->conn != NULL)
-		conn_resume(s->conn);
 }
 
 static const struct conn_events events = {

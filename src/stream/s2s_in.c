@@ -134,6 +134,7 @@ void s2s_in_on_open(struct s2s *s, const struct comity_elem *root)
 	list_remove(&s->link);
 	s->is_moving = true;
 	conn_move(s->conn, home);
+	conn_resume(s->conn, CONN_STOP_RATE);
 }
 
 /* ---- SASL EXTERNAL ---- */

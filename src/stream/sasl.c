@@ -149,7 +149,7 @@ static void send_failure(struct c2s *c, const char *condition)
 	if (++c->refused >= c->shared->limits->tries)
 		c2s_fail(c, STREAM_POLICY_VIOLATION, "too many refused logins");
 	else
-		conn_resume(c->conn);
+		conn_resume(c->conn, CONN_STOP_LOGIN);
 }
 
 static void on_delay(struct worker *w, struct timer *t)
@@ -182,7 +182,7 @@ static void refuse(struct c2s *c, struct sasl_attempt *a, const char *condition)
 	a->step = STEP_REFUSED;
 	a->condition = condition;
 	a->delay.fire = on_delay;
-	conn_stop(c->conn);
+	conn_stop(c->conn, CONN_STOP_LOGIN);
 	worker_timer_start(w, &a->delay, delay);
 }
 
@@ -208,7 +208,7 @@ static void succeed(struct c2s *c, struct sasl_attempt *a, const char *out, size
 	         c->conn->is_secured ? tls_session_version(c->conn->tls) : "none");
 	sasl_abandon(c);
 	c2s_restart(c, true);
-	conn_resume(c->conn);
+	conn_resume(c->conn, CONN_STOP_LOGIN);
 }
 
 /* An authorization identity has to be the user's own bare address (RFC 6120 6.3.8). */
@@ -239,7 +239,7 @@ static void judge(struct c2s *c, struct sasl_attempt *a, enum sasl_result result
 		c2s_send_text(c, "</challenge>");
 		free(data);
 		a->step = STEP_RESPONSE;
-		conn_resume(c->conn);
+		conn_resume(c->conn, CONN_STOP_LOGIN);
 		break;
 	case SASL_RESULT_DONE:
 		if (is_own_authzid(c, a))
@@ -342,7 +342,7 @@ static void fetch(struct c2s *c, struct sasl_attempt *a)
 		refuse(c, a, "not-authorized");
 	} else {
 		a->step = STEP_SECRETS;
-		conn_stop(c->conn);
+		conn_stop(c->conn, CONN_STOP_LOGIN);
 		c->shared->fetch_secrets(c, a->user);
 	}
 }

@@ -328,7 +328,7 @@ void sim_send(struct sim_client *c, const char *bytes, size_t len, size_t piece)
 
 		c->in = bytes;
 		c->in_len = n;
-		while (c->conn != NULL && c->in_len != 0 && !c->conn->is_stopped)
+		while (c->conn != NULL && c->in_len != 0 && !conn_is_stopped(c->conn))
 			conn_on_ready(c->conn, true, false);
 		run(c->sim);
 		bytes += n;

@@ -97,12 +97,12 @@ static bool carry_up(struct line *l)
 
 	if (l->conn == NULL || (n == 0 && !l->is_cut))
 		return false;
-	if (l->conn->is_stopped && l->is_cut && !l->conn->is_broken) {
+	if (conn_is_stopped(l->conn) && l->is_cut && !l->conn->is_broken) {
 		/* Nobody reads its end; the system tells that it is dead. */
 		conn_break(l->conn);
 		return true;
 	}
-	if (l->conn->is_stopped || l->conn->is_broken)
+	if (conn_is_stopped(l->conn) || l->conn->is_broken)
 		return false;
 	if (n == 0) {
 		/* The end. */
@@ -111,7 +111,7 @@ static bool carry_up(struct line *l)
 	}
 	l->in = buf_bytes(&l->up);
 	l->in_len = n;
-	while (l->conn != NULL && l->in_len != 0 && !l->conn->is_stopped)
+	while (l->conn != NULL && l->in_len != 0 && !conn_is_stopped(l->conn))
 		conn_on_ready(l->conn, true, false);
 	buf_consume(&l->up, n - l->in_len);
 	l->in = NULL;

@@ -123,7 +123,7 @@ bool wire_carry_up(struct wire *l, size_t most)
 		return false;
 	}
 	/* Nor is it touched on its way to another worker. */
-	if (n == 0 || l->conn->is_stopped)
+	if (n == 0 || conn_is_stopped(l->conn))
 		return false;
 	if (n > most)
 		n = most;
@@ -132,7 +132,7 @@ bool wire_carry_up(struct wire *l, size_t most)
 		n = l->whole;
 	l->in = buf_bytes(&l->up);
 	l->in_len = n;
-	while (l->conn != NULL && l->in_len != 0 && !l->conn->is_stopped)
+	while (l->conn != NULL && l->in_len != 0 && !conn_is_stopped(l->conn))
 		conn_on_ready(l->conn, true, false);
 	left = l->in_len;
 	l->in = NULL;
@@ -191,7 +191,7 @@ void wire_cut(struct wire *l)
 
 void wire_end(struct wire *l)
 {
-	if (l->conn != NULL && l->client == NULL && !l->conn->is_stopped) {
+	if (l->conn != NULL && l->client == NULL && !conn_is_stopped(l->conn)) {
 		l->in = NULL;
 		l->in_len = 0;
 		conn_on_ready(l->conn, true, false);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Connections of strangers wait for their turn, and are not heard of twice meanwhile. */
+/* When a connection is read: strangers wait for their turn, and are not heard of twice meanwhile; nobody is read while
+ * there is a reason to stop. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/env.h"
 #include "net/conn.h"
 #include "net/worker.h"
+#include "net/worker_loop.h"
 #include "unit.h"
 
 #define COUNT 4
@@ -157,10 +159,34 @@ START_TEST(test_who_is_gone_waits_no_longer)
 }
 END_TEST
 
+START_TEST(test_each_reason_to_stop_counts)
+{
+	struct conn *c;
+
+	init();
+	c = f.conns[0];
+	c->is_stranger = false;
+	conn_stop(c, CONN_STOP_RATE);
+	conn_pause_for(c, &f.worker);
+	conn_stop(c, CONN_STOP_UNSAFE);
+	conn_resume(c, CONN_STOP_LOGIN);
+	conn_resume(c, CONN_STOP_UNSAFE);
+	worker_resume_paused(&f.worker);
+	ck_assert(!f.watched[0]);
+	conn_on_event(c, true, false);
+	ck_assert_str_eq(f.order, "");
+	conn_resume(c, CONN_STOP_RATE);
+	ck_assert(f.watched[0]);
+	ck_assert_str_eq(f.order, "a");
+	deinit();
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, test_strangers_wait_and_those_who_got_further_come_first);
 	tcase_add_test(tc, test_their_time_in_a_turn_is_bounded);
+	tcase_add_test(tc, test_each_reason_to_stop_counts);
 	tcase_add_test(tc, test_who_waits_is_not_watched_after_a_second_event);
 	tcase_add_test(tc, test_who_is_gone_waits_no_longer);
 }
