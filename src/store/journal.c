@@ -42,6 +42,7 @@ struct journal {
 	uint64_t size, first_size;   /* of the file, now and after its beginning */
 	uint64_t made, written, synced; /* places: bytes of records */
 	bool is_abandoned;
+	bool wants_file;             /* when this turn is written, a new file is tried */
 	bool is_broken, is_new;      /* is_new: the next sync makes its name durable and lets the old file go */
 	struct timer timer;
 	uint64_t sync_at;            /* when the last sync was started */
@@ -207,18 +208,18 @@ static void fail(struct journal *j, int rc)
 		worker_timer_start(j->worker, &j->timer, j->first_size < MUCH ? RETRY_MS : 10 * RETRY_MS);
 }
 
-/* Puts all that counts into a new file. */
+/* Puts all that counts into a new file; between two turns, so that each turn's records are told of. */
 static void replace_file(struct journal *j)
 {
 	int old_fd = j->fd, rc;
 	char *old_path = j->path;
 
+	j->wants_file = false;
 	rc = make_file(j);
 	if (rc != 0) {
 		fail(j, rc);
 		return;
 	}
-	empty_out(j); /* what this turn has recorded is part of what counts */
 	j->events->on_new_file(j->arg);
 	rc = buf_size(&j->out) != 0 ? write_frame(j) : 0;
 	empty_out(j);
@@ -354,7 +355,7 @@ static void on_timer(struct worker *w, struct timer *t)
 	if (j->is_broken && j->is_busy)
 		worker_timer_start(w, t, RETRY_MS);
 	else if (j->is_broken)
-		replace_file(j);
+		j->wants_file = true;
 	start_sync(j);
 }
 
@@ -363,18 +364,24 @@ bool journal_has_records(const struct journal *j)
 	return buf_size(&j->out) != 0;
 }
 
+static void write_turn(struct journal *j)
+{
+	int rc;
+
+	if (buf_size(&j->out) == 0)
+		return;
+	rc = j->is_broken ? 0 : write_frame(j);
+	empty_out(j);
+	if (rc != 0)
+		fail(j, rc);
+	j->events->on_turn(j->arg, !j->is_broken);
+}
+
 void journal_write(struct journal *j)
 {
-	if (buf_size(&j->out) != 0) {
-		int rc = j->is_broken ? 0 : write_frame(j);
-
-		empty_out(j);
-		if (rc != 0)
-			fail(j, rc);
-		j->events->on_turn(j->arg, rc == 0 && !j->is_broken);
-		if (!j->is_broken && !j->is_busy && is_grown(j))
-			replace_file(j);
-	}
+	write_turn(j);
+	if (j->wants_file || (!j->is_broken && !j->is_busy && is_grown(j)))
+		replace_file(j);
 	start_sync(j);
 }
 
@@ -400,19 +407,14 @@ void journal_want_sync_of(struct journal *j)
 
 int journal_sync_now(struct journal *j)
 {
-	int rc = 0;
+	int rc;
 
-	if (buf_size(&j->out) != 0 && !j->is_broken)
-		rc = write_frame(j);
-	empty_out(j);
-	if (rc == 0 && !j->is_broken)
-		rc = sync_file(j->fd);
-	if (rc != 0)
-		fail(j, rc);
+	write_turn(j);
 	if (j->is_broken)
 		return -ERR_IO;
-	note_synced(j, j->written, 0);
-	return 0;
+	rc = sync_file(j->fd);
+	note_synced(j, j->written, rc);
+	return rc == 0 && !j->is_broken ? 0 : -ERR_IO;
 }
 
 /* ---- life ---- */
@@ -511,6 +513,8 @@ bool journal_close(struct journal **journal)
 	/* Its last answer lies in the mailbox. */
 	while (j->is_busy || atomic_load(&j->want_is_posted))
 		worker_turn(j->worker);
+	if (!j->is_abandoned)
+		write_turn(j);
 	/* There may be room again. */
 	if (j->is_broken && !j->is_abandoned)
 		replace_file(j);

@@ -21,7 +21,7 @@ struct journal_fixture {
 	struct journal *journal;
 	char current[64];              /* all that counts, written to each new file */
 	uint64_t synced;
-	int new_files;
+	int new_files, turns;
 	char read[8192];               /* records as "type:body;" */
 	unsigned next;
 };
@@ -44,6 +44,7 @@ static void on_new_file(void *arg)
 static void on_turn(void *arg, bool is_written)
 {
 	(void)arg, (void)is_written;
+	j.turns++;
 }
 
 static void on_synced(void *arg, uint64_t place)
@@ -385,6 +386,30 @@ START_TEST(test_a_file_in_the_way_does_not_stop_it)
 }
 END_TEST
 
+/* Also of one in which a new file begins, or everything is synced. */
+START_TEST(test_every_turn_is_told_of)
+{
+	int turns = 1;
+
+	limit_files(20);
+	write_one(2, "lost");
+	journal_write(j.journal);
+	unlimit_files();
+	for (; journal_is_failing(j.journal) && turns < 10000; turns++) {
+		write_one(3, "lost too");
+		worker_turn(&j.f.worker);
+		journal_write(j.journal);
+		usleep(1000);
+	}
+	ck_assert(!journal_is_failing(j.journal));
+	ck_assert_int_eq(j.turns, turns);
+	write_one(4, "and on");
+	ck_assert_int_eq(journal_sync_now(j.journal), 0);
+	ck_assert_int_eq(j.turns, turns + 1);
+	ck_assert_str_eq(read_all(), "9:all;4:and on;");
+}
+END_TEST
+
 /* It may have room again by then, before anybody has tried. */
 START_TEST(test_closing_with_a_full_disk)
 {
@@ -420,6 +445,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_no_folder);
 	tcase_add_test(tc, test_a_full_disk);
 	tcase_add_test(tc, test_a_file_in_the_way_does_not_stop_it);
+	tcase_add_test(tc, test_every_turn_is_told_of);
 	tcase_add_loop_test(tc, test_closing_with_a_full_disk, 0, 2);
 }
 
