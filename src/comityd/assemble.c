@@ -64,6 +64,7 @@ static void fill_limits(struct c2s_limits *l, const struct server_conf *c)
 	l->before_auth.element_bytes = (size_t)c->max_preauth_bytes;
 	l->after_auth.element_bytes = (size_t)c->max_stanza_bytes;
 	l->out_bytes = (size_t)c->output_queue;
+	l->early_out_bytes = (size_t)c->max_preauth_output;
 	l->login_ms = c->preauth_timeout;
 	l->idle_ms = c->idle_timeout;
 	l->probe_ms = c->idle_probe_timeout;

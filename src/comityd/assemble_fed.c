@@ -28,6 +28,7 @@ static void fill_limits(struct s2s_limits *l, const struct server_conf *c)
 	l->before_auth.element_bytes = (size_t)c->max_preauth_bytes;
 	l->after_auth.element_bytes = (size_t)c->s2s_max_stanza_bytes;
 	l->out_bytes = (size_t)c->s2s_output_queue;
+	l->early_out_bytes = (size_t)c->max_preauth_output;
 	l->negotiate_ms = c->s2s_negotiate_timeout;
 	l->idle_ms = c->s2s_idle_timeout;
 	l->dead_ms = c->s2s_dead_timeout;

@@ -40,6 +40,7 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_TIME(S, parser_idle, "5s", 100, 3600000, "Silence after which the memory of a stream's parser is freed."),
 	COMITY_OPT_SIZE(S, max_stanza_bytes, "256KiB", 10000, 67108864, "Largest stanza of a client that is logged in."),
 	COMITY_OPT_SIZE(S, max_preauth_bytes, "16KiB", 10000, 1048576, "Largest element and stream header before login."),
+	COMITY_OPT_SIZE(S, max_preauth_output, "64KiB", 16384, 1073741824, "Bytes kept for a peer that does not read and has not logged in or proved a domain; more closes its connection."),
 	COMITY_OPT_INT(S, max_preauth_elements, "100", 10, 1000000, "Elements that a client may send before it has bound a resource."),
 	COMITY_OPT_INT(S, max_depth, "64", 8, 1000, "Deepest nesting of elements in a stanza."),
 	COMITY_OPT_INT(S, max_attributes, "64", 8, 1000, "Most attributes of one element."),

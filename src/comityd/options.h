@@ -14,7 +14,7 @@ struct server_conf {
 	int64_t c2s_port, c2s_tls_port, s2s_port, s2s_tls_port;
 	uint64_t preauth_timeout, idle_timeout, idle_probe_timeout, parser_idle;
 	uint64_t memory_limit;
-	uint64_t max_stanza_bytes, max_preauth_bytes, output_queue, bytes_per_second;
+	uint64_t max_stanza_bytes, max_preauth_bytes, max_preauth_output, output_queue, bytes_per_second;
 	int64_t stanzas_per_second, max_depth, max_attributes, max_namespaces, max_elements;
 	int64_t connections_per_address, connections_unauthenticated, max_preauth_elements, login_tries, login_failures_free;
 	uint64_t login_failure_window, login_failure_delay, login_failure_delay_max;

@@ -131,7 +131,12 @@ int conn_touch(struct conn *c)
 	if (c->is_closing || c->is_broken)
 		return -ERR_CLOSED;
 	mark_dirty(c);
-	return conn_queued(c) > c->out_limit ? -ERR_LIMIT : 0;
+	if (conn_queued(c) <= c->out_limit)
+		return 0;
+	log_warning(&c->log, "does not read: %zu bytes wait, closing", conn_queued(c));
+	c->why_broken = "it does not read";
+	conn_break(c);
+	return -ERR_LIMIT;
 }
 
 int conn_write(struct conn *c, const void *bytes, size_t len)
@@ -209,7 +214,7 @@ static void tell_owner(struct conn *c, const char *reason)
 
 static void destroy(struct conn *c)
 {
-	tell_owner(c, "connection lost");
+	tell_owner(c, c->why_broken != NULL ? c->why_broken : "connection lost");
 	list_remove(&c->dirty);
 	list_remove(&c->paused);
 	list_remove(&c->waiting);
@@ -329,7 +334,7 @@ static void read_records(struct conn *c)
 	char plain[READ_SIZE];
 	int n;
 
-	while (c->tls != NULL && c->stops == 0 && !c->is_closing) {
+	while (c->tls != NULL && c->stops == 0 && !c->is_closing && !c->is_broken) {
 		if (c->is_handshaking) {
 			step_handshake(c);
 			if (c->is_handshaking)

@@ -78,6 +78,7 @@ struct conn {
 	size_t stream_bytes;         /* of the owner, as it has told */
 	size_t counted[3];           /* in the tally of the worker: TALLY_CONNECTIONS, _INPUT, _OUTPUT */
 	struct worker *moving_to;
+	const char *why_broken;      /* NULL: the connection was lost */
 	char address[CONN_ADDRESS_MAX];
 	bool is_secured, is_handshaking;
 	bool is_stranger;            /* nobody has proved who it is: it is read after all others, and for a bounded time */
@@ -98,15 +99,15 @@ void conn_start_tls(struct conn *c, const struct tls_chooser *chooser);
 void conn_note_stream(struct conn *c, size_t bytes);
 /* All that is held for the connection, in bytes. */
 size_t conn_size(const struct conn *c);
-/* Queues bytes for the end of the turn. -ERR_LIMIT when more than out_limit would wait: the caller
- * should close. */
+/* Queues bytes for the end of the turn. -ERR_LIMIT when more than out_limit wait: the connection is broken, as by
+ * conn_break. */
 int conn_write(struct conn *c, const void *bytes, size_t len);
 /* The output queue itself, for writers that build in place; call conn_touch afterwards. */
 struct buf *conn_out(struct conn *c);
 int conn_touch(struct conn *c);
 size_t conn_queued(const struct conn *c);
-/* Who it is has been proved. */
-void conn_introduce(struct conn *c);
+/* Who it is has been proved; more may wait for it from now on. */
+void conn_introduce(struct conn *c, size_t out_limit);
 /* Gives up a peer whose system stays silent this long: what was sent is not received, or it does not answer
  * when nothing is sent (TCP keep-alive). */
 void conn_set_dead_after(struct conn *c, uint64_t ms);

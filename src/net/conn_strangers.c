@@ -13,8 +13,9 @@ static void unmute(struct conn *c)
 	conn_rewatch(c);
 }
 
-void conn_introduce(struct conn *c)
+void conn_introduce(struct conn *c, size_t out_limit)
 {
+	c->out_limit = out_limit;
 	c->is_stranger = false;
 	list_remove(&c->waiting);
 	unmute(c);

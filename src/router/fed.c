@@ -365,7 +365,7 @@ void fed_accept(struct worker *w, int fd, const char *address, bool direct_tls)
 	if (!router_admit(r, fd, address, r->settings != NULL ? &r->settings->fed.limits.peers : NULL,
 	                  direct_tls ? NULL : NS_SERVER))
 		return;
-	conn = conn_new(w, fd, &conn_socket_io, NULL, address, r->settings->fed.limits.out_bytes);
+	conn = conn_new(w, fd, &conn_socket_io, NULL, address, r->settings->fed.limits.early_out_bytes);
 	conn_set_dead_after(conn, r->settings->fed.limits.dead_ms);
 	s2s_accept(w, &r->fed->shared, conn, direct_tls);
 }

@@ -180,7 +180,7 @@ void router_accept(struct worker *w, int fd, const char *address, bool direct_tl
 
 	if (!router_admit(r, fd, address, r->settings != NULL ? &r->settings->limits.peers : NULL, direct_tls ? NULL : NS_CLIENT))
 		return;
-	conn = conn_new(w, fd, &conn_socket_io, NULL, address, r->settings->limits.out_bytes);
+	conn = conn_new(w, fd, &conn_socket_io, NULL, address, r->settings->limits.early_out_bytes);
 	c2s_accept(w, &r->c2s, conn, direct_tls);
 }
 

@@ -81,7 +81,7 @@ static void stop_counting(struct c2s *c)
 		return;
 	c->is_counted = false;
 	peers_release(c->shared->peers, c->conn->address);
-	conn_introduce(c->conn);
+	conn_introduce(c->conn, c->shared->limits->out_bytes);
 }
 
 static void forget_conn(struct c2s *c, const char *reason)
@@ -114,11 +114,8 @@ void c2s_send_text(struct c2s *c, const char *text)
 static void touch(struct c2s *c)
 {
 	metrics_add(&c->conn->worker->metrics, METRIC_STANZAS_OUT, 1);
-	if (conn_touch(c->conn) == -ERR_LIMIT) {
-		log_warning(&c->log, "does not read: %zu bytes wait, closing", conn_queued(c->conn));
+	if (conn_touch(c->conn) == -ERR_LIMIT)
 		c->has_failed = true;
-		conn_break(c->conn);
-	}
 }
 
 void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, const char *to,
@@ -196,7 +193,6 @@ static void take_stanza(struct c2s *c, struct xml_doc **doc)
 		comity_elem_set_lang((*doc)->root, c->lang);
 	st = stanza_from_doc(doc);
 	metrics_add(&c->conn->worker->metrics, METRIC_STANZAS_IN, 1);
-	c->rate.stanzas--;
 	if (c->phase == C2S_BOUND) {
 		c->shared->stanza(c, st);
 	} else if (c->phase != C2S_NEGOTIATING || st->kind != COMITY_IQ || !c->shared->early_iq(c, st)) {
@@ -225,8 +221,10 @@ static bool count_early(struct c2s *c)
 static void on_element(struct c2s *c, struct xml_doc *doc)
 {
 	const struct comity_elem *e = doc->root;
-	bool handled = !count_early(c) || starttls_on_element(c, e) || sasl_on_element(c, e) || bind_on_element(c, e) || manage(c, e);
+	bool handled;
 
+	c->rate.stanzas--;
+	handled = !count_early(c) || starttls_on_element(c, e) || sasl_on_element(c, e) || bind_on_element(c, e) || manage(c, e);
 	if (!handled && stanza_is_element(e) && strcmp(e->ns, NS_CLIENT) != 0)
 		c2s_fail(c, STREAM_INVALID_NAMESPACE, NULL);
 	else if (!handled && stanza_is_element(e))

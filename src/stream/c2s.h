@@ -42,6 +42,7 @@ void stream_host_unref(struct stream_host *h);
 struct c2s_limits {
 	struct xml_limits before_auth, after_auth;
 	size_t out_bytes;                /* waiting for a client that does not read */
+	size_t early_out_bytes;          /* the same before it has logged in */
 	uint64_t login_ms;               /* from connect to bound */
 	uint64_t idle_ms;                /* without input until a probe */
 	uint64_t probe_ms;               /* for the answer to the probe */

@@ -69,7 +69,7 @@ size_t input_feed(struct stream_input *in, struct conn *conn, const char *bytes,
 	enum xml_event event;
 	size_t used = 0;
 
-	while (!conn_is_stopped(conn)) {
+	while (!conn_is_stopped(conn) && !conn->is_broken) {
 		doc = NULL;
 		event = xml_parser_next(in->parser, &doc);
 		if (event != XML_EVENT_NONE) {

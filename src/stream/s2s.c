@@ -67,7 +67,7 @@ void s2s_stop_counting(struct s2s *s)
 		return;
 	s->is_counted = false;
 	peers_release(s->shared->peers, s->conn->address);
-	conn_introduce(s->conn);
+	conn_introduce(s->conn, s->shared->limits->out_bytes);
 }
 
 void s2s_count_refusal(struct s2s *s)

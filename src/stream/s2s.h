@@ -62,7 +62,7 @@ struct s2s_policy {
 /* Bounds of streams between servers (DESIGN, section 6). */
 struct s2s_limits {
 	struct xml_limits before_auth, after_auth;
-	size_t out_bytes;
+	size_t out_bytes, early_out_bytes; /* early: before anything is proved */
 	uint64_t negotiate_ms;         /* from connect to the first proof */
 	uint64_t idle_ms;              /* without stanzas in either direction until it is closed */
 	uint64_t dead_ms;              /* until an unresponsive peer is given up (by TCP) */

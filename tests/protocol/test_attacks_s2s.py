@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Attacks of other servers, or of who claims to be one: floods of keys, streams and stanzas, reading nothing, and name
 servers that answer with a thousand records. What may pass between servers is bounded; users go on meanwhile."""
+import contextlib
 import threading
 import time
 
@@ -56,6 +57,22 @@ def refused_proofs_of_a_stream_are_limited(server, _what, text):
         equal(len(stream.inbox), 21, "answers before the end")
         stream.inbox.clear()
         stream.expect_end()
+
+
+@dedicated(start=False)
+def answers_that_nobody_reads_end_a_caller_without_a_proof(server):
+    """Questions about keys need neither TLS nor a proof, and each has an answer as long as itself."""
+    del server
+    server = _server(FakeServer())
+    with Innocents(server), bounded(server, 20):
+        stream = call(server)
+        question = f"<db:verify from='x.fake.test' to='{A}' id='{'i' * 2000}'>key</db:verify>".encode() * 50
+        stream.sock.settimeout(10)
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while "does not read" not in server.log() and time.monotonic() - began < 15:
+                stream.sock.sendall(question)
+        check("does not read" in server.log(), "it was not cut off")
 
 
 @dedicated(start=False)

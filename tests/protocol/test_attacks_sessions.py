@@ -85,46 +85,57 @@ def reader_that_never_reads_costs_bounded_memory_and_harms_no_sender(server, _na
     lazy.abort()
 
 
+@cases([("requests", "<iq type='get' id='i' to='{}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"),
+        ("elements of stream management", f"<r xmlns='{NS_SM}'/>"),
+        ("nonsense", f"<nonsense xmlns='{NS_SM}'/>")])
 @dedicated(start=False, options=NO_RATE | {"output_queue": "64KiB"})
-def answers_that_nobody_reads_end_the_one_who_asked(server):
+def answers_that_nobody_reads_end_the_one_who_asked(server, _what, request):
     """A flood of requests, none of whose answers is read."""
     start(server)
     with Innocents(server), bounded(server, 40):
         client = _user(server)
-        request = f"<iq type='get' id='i' to='{server.domain}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+        if "<r" in request:
+            client.send(f"<enable xmlns='{NS_SM}'/>")
+            client.expect_next("enabled", NS_SM)
         client.sock.settimeout(10)
         began = time.monotonic()
         with contextlib.suppress(OSError):
             while "does not read" not in server.log() and time.monotonic() - began < 15:
-                client.sock.sendall(request.encode() * 500)
+                client.sock.sendall(request.format(server.domain).encode() * 500)
         check("does not read" in server.log(), "it was not cut off")
     client.abort()
 
 
 # Rates
 
-def _flood_to_oneself(client, count, payload):
+def _flood_to_oneself(client, count, unit):
     """Seconds until so many messages have come back to the one who sent them."""
     began = time.monotonic()
-    text = f"<message to='{client.jid}'>{payload}</message>" * count
+    text = unit.format(client.jid) * count
     sender = threading.Thread(target=lambda: client.send(text), daemon=True)
     sender.start()
     for _ in range(count):
-        client.expect_next("message", timeout=30)
+        client.expect("message", timeout=30)
     sender.join()
     return time.monotonic() - began
 
 
-@cases([("stanzas", {"stanzas_per_second": 500, "bytes_per_second": 0}, 3000, "", 3),
-        ("bytes", {"stanzas_per_second": 0, "bytes_per_second": "64KiB"}, 10, "<a xmlns='urn:a'>" + "x" * 32768 + "</a>", 1.5),
-        ("none", NO_RATE, 400, "", 0)])
+_STANZA = "<message to='{}'/>"
+
+
+@cases([("stanzas", {"stanzas_per_second": 500, "bytes_per_second": 0}, 3000, _STANZA, 3),
+        ("elements of stream management", {"stanzas_per_second": 500, "bytes_per_second": 0}, 100,
+         _STANZA + f"<nonsense xmlns='{NS_SM}'/>" * 29, 3),
+        ("bytes", {"stanzas_per_second": 0, "bytes_per_second": "64KiB"}, 10,
+         "<message to='{}'><a xmlns='urn:a'>" + "x" * 32768 + "</a></message>", 1.5),
+        ("none", NO_RATE, 400, _STANZA, 0)])
 @dedicated(start=False)
-def floods_are_read_at_the_rate_that_is_allowed(server, _what, options, count, payload, seconds):
+def floods_are_read_at_the_rate_that_is_allowed(server, _what, options, count, unit, seconds):
     """What is allowed for two seconds may come at once; the rest takes its time, and nothing is lost."""
     server.options.update(options)
     start(server)
     with Innocents(server):
-        took = _flood_to_oneself(_user(server), count, payload)
+        took = _flood_to_oneself(_user(server), count, unit)
     if seconds:
         check(took >= seconds, f"the flood was read within {took:.1f} s")
     else:

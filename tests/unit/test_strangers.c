@@ -137,7 +137,7 @@ START_TEST(test_who_waits_is_not_watched_after_a_second_event)
 	/* Who has logged in is read at once, whatever waited. */
 	conn_on_event(f.conns[1], true, false);
 	conn_on_event(f.conns[1], true, false);
-	conn_introduce(f.conns[1]);
+	conn_introduce(f.conns[1], 1000);
 	ck_assert(f.watched[1]);
 	ck_assert(!conn_serve_strangers(&f.worker));
 	conn_on_event(f.conns[1], true, false);
