@@ -16,6 +16,7 @@
 	X(SESSIONS, "sessions", "sessions, and what modules keep for them") \
 	X(UNACKED, "unacknowledged", "stanzas that clients have not acknowledged") \
 	X(ACCOUNTS, "accounts", "accounts in memory, and what modules keep for them") \
+	X(NAMES, "names", "answers of name servers") \
 	X(STANZAS, "stanzas", "stanzas on their way, or waiting for an account or a worker") \
 	X(REMOTE, "remote", "stanzas that wait for other servers, or for their acknowledgement")
 

@@ -143,6 +143,7 @@ int assemble_fed(struct conf *conf, struct fed_settings *f, struct err_text *et)
 		.timeout_ms = c->dns_timeout,
 		.tries = DNS_TRIES,
 		.cache_entries = (size_t)c->dns_cache,
+		.cache_bytes = (size_t)c->dns_cache_size,
 		.max_ttl_ms = TTL_MAX_MS,
 		.negative_ttl_ms = NEGATIVE_TTL_MS,
 		.max_records = DNS_RECORDS_MAX,

@@ -84,6 +84,7 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_STRING(S, dns_servers, NULL, "Name servers to ask, as address or address:port; those of the system when not set."),
 	COMITY_OPT_TIME(S, dns_timeout, "3s", 100, 60000, "Time for one question to a name server."),
 	COMITY_OPT_INT(S, dns_cache, "10000", 0, 10000000, "Answers of name servers kept, per worker."),
+	COMITY_OPT_SIZE(S, dns_cache_size, "16MiB", 0, 1073741824, "Bytes of answers of name servers kept, per worker."),
 	COMITY_OPT_BOOL(S, dane, "no", "The name servers are trusted to check DNSSEC: what they say of the certificates of other servers (DANE) counts."),
 	COMITY_OPT_TIME(S, s2s_connect_timeout, "10s", 100, 300000, "Time for one address of another server to accept a connection."),
 	COMITY_OPT_TIME(S, s2s_reach_timeout, "40s", 1000, 600000, "Time to reach another server over all its addresses."),

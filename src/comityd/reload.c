@@ -27,7 +27,8 @@ static void tell_fixed(struct daemon *d, const struct server_conf *old, const st
 	if (strcmp(old->workers, new->workers) != 0)
 		log_warning(&d->log, "workers has changed: that takes a restart");
 	if (strcmp(old->dns_servers != NULL ? old->dns_servers : "", new->dns_servers != NULL ? new->dns_servers : "") != 0 ||
-	    old->dns_timeout != new->dns_timeout || old->dns_cache != new->dns_cache || old->dane != new->dane)
+	    old->dns_timeout != new->dns_timeout || old->dns_cache != new->dns_cache ||
+	    old->dns_cache_size != new->dns_cache_size || old->dane != new->dane)
 		log_warning(&d->log, "the options of DNS have changed: that takes a restart");
 	if (strcmp(old->log_to, new->log_to) != 0)
 		log_warning(&d->log, "log_to has changed: that takes a restart");

@@ -25,6 +25,7 @@ struct dns_entry {
 	enum dns_result result;
 	size_t count;
 	struct dns_record *records;
+	size_t counted;                /* bytes of it that are in the tally */
 	size_t key_len;
 	char *name;                    /* inside key */
 	char key[];
@@ -43,6 +44,7 @@ struct dns {
 	struct dns_source *source;
 	struct map entries;
 	struct list kept;
+	size_t bytes;                  /* of all entries */
 	bool is_ending;
 };
 
@@ -88,6 +90,12 @@ int dns_new(struct worker *w, const struct dns_settings *settings, struct dns **
 	return 0;
 }
 
+static void count(struct dns_entry *e, size_t bytes)
+{
+	e->dns->bytes += bytes - e->counted;
+	tally_set(&e->dns->worker->tally, TALLY_NAMES, &e->counted, bytes);
+}
+
 /* Those who ask from now on get another one. */
 static void unlink_entry(struct dns_entry *e)
 {
@@ -102,6 +110,7 @@ static void entry_free(struct dns_entry *e)
 	worker_timer_stop(e->dns->worker, &e->deliver);
 	for (struct list *l; (l = list_shift(&e->waiting)) != NULL;)
 		free(LIST_ENTRY(l, struct dns_query, link));
+	count(e, 0);
 	free(e->records);
 	free(e);
 }
@@ -141,7 +150,7 @@ static void make_room(struct dns *d)
 	LIST_EACH(l, next, &d->kept) {
 		struct dns_entry *e = LIST_ENTRY(l, struct dns_entry, kept);
 
-		if (d->entries.count <= d->settings.cache_entries)
+		if (d->entries.count <= d->settings.cache_entries && d->bytes <= d->settings.cache_bytes)
 			return;
 		if (is_idle(e))
 			entry_free(e);
@@ -188,6 +197,7 @@ static struct dns_entry *entry_new(struct dns *d, enum dns_kind kind, const char
 	list_init(&e->waiting);
 	list_init(&e->kept);
 	map_put(&d->entries, e->key, e->key_len, e);
+	count(e, sizeof(*e) + len + 1);
 	return e;
 }
 
@@ -278,6 +288,7 @@ static enum dns_result read_message(struct dns_entry *e, const unsigned char *me
 		return result;
 	}
 	e->records = mem_resize(records, e->count * sizeof(*records));
+	count(e, e->counted + e->count * sizeof(*records));
 	return result;
 }
 

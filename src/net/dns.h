@@ -54,7 +54,7 @@ struct dns_settings {
 	const char *servers;           /* "address[:port] ..."; NULL: those of the system */
 	uint64_t timeout_ms;           /* of one question to one server */
 	unsigned tries;
-	size_t cache_entries;
+	size_t cache_entries, cache_bytes;
 	uint64_t max_ttl_ms, negative_ttl_ms;   /* the longest that a record, or its absence, is believed */
 	unsigned max_records;          /* of one answer; the rest is not looked at */
 	bool is_trusted;               /* servers check DNSSEC, and the way to them is safe: the AD bit is asked for

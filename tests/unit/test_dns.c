@@ -285,7 +285,7 @@ struct answer {
 static void bed_init(struct bed *b, size_t cache_entries)
 {
 	const struct dns_settings settings = {
-		.timeout_ms = 1000, .tries = 2, .cache_entries = cache_entries, .max_ttl_ms = 3600000,
+		.timeout_ms = 1000, .tries = 2, .cache_entries = cache_entries, .cache_bytes = 1 << 20, .max_ttl_ms = 3600000,
 		.negative_ttl_ms = 60000, .max_records = 3,
 	};
 
@@ -389,7 +389,7 @@ static void expect_authentic(struct bed *b, const char *name, bool is_authentic)
 START_TEST(believes_trusted_servers_only)
 {
 	const struct dns_settings trusting = {
-		.cache_entries = 100, .max_ttl_ms = 3600000, .negative_ttl_ms = 60000, .max_records = 3, .is_trusted = true,
+		.cache_entries = 100, .cache_bytes = 1 << 20, .max_ttl_ms = 3600000, .negative_ttl_ms = 60000, .max_records = 3, .is_trusted = true,
 	};
 	struct bed b;
 
@@ -459,6 +459,33 @@ START_TEST(bounds_what_it_keeps)
 	ask(&b, "many.example");
 	ck_assert_uint_eq(b.zone.asked, 53);
 	bed_deinit(&b);
+}
+END_TEST
+
+/* Each with three records, of half a kilobyte. */
+START_TEST(bounds_the_bytes_that_it_keeps)
+{
+	const struct dns_settings settings = { .cache_entries = 1000, .cache_bytes = 20000, .max_ttl_ms = 3600000, .max_records = 3 };
+	struct zone_row many[21] = { { 0 } };
+	char names[20][32];
+	struct bed b;
+	int64_t kept;
+
+	for (int i = 0; i < 20; i++) {
+		snprintf(names[i], sizeof(names[i]), "m%d.example", i);
+		many[i] = (struct zone_row){ DNS_A, names[i], .records = "192.0.2.1;192.0.2.2;192.0.2.3", .ttl = 1000 };
+	}
+	net_sim_init(&b.sim);
+	zone_source_init(&b.zone, &b.sim, many);
+	b.zone.dns = b.dns = dns_new_with(&b.sim.worker, &settings, &b.zone.source);
+	for (int i = 0; i < 20; i++)
+		ck_assert_uint_eq(ask(&b, names[i]).count, 3);
+	kept = tally_get(&b.sim.worker.tally, TALLY_NAMES);
+	ck_assert_int_gt(kept, 15000);
+	ck_assert_int_le(kept, 20000);
+	dns_free(b.dns);
+	ck_assert_int_eq(tally_get(&b.sim.worker.tally, TALLY_NAMES), 0);
+	net_sim_deinit(&b.sim);
 }
 END_TEST
 
@@ -623,7 +650,7 @@ static void live_bed_init(struct live_bed *b, const struct zone_row *zone)
 	zone_server_start(&b->server, zone);
 	live_init(&b->live);
 	b->settings = (struct dns_settings){
-		.servers = b->server.address, .timeout_ms = 150, .tries = 2, .cache_entries = 100, .max_ttl_ms = 60000,
+		.servers = b->server.address, .timeout_ms = 150, .tries = 2, .cache_entries = 100, .cache_bytes = 1 << 20, .max_ttl_ms = 60000,
 		.negative_ttl_ms = 60000, .max_records = 3,
 	};
 	live_call(&b->live, make_dns, b);
@@ -741,6 +768,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, keeps_absence_for_its_time);
 	tcase_add_test(tc, does_not_keep_failures);
 	tcase_add_test(tc, bounds_what_it_keeps);
+	tcase_add_test(tc, bounds_the_bytes_that_it_keeps);
 	tcase_add_test(tc, lets_a_cancelled_question_end);
 	tcase_add_test(tc, may_be_called_out_of_a_callback);
 	tcase_add_test(tc, frees_what_is_under_way);
