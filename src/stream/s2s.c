@@ -73,7 +73,7 @@ void s2s_stop_counting(struct s2s *s)
 void s2s_count_refusal(struct s2s *s)
 {
 	if (++s->refused_count > s->shared->limits->pairs)
-		s2s_fail(s, STREAM_POLICY_VIOLATION, "too many refused dialback keys or logins");
+		s2s_fail(s, STREAM_POLICY_VIOLATION, "too many refused dialback keys, logins or resumptions");
 }
 
 /* What ended it, when no step has said so. */

@@ -292,6 +292,7 @@ static void on_resume(struct s2s *s, const struct comity_elem *e)
 	s->sm = s->shared->find_suspended(s, previd);
 	if (s->sm == NULL) {
 		refuse(s, "item-not-found");
+		s2s_count_refusal(s);
 		return;
 	}
 	s->sm->owed = NULL;

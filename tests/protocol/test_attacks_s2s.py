@@ -60,6 +60,18 @@ def refused_proofs_of_a_stream_are_limited(server, _what, text):
 
 
 @dedicated(start=False)
+def guesses_at_streams_to_resume_are_limited(server):
+    del server
+    server = _server(FakeServer(), s2s_pairs_per_stream=20)
+    stream = call(server)
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    stream.send("<resume xmlns='urn:xmpp:sm:3' previd='guess' h='0'/>" * 1000)
+    error = stream.expect("error")
+    check(error.find("policy-violation") is not None and "too many refused" in error.child_text("text"), error)
+    equal(sum(e.name == "failed" for e in stream.inbox), 21, "answers before the end")
+
+
+@dedicated(start=False)
 def answers_that_nobody_reads_end_a_caller_without_a_proof(server):
     """Questions about keys need neither TLS nor a proof, and each has an answer as long as itself."""
     del server

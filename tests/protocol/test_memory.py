@@ -14,7 +14,7 @@ NS_SERVER = "jabber:server"
 NS_CSI = "urn:xmpp:csi:0"
 NS_CARBONS = "urn:xmpp:carbons:2"
 NS_BLOCKING = "urn:xmpp:blocking"
-KINDS = ("connections", "input", "output", "sessions", "unacknowledged", "accounts", "stanzas", "remote", "store")
+KINDS = ("connections", "input", "output", "sessions", "unacknowledged", "accounts", "names", "stanzas", "remote", "store")
 BIG = "x" * 200000
 # So that a client may fill the memory of the server fast, and nobody is asked for a sign of life meanwhile.
 ROOMY = {"journal_size": 1 << 30, "output_queue": 1 << 28, "bytes_per_second": 0, "acknowledge_timeout": "10m", "preauth_timeout": "10m"}
@@ -182,7 +182,9 @@ def nothing_stays_counted(server, _name, workers):
 @dedicated(start=False)
 def nothing_stays_counted_between_servers(server):
     del server
-    a, b = _pair(options_a={"idle_accounts": 0}, options_b={"idle_accounts": 0})
+    # Neither accounts without sessions nor answers of name servers stay in memory.
+    nothing = {"idle_accounts": 0, "dns_cache": 0}
+    a, b = _pair(options_a=nothing, options_b=nothing)
     juliet, romeo = _users(a, b)
     _befriend(juliet, romeo)
     for n in range(20):

@@ -153,7 +153,7 @@ static const struct dial_events events = { on_connected, on_failed, note };
 static void bed_init(struct bed *b, const struct zone_row *rows, const struct place *places)
 {
 	const struct dns_settings settings = {
-		.cache_entries = 100, .max_ttl_ms = 3600000, .negative_ttl_ms = 60000, .max_records = 64,
+		.cache_entries = 100, .cache_bytes = 1 << 20, .max_ttl_ms = 3600000, .negative_ttl_ms = 60000, .max_records = 64,
 		.is_trusted = true,
 	};
 
@@ -804,7 +804,7 @@ static void live_make(void *arg)
 {
 	struct live_bed *b = arg;
 	const struct dns_settings settings = {
-		.servers = b->server.address, .timeout_ms = 1000, .tries = 2, .cache_entries = 100, .max_ttl_ms = 60000,
+		.servers = b->server.address, .timeout_ms = 1000, .tries = 2, .cache_entries = 100, .cache_bytes = 1 << 20, .max_ttl_ms = 60000,
 		.negative_ttl_ms = 60000, .max_records = 16,
 	};
 	struct err_text et;
