@@ -133,8 +133,9 @@ static void end_server(struct stage *s, enum end how)
 static void restart(struct stage *s, uint32_t how)
 {
 	end_server(s, how % 4 != 3 ? END_STOP : how % 8 == 3 ? END_CRASH : END_POWER);
-	/* It refuses to start on a disk without room. */
+	/* It refuses to start on a disk without room, or without a store. */
 	life_make_room(&s->life);
+	s->life.fails_one_in = 0;
 	life_start(&s->life, UINT32_MAX);
 	stage_run(s);
 }
@@ -146,14 +147,18 @@ static void pass_time(struct stage *s)
 	stage_pass(s, spans[choose(&s->in, sizeof(spans) / sizeof(spans[0]))]);
 }
 
-/* A few transactions, or all for which the disk has no room any more, until it has. */
+/* A few transactions; all for which the disk has no room any more, until it has; some of all calls. */
 static void fail_store(struct stage *s, uint32_t how)
 {
 	if (how < 192)
 		s->life.failing = 1 + how % 4;
 	else if (how < 224)
 		life_fill_disk(&s->life, how % 32 * 64);
+	else if (how < 240)
+		s->life.fails_one_in = 2 + how % 8;
 	else
+		s->life.fails_one_in = 0;
+	if (how >= 240)
 		life_make_room(&s->life);
 }
 
@@ -209,7 +214,7 @@ static void check_tallies(struct stage *s)
 /* Nobody keeps anything from the server any more: what waits for others arrives or comes back. */
 static void settle(struct stage *s)
 {
-	s->life.failing = 0;
+	s->life.failing = s->life.fails_one_in = 0;
 	life_make_room(&s->life);
 	s->is_remote_down = true;
 	for (unsigned i = 0; i < PEERS; i++)

@@ -153,18 +153,21 @@ void message_refused(struct world *w, const char *xml, size_t len)
 	w->messages[number].refused_in = w->crashes;
 }
 
-/* Only what the store had no room for goes back. */
+/* Only what the store had no room for goes back, or could not take. */
 void message_returned(struct client *c, const char *body)
 {
 	struct world *w = c->world;
 	uint32_t number = number_of(w, body, '\0');
 
+	/* One without a text, that somebody is writing. */
+	if (*body == '\0' && w->has_failed)
+		return;
 	if (number == NO_MESSAGE || w->messages[number].sender != c->number) {
 		violate(w, "%s got a message back that it has not said: %.50s", c->resource, body);
 		return;
 	}
 	trace(w, "  %s gets m%u back", c->resource, number);
-	if (!w->messages[number].is_refused)
+	if (!w->messages[number].is_refused && !w->has_failed)
 		violate(w, "m%u came back, though there was room for it", number);
 	w->messages[number].is_returned = true;
 	w->messages[number].returned_at = w->session_count;

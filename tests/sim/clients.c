@@ -369,6 +369,9 @@ static void on_error(struct client *c, const struct comity_elem *e)
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strcmp(name, known[i]) == 0)
 			return;
+	/* An account that cannot be read has no sessions, old ones neither. */
+	if (c->world->has_failed && strcmp(name, "internal-server-error") == 0)
+		return;
 	if (c->has_session && c->world->sessions[c->session].has_forgotten)
 		c->can_resume = false; /* what it counts is not what the server counts */
 	else

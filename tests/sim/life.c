@@ -44,21 +44,41 @@ static int begin(struct driver_conn *c)
 	return current->is_dead ? -ERR_IO : sqlite_driver.begin(c);
 }
 
+/* Any call may fail; those that add or remove may find no room, too. */
+static int fault(bool wants_room)
+{
+	if (current->fails_one_in != 0 && current->chance(current->arg, current->fails_one_in) == 0)
+		return -ERR_IO;
+	return wants_room && is_out_of_room() ? -ERR_NO_SPACE : 0;
+}
+
 static int commit(struct driver_conn *c)
 {
-	return is_out_of_room() ? -ERR_NO_SPACE : sqlite_driver.commit(c);
+	int rc = fault(true);
+
+	return rc != 0 ? rc : sqlite_driver.commit(c);
 }
 
-static int append(struct driver_conn *c, const char *owner, const char *name, const struct store_entry *entry,
-                  uint64_t *id)
-{
-	return is_out_of_room() ? -ERR_NO_SPACE : sqlite_driver.append(c, owner, name, entry, id);
-}
-
-static int delete_range(struct driver_conn *c, const char *owner, const char *name, uint64_t from_id, uint64_t to_id)
-{
-	return is_out_of_room() ? -ERR_NO_SPACE : sqlite_driver.delete_range(c, owner, name, from_id, to_id);
-}
+#define FAULTY(OP, WANTS_ROOM, PARAMS, ...) \
+	static int faulty_##OP PARAMS \
+	{ \
+		int rc = fault(WANTS_ROOM); \
+\
+		return rc != 0 ? rc : sqlite_driver.OP(c, __VA_ARGS__); \
+	}
+#define MAP struct driver_conn *c, const char *owner, const char *name
+FAULTY(map_load, false, (MAP, struct driver_rows *rows), owner, name, rows)
+FAULTY(map_get, false, (MAP, const char *key, struct driver_rows *rows), owner, name, key, rows)
+FAULTY(map_put, false, (struct driver_conn *c, const char *owner, const struct store_row *rows, size_t count), owner, rows,
+       count)
+FAULTY(append, true, (MAP, const struct store_entry *entry, uint64_t *id), owner, name, entry, id)
+FAULTY(settled, false, (struct driver_conn *c, const char *owner, uint64_t *id), owner, id)
+FAULTY(set_settled, false, (struct driver_conn *c, const char *owner, uint64_t id), owner, id)
+FAULTY(query, false, (MAP, const struct store_query *query, struct driver_entries *entries), owner, name, query, entries)
+FAULTY(count, false, (MAP, uint64_t *count), owner, name, count)
+FAULTY(delete_range, true, (MAP, uint64_t from_id, uint64_t to_id), owner, name, from_id, to_id)
+FAULTY(trim, false, (MAP, uint64_t keep, int64_t since_us), owner, name, keep, since_us)
+#undef MAP
 
 /* What a module asks the store to keep. */
 struct keeping {
@@ -100,8 +120,16 @@ static void open_store(struct life *l)
 	driver = sqlite_driver;
 	driver.begin = begin;
 	driver.commit = commit;
-	driver.append = append;
-	driver.delete_range = delete_range;
+	driver.map_load = faulty_map_load;
+	driver.map_get = faulty_map_get;
+	driver.map_put = faulty_map_put;
+	driver.append = faulty_append;
+	driver.settled = faulty_settled;
+	driver.set_settled = faulty_set_settled;
+	driver.query = faulty_query;
+	driver.count = faulty_count;
+	driver.delete_range = faulty_delete_range;
+	driver.trim = faulty_trim;
 	if (store_open_driver(&l->sim->env, &conf, &driver, &l->sim->server.store, &et) != 0)
 		sim_fail(et.text);
 	free(path);
@@ -176,7 +204,7 @@ void life_reset(struct life *l, uint32_t seed, const char *const *accounts)
 	l->sim->now_ms = 1000;
 	l->is_dead = l->is_damaged = l->is_full = false;
 	l->stored_before = 0;
-	l->failing = 0;
+	l->failing = l->fails_one_in = 0;
 	l->death = DEATH_NONE;
 	disk_reset();
 	empty_store(l, accounts);

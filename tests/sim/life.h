@@ -32,6 +32,7 @@ struct life {
 	enum death death;              /* what is to come; */
 	unsigned countdown;            /* of sends, or of frames */
 	unsigned failing;              /* so many of the next transactions of the store fail */
+	unsigned fails_one_in;         /* of its calls; 0: none */
 	bool is_up;                    /* there is a server, perhaps a dead one */
 	bool is_dead;
 	bool is_damaged;               /* the journal gave records that made no sense */

@@ -97,8 +97,9 @@ static void lose_power(struct world *w)
 
 static void start(struct world *w)
 {
-	/* Without room it would not. */
+	/* Without room, or a store, it would not. */
 	life_make_room(&w->life);
+	w->life.fails_one_in = 0;
 	/* The configuration may change meanwhile. */
 	if (chance(w, 8) == 0)
 		w->life.workers = 1 + chance(w, SIM_WORKERS);
@@ -232,6 +233,14 @@ static void change_disk(struct world *w)
 	life_fill_disk(&w->life, room);
 }
 
+static void change_store(struct world *w)
+{
+	w->life.fails_one_in = w->life.fails_one_in == 0 ? 2 + chance(w, 6) : 0;
+	trace(w, w->life.fails_one_in != 0 ? "one call of the store in %u fails" : "the store works", w->life.fails_one_in);
+	w->has_failed = true;
+	w->faults += w->life.fails_one_in != 0;
+}
+
 static void end_wires(struct world *w)
 {
 	for (size_t i = 0; i < WIRES_MAX; i++)
@@ -281,6 +290,8 @@ static void act(struct world *w)
 		end_wires(w);
 	else if (what < 15 && w->has_full_disks)
 		change_disk(w);
+	else if (what < 18 && w->has_faults)
+		change_store(w);
 	else
 		act_client(w);
 }
@@ -329,6 +340,7 @@ static void settle(struct world *w)
 	trace(w, "---- everybody comes back ----");
 	w->is_settling = true;
 	w->life.death = DEATH_NONE;
+	w->life.fails_one_in = 0;
 	life_make_room(&w->life);
 	/* Clients that say again more than others may leave unacknowledged would end each other's sessions for ever. */
 	w->life.sim->settings->sm_unacked = 1000;
@@ -366,6 +378,8 @@ static void set_up(struct world *w)
 	w->life.sync_ms = chance(w, 2) * 5;
 	w->life.log_bytes = log_bytes[chance(w, 4)];
 	w->has_full_disks = chance(w, 4) == 0;
+	w->has_faults = chance(w, 3) == 0;
+	w->has_failed = false;
 	settings->sm_resume_ms = RESUME_MS;
 	settings->sm_ack_ms = 60000;
 	settings->sm_unacked = chance(w, 8) == 0 ? 6 : 1000;
@@ -471,11 +485,12 @@ int main(int argc, char **argv)
 		printf("no journal has ever noted what was stored\n");
 	}
 	printf("sm: %llu passed, %llu failed; %.1f s; %llu messages said, %llu arrived, %llu sessions resumed, %llu not,"
-	       " %llu stops, %llu crashes, %llu losses of power, %llu full disks, %llu messages returned\n",
+	       " %llu stops, %llu crashes, %llu losses of power, %llu full disks, %u times a failing store,"
+	       " %llu messages returned\n",
 	       (unsigned long long)(seeds - failed),
 	       (unsigned long long)failed, (double)(clock() - begin) / CLOCKS_PER_SEC, (unsigned long long)w->said,
 	       (unsigned long long)w->arrived, (unsigned long long)w->resumed, (unsigned long long)w->refused,
 	       (unsigned long long)w->stops, (unsigned long long)w->crashes, (unsigned long long)w->losses,
-	       (unsigned long long)w->full, (unsigned long long)w->returned);
+	       (unsigned long long)w->full, w->faults, (unsigned long long)w->returned);
 	return failed != 0;
 }

@@ -118,6 +118,8 @@ struct world {
 	unsigned binds[CLIENTS_MAX]; /* by account */
 	bool is_settling;
 	bool has_full_disks;         /* the disk may become full */
+	bool has_faults, has_failed; /* calls of the store may fail; they have done so */
+	unsigned faults;             /* times that they began to */
 	/* Of all seeds. */
 	uint64_t said, arrived, resumed, refused, crashes, stops, losses, returned, full;
 };
