@@ -7,7 +7,7 @@ Usage: tests/bench/soak.py --xmppload DIR [--build DIR] [--minutes N] [--session
 Most sessions are there and idle for all of the time. Beside them, in slices of some minutes: chat at a steady rate,
 broadcasts of presence, messages to accounts that are offline and are read later, requests, and clients that log in
 and out again. After each slice the memory of the process, the latency of the chat and the lines of the log are taken.
-Ends with 1 when a client failed, a message was lost, or the log has a warning.
+Ends with 1 when a client failed, a message was lost, the log has a line, or memory or latency went up.
 """
 import argparse
 import contextlib
@@ -15,6 +15,7 @@ import json
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -102,6 +103,19 @@ class Soak:
         return rows
 
 
+def unsteady(rows):
+    """What is more in the last quarter of a run than in the second: memory by 5%, or the slowest messages threefold."""
+    quarter = len(rows) // 4
+    if quarter == 0:
+        return ["too few slices to tell"]
+    found = []
+    for name, most in (("pss_mib", 1.05), ("p99", 3)):
+        early, late = (statistics.median(r[name] or 0 for r in part) for part in (rows[quarter:2 * quarter], rows[-quarter:]))
+        if late > early * most:
+            found.append(f"{name} went from {early:.2f} to {late:.2f}")
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--xmppload", required=True)
@@ -134,8 +148,10 @@ def main():
     with open(os.path.join(server.folder, "out.log"), errors="replace") as log:
         said = log.read()
     print(f"{soak.failures} generators failed; the log: {said[:2000] or 'nothing'}")
+    grown = unsteady(rows)
+    print("steady" if not grown else "; ".join(grown))
     shutil.rmtree(folder)
-    return 1 if soak.failures or said else 0
+    return 1 if soak.failures or said or grown else 0
 
 
 if __name__ == "__main__":
