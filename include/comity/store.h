@@ -50,6 +50,8 @@ struct store_entry {
 	/* In a write: it is the message that is handled, kept for its recipient, who gets it from here. Once it is stored
 	 * its sender is told that it is safe, and a session that passed it on has no part in it any more. */
 	bool is_message;
+	/* In a write: most bytes of values that the archive may have with it; 0: no limit. */
+	uint64_t max_bytes;
 };
 
 struct store_entries {
@@ -65,6 +67,7 @@ struct store_query {
 	int64_t start_us, end_us;        /* inclusive; 0: no bound */
 	const char *with;                /* NULL: anyone */
 	size_t limit;                    /* 0: no limit */
+	uint64_t max_bytes;              /* of values; the first comes in any case; 0: no limit */
 	int backwards;                   /* the newest page; entries still come oldest first */
 };
 
@@ -83,7 +86,7 @@ void comity_map_get(struct comity_mod *m, const struct comity_jid *owner, const 
 /* Rows of one owner in one transaction; a row with value NULL is removed. */
 void comity_map_put(struct comity_mod *m, const struct comity_jid *owner, const struct store_row *rows, size_t count,
                     comity_write_cb *cb, void *arg);
-/* Fails with COMITY_STORE_LIMIT when max_entries (0: no limit) are there. What is appended while a message is
+/* Fails with COMITY_STORE_LIMIT when max_entries (0: no limit) are there, or the entry would be over its max_bytes. What is appended while a message is
  * handled gets its token from that: a message that its sender repeats after a crash of the server is stored
  * once. */
 void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,

@@ -20,7 +20,7 @@
 /* An archive of an owner. */
 struct shelf {
 	struct shelf *next;
-	uint64_t count;         /* entries in the database and here */
+	uint64_t count, bytes;  /* of entries in the database and here */
 	bool is_counted;
 	char name[];
 };
@@ -135,38 +135,45 @@ static void forget_counts(struct box *b)
 
 /* ---- numbers of entries ---- */
 
-static uint64_t waiting_for(const struct ahead *a, const struct box *b, const char *name)
+static void add_waiting(const struct ahead *a, const struct box *b, struct shelf *s)
 {
 	struct ahead_entry e;
-	uint64_t n = 0;
 
 	for (size_t i = b->last; i > in_database(b); i = a->places[i - 1].prev) {
 		ahead_file_entry(&a->file, a->places[i - 1].at, &e);
-		n += strcmp(e.name, name) == 0;
+		if (strcmp(e.name, s->name) != 0)
+			continue;
+		s->count++;
+		s->bytes += e.entry.len;
 	}
-	return n;
 }
 
-static int check_room(struct ahead *a, struct box *b, const char *name, uint64_t max_entries)
+static int check_room(struct ahead *a, struct box *b, const char *name, const struct store_entry *entry,
+                      uint64_t max_entries)
 {
 	struct shelf *s = shelf_of(b, name);
 	int rc = 0;
 
-	if (max_entries != 0 && !s->is_counted) {
-		rc = a->driver->count(a->conn, b->owner, name, &s->count);
-		s->count += waiting_for(a, b, name);
+	if ((max_entries != 0 || entry->max_bytes != 0) && !s->is_counted) {
+		rc = a->driver->count(a->conn, b->owner, name, &s->count, &s->bytes);
+		if (rc == 0)
+			add_waiting(a, b, s);
 		s->is_counted = rc == 0;
 	}
-	if (rc == 0 && max_entries != 0 && s->count >= max_entries)
+	if (rc == 0 && ((max_entries != 0 && s->count >= max_entries) ||
+	                (entry->max_bytes != 0 && s->bytes + entry->len > entry->max_bytes)))
 		rc = -ERR_LIMIT;
-	if (rc == 0)
+	if (rc == 0) {
 		s->count++;
+		s->bytes += entry->len;
+	}
 	return rc;
 }
 
-int ahead_check_room(struct ahead *a, const char *owner, const char *name, uint64_t max_entries)
+int ahead_check_room(struct ahead *a, const char *owner, const char *name, const struct store_entry *entry,
+                     uint64_t max_entries)
 {
-	return check_room(a, box_of(a, owner), name, max_entries);
+	return check_room(a, box_of(a, owner), name, entry, max_entries);
 }
 
 void ahead_forget_count(struct ahead *a, const char *owner)
@@ -215,7 +222,7 @@ static void note_place(struct ahead *a, struct box *b, size_t at)
 int ahead_add(struct ahead *a, const char *owner, const char *name, struct store_entry *entry, uint64_t max_entries)
 {
 	struct box *b = box_of(a, owner);
-	int rc = check_room(a, b, name, max_entries);
+	int rc = check_room(a, b, name, entry, max_entries);
 
 	if (rc != 0)
 		return rc;

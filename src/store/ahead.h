@@ -35,7 +35,7 @@ void ahead_close(struct ahead *a);
 /* Whether an entry of this size may be added now. */
 bool ahead_takes(const struct ahead *a, const char *owner, const char *name, const struct store_entry *entry);
 /* Gives the entry its id and takes a copy; it is durable after ahead_sync. -ERR_LIMIT when max_entries (not 0) are
- * there. */
+ * there, or it would be over its max_bytes. */
 int ahead_add(struct ahead *a, const char *owner, const char *name, struct store_entry *entry, uint64_t max_entries);
 /* Makes durable what was added since the last call, or forgets it: -ERR_NO_SPACE, -ERR_IO. */
 int ahead_sync(struct ahead *a);
@@ -45,7 +45,8 @@ uint64_t ahead_last_id(const struct ahead *a);
 /* The id of an entry that goes straight to the database. */
 uint64_t ahead_next_id(struct ahead *a);
 /* As ahead_add checks it, for such an entry; when there is room, it is counted as there. */
-int ahead_check_room(struct ahead *a, const char *owner, const char *name, uint64_t max_entries);
+int ahead_check_room(struct ahead *a, const char *owner, const char *name, const struct store_entry *entry,
+                     uint64_t max_entries);
 
 /* Whether the owner (NULL: anybody) has entries that are not in the database. */
 bool ahead_has(const struct ahead *a, const char *owner);

@@ -81,7 +81,8 @@ struct store_driver {
 	int (*set_settled)(struct driver_conn *c, const char *owner, uint64_t id);
 	int (*query)(struct driver_conn *c, const char *owner, const char *name, const struct store_query *query,
 	             struct driver_entries *entries);
-	int (*count)(struct driver_conn *c, const char *owner, const char *name, uint64_t *count);
+	/* bytes: of values; may be NULL. */
+	int (*count)(struct driver_conn *c, const char *owner, const char *name, uint64_t *count, uint64_t *bytes);
 	int (*delete_range)(struct driver_conn *c, const char *owner, const char *name, uint64_t from_id, uint64_t to_id);
 	int (*trim)(struct driver_conn *c, const char *owner, const char *name, uint64_t keep, int64_t since_us);
 	/* On a reader: a whole, consistent copy in a new file, mode 0600, on disk when it returns; -ERR_EXISTS. */

@@ -88,7 +88,7 @@ static int run_op(struct request *r, const struct store_driver *d, struct driver
 	case OP_QUERY:
 		return d->query(c, r->owner, r->name, &r->query, &r->entries);
 	case OP_COUNT:
-		return d->count(c, r->owner, r->name, &r->number);
+		return d->count(c, r->owner, r->name, &r->number, NULL);
 	case OP_BACKUP:
 		return d->backup(c, r->key);
 	case OP_PUT:

@@ -23,7 +23,7 @@ enum statement {
 	BEGIN_READ, BEGIN_WRITE, COMMIT, ROLLBACK, MARK, KEEP, UNDO,
 	MAP_LOAD, MAP_GET, MAP_SET, MAP_DELETE, MAP_ANY, MAP_OWNERS,
 	REMOVE_MAPS, REMOVE_ARCHIVES,
-	APPEND, HAS_TOKEN, TOKENS, QUERY, QUERY_BACK, QUERY_COUNT, COUNT, DELETE_RANGE, TRIM,
+	APPEND, HAS_TOKEN, TOKENS, QUERY, QUERY_BACK, QUERY_COUNT, COUNT, WEIGH, DELETE_RANGE, TRIM,
 	LAST_ID, SETTLED, SET_SETTLED, FORGET_SETTLED,
 	STATEMENT_COUNT
 };
@@ -58,6 +58,7 @@ static const char *const statements[STATEMENT_COUNT] = {
 	[QUERY_BACK] = "SELECT id, when_us, with_jid, value, token" MATCH " ORDER BY id DESC LIMIT ?8",
 	[QUERY_COUNT] = "SELECT count(*)" MATCH,
 	[COUNT] = "SELECT count(*) FROM archive WHERE owner=?1 AND store=?2",
+	[WEIGH] = "SELECT count(*), coalesce(sum(length(value)), 0) FROM archive WHERE owner=?1 AND store=?2",
 	[DELETE_RANGE] = "DELETE FROM archive WHERE owner=?1 AND store=?2 AND id>=?3 AND id<=?4",
 	/* The oldest of the newest ?4 stays; with ?4 or fewer there, nothing goes for their number. */
 	[TRIM] = "DELETE FROM archive WHERE owner=?1 AND store=?2 AND (when_us<?3 OR id<=coalesce("
@@ -307,9 +308,20 @@ static int read_number(struct driver_conn *c, sqlite3_stmt *stmt, uint64_t *numb
 	return finish(c, stmt, code);
 }
 
-static int driver_count(struct driver_conn *c, const char *owner, const char *name, uint64_t *count)
+static int driver_count(struct driver_conn *c, const char *owner, const char *name, uint64_t *count,
+                        uint64_t *bytes)
 {
-	return read_number(c, get_for(c, COUNT, owner, name), count);
+	sqlite3_stmt *stmt = get_for(c, bytes != NULL ? WEIGH : COUNT, owner, name);
+	int code;
+
+	if (stmt == NULL)
+		return failure_of(c);
+	code = sqlite3_step(stmt);
+	if (code == SQLITE_ROW)
+		*count = (uint64_t)sqlite3_column_int64(stmt, 0);
+	if (code == SQLITE_ROW && bytes != NULL)
+		*bytes = (uint64_t)sqlite3_column_int64(stmt, 1);
+	return finish(c, stmt, code);
 }
 
 /* One that is known by the same; 0: there is none. */
@@ -402,22 +414,33 @@ static void add_entry(sqlite3_stmt *stmt, struct driver_entries *entries)
 	driver_add_entry(entries, &entry);
 }
 
+/* Adds the bytes of the row. */
+static bool has_room(sqlite3_stmt *stmt, const struct store_query *q, const struct driver_entries *entries,
+                     uint64_t *bytes)
+{
+	*bytes += (uint64_t)sqlite3_column_bytes(stmt, 3);
+	return q->max_bytes == 0 || entries->count == 0 || *bytes <= q->max_bytes;
+}
+
 static int driver_query(struct driver_conn *c, const char *owner, const char *name, const struct store_query *q,
                         struct driver_entries *entries)
 {
 	sqlite3_stmt *stmt = get_query(c, q->backwards ? QUERY_BACK : QUERY, owner, name, q);
+	uint64_t bytes = 0;
+	bool is_cut;
 	int code, rc;
 
 	if (stmt == NULL)
 		return failure_of(c);
 	bind_u64(stmt, 8, q->limit != 0 ? q->limit : UINT64_MAX);
-	while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
+	while ((code = sqlite3_step(stmt)) == SQLITE_ROW && has_room(stmt, q, entries, &bytes))
 		add_entry(stmt, entries);
-	rc = finish(c, stmt, code);
+	is_cut = code == SQLITE_ROW || (q->limit != 0 && entries->count == q->limit);
+	rc = finish(c, stmt, code == SQLITE_ROW ? SQLITE_OK : code);
 	if (q->backwards)
 		driver_reverse_entries(entries);
 	entries->total = entries->count;
-	if (rc == 0 && q->limit != 0 && entries->count == q->limit)
+	if (rc == 0 && is_cut)
 		rc = read_number(c, get_query(c, QUERY_COUNT, owner, name, q), &entries->total);
 	return rc;
 }

@@ -73,8 +73,8 @@ void store_remove_owner(struct store *s, struct worker *w, const char *owner, st
 void store_map_owners(struct store *s, struct worker *w, const char *name, const char *suffix, const char *after,
                       size_t limit, store_read_cb *cb, void *arg);
 
-/* Appends; fails with -ERR_LIMIT, storing nothing, when max_entries is not 0 and as many are there
- * (counted in the same transaction). entry->id is ignored; the answer gives the new one. */
+/* Appends; fails with -ERR_LIMIT, storing nothing, when max_entries is not 0 and as many are there, or there would be
+ * more bytes than the entry's max_bytes (counted in the same transaction). entry->id is ignored; the answer gives the new one. */
 void store_archive_append(struct store *s, struct worker *w, const char *owner, const char *name,
                           const struct store_entry *entry, uint64_t max_entries, store_append_cb *cb, void *arg);
 

@@ -32,7 +32,7 @@ static bool needs_settled(const struct request *r)
 
 static int run_append(struct writer *w, struct request *r)
 {
-	r->status = ahead_check_room(w->ahead, r->owner, r->name, r->limit);
+	r->status = ahead_check_room(w->ahead, r->owner, r->name, &r->entry, r->limit);
 	if (r->status != 0)
 		return r->status;
 	r->entry.id = ahead_next_id(w->ahead);

@@ -75,7 +75,7 @@ FAULTY(append, true, (MAP, const struct store_entry *entry, uint64_t *id), owner
 FAULTY(settled, false, (struct driver_conn *c, const char *owner, uint64_t *id), owner, id)
 FAULTY(set_settled, false, (struct driver_conn *c, const char *owner, uint64_t id), owner, id)
 FAULTY(query, false, (MAP, const struct store_query *query, struct driver_entries *entries), owner, name, query, entries)
-FAULTY(count, false, (MAP, uint64_t *count), owner, name, count)
+FAULTY(count, false, (MAP, uint64_t *count, uint64_t *bytes), owner, name, count, bytes)
 FAULTY(delete_range, true, (MAP, uint64_t from_id, uint64_t to_id), owner, name, from_id, to_id)
 FAULTY(trim, false, (MAP, uint64_t keep, int64_t since_us), owner, name, keep, since_us)
 #undef MAP

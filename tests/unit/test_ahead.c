@@ -160,6 +160,38 @@ START_TEST(test_remains_of_an_earlier_use_are_not_read)
 }
 END_TEST
 
+static int append_within(struct store_fixture *f, const char *value, uint64_t max_bytes)
+{
+	struct store_entry e = { .when_us = 1, .with = "p@x", .value = value, .len = strlen(value), .max_bytes = max_bytes };
+	struct answer done = { 0 };
+
+	store_archive_append(f->store, &f->worker, "a@x", "offline", &e, 0, answer_on_append, &done);
+	fixture_await(f, &done, 1);
+	return done.status;
+}
+
+START_TEST(test_bytes_count_in_the_log_and_in_the_database)
+{
+	struct answer done = { 0 };
+	struct store_fixture f;
+
+	init(&f, 65536);
+	ck_assert_int_eq(append_within(&f, "12345", 10), 0);
+	ck_assert_int_eq(append_within(&f, "123456", 10), -ERR_LIMIT);
+	ck_assert_int_eq(append_within(&f, "12345", 10), 0);
+	ck_assert_int_eq(append_within(&f, "1", 10), -ERR_LIMIT);
+	kill_and_reopen(&f);
+	ck_assert_int_eq(append_within(&f, "1", 10), -ERR_LIMIT);
+	ck_assert_int_eq(append_within(&f, "1", 11), 0);
+	store_archive_delete(f.store, &f.worker, "a@x", "offline", 1, 1, answer_on_write, &done);
+	fixture_await(&f, &done, 1);
+	ck_assert_int_eq(append_within(&f, "12345", 10), -ERR_LIMIT);
+	ck_assert_int_eq(append_within(&f, "1234", 10), 0);
+	ck_assert_int_eq(append_within(&f, "1", 10), -ERR_LIMIT);
+	fixture_deinit(&f);
+}
+END_TEST
+
 START_TEST(test_limit_counts_what_is_in_the_log)
 {
 	struct answer done = { 0 };
@@ -489,6 +521,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_what_was_deleted_does_not_come_back);
 	tcase_add_test(tc, test_remains_of_an_earlier_use_are_not_read);
 	tcase_add_test(tc, test_limit_counts_what_is_in_the_log);
+	tcase_add_test(tc, test_bytes_count_in_the_log_and_in_the_database);
 	tcase_add_test(tc, test_known_entry_is_looked_for_in_the_log_too);
 	tcase_add_test(tc, test_ids_grow_over_a_crash_though_some_were_not_used);
 	tcase_add_loop_test(tc, test_all_is_there_however_small_the_log_is, 0, 4);

@@ -196,6 +196,9 @@ START_TEST(test_query)
 	ASSERT_QUERY(&f, "r@y=m0;j@y=m1;", 6, .limit = 2);
 	ASSERT_QUERY(&f, "r@y=m2;=m3;", 4, .limit = 2, .after_id = ids[1]);
 	ASSERT_QUERY(&f, "r@y=m4;j@y=m5;", 6, .limit = 2, .backwards = 1);
+	ASSERT_QUERY(&f, "r@y=m0;j@y=m1;", 6, .max_bytes = 5);
+	ASSERT_QUERY(&f, "r@y=m0;", 6, .max_bytes = 1);
+	ASSERT_QUERY(&f, "r@y=m4;j@y=m5;", 2, .after_id = ids[3], .max_bytes = 4);
 	ASSERT_QUERY(&f, "r@y=m2;=m3;", 4, .limit = 2, .backwards = 1, .before_id = ids[4]);
 	ASSERT_QUERY(&f, "r@y=m0;r@y=m2;r@y=m4;", 3, .with = "r@y");
 	ASSERT_QUERY(&f, "r@y=m0;r@y=m2;", 3, .with = "r@y", .limit = 2);
