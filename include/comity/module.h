@@ -239,6 +239,28 @@ void comity_safe_release(struct comity_safe *safe);
  * before a restart of the server does not get it again. */
 void comity_session_send_stored(struct comity_safe *safe, struct comity_session *s, const struct comity_stanza *st,
                                 struct comity_jid *from, struct comity_jid *to, const struct store_entry *entry);
+/* As comity_session_send(), for a stanza that stays in the store until the user does something about it, and is sent
+ * to each session: it does not count against the limits of what a client has not acknowledged, so that the module
+ * bounds it, and sends it again only when comity_session_await_written() has said that the client has it. */
+void comity_session_send_kept(struct comity_session *s, const struct comity_stanza *st, struct comity_jid *from,
+                              struct comity_jid *to);
+/* So many bytes of what is in the store may be written to a session at once: much less than may wait for it. */
+size_t comity_session_room(const struct comity_session *s);
+/* True with stream management: what is written is safe with the session, also when its stream is lost. */
+bool comity_session_is_managed(const struct comity_session *s);
+/* What has become of what was written to a session. */
+enum comity_written {
+	COMITY_WRITTEN,           /* the client has acknowledged what was sent from the store; or, without stream
+	                             management, the system has taken all that was written */
+	COMITY_NOT_WRITTEN_YET,   /* the time is up; another answer follows */
+	COMITY_WRITE_LOST,        /* the session is over before that, or its stream is without stream management */
+	COMITY_WRITE_FORGOTTEN    /* the process ends: only memory is to be freed */
+};
+/* Calls done once with what has become of what was written so far, and before that after ms milliseconds (0: not),
+ * always later, and before the data of the session are freed. */
+typedef void comity_written_cb(struct comity_mod *m, void *arg, enum comity_written how);
+void comity_session_await_written(struct comity_mod *m, struct comity_session *s, uint64_t ms, comity_written_cb *done,
+                                  void *arg);
 /* After a restart: calls each for every id that the session was sent by comity_session_send_stored(). */
 void comity_session_each_stored(struct comity_mod *m, const struct comity_session *s,
                                 void (*each)(void *arg, uint64_t id), void *arg);

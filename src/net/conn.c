@@ -139,6 +139,12 @@ int conn_touch(struct conn *c)
 	return -ERR_LIMIT;
 }
 
+void conn_tell_drained(struct conn *c)
+{
+	c->tells_drained = true;
+	mark_dirty(c);
+}
+
 int conn_write(struct conn *c, const void *bytes, size_t len)
 {
 	if (c->is_closing || c->is_broken)
@@ -522,6 +528,15 @@ static void depart(struct conn *c)
 	worker_post(c->moving_to, &m->mail);
 }
 
+static void tell_drained(struct conn *c)
+{
+	if (!c->tells_drained || conn_queued(c) != 0)
+		return;
+	c->tells_drained = false;
+	if (c->is_owned)
+		c->events->on_drained(c, c->owner);
+}
+
 static void settle(struct conn *c)
 {
 	if (!c->is_broken && flush(c) != 0) {
@@ -534,6 +549,7 @@ static void settle(struct conn *c)
 		return;
 	}
 	count(c);
+	tell_drained(c);
 	if (c->is_closing) {
 		tell_owner(c, NULL);
 		if (!c->is_lingering && conn_queued(c) == 0)

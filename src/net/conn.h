@@ -39,6 +39,8 @@ struct conn_events {
 	void (*on_closed)(struct conn *c, void *owner, const char *reason);
 	/* It has arrived on another worker. */
 	void (*on_moved)(struct conn *c, void *owner);
+	/* Once after conn_tell_drained(); NULL for owners that never call it. */
+	void (*on_drained)(struct conn *c, void *owner);
 };
 
 /* How bytes get out and in: sockets, or pipes of a simulation. */
@@ -86,6 +88,7 @@ struct conn {
 	unsigned stops;              /* of enum conn_stop: why nothing is read now */
 	bool is_closing, is_broken, is_lingering, is_owned;
 	bool watches_write, is_delivering, got_eof;
+	bool tells_drained;
 };
 
 /* Takes over a connected socket. The connection reads at once; the address is text for people. */
@@ -106,6 +109,8 @@ int conn_write(struct conn *c, const void *bytes, size_t len);
 struct buf *conn_out(struct conn *c);
 int conn_touch(struct conn *c);
 size_t conn_queued(const struct conn *c);
+/* The owner is told, at the end of a turn, when the system has taken all that is queued. */
+void conn_tell_drained(struct conn *c);
 /* Who it is has been proved; more may wait for it from now on. */
 void conn_introduce(struct conn *c, size_t out_limit);
 /* Gives up a peer whose system stays silent this long: what was sent is not received, or it does not answer

@@ -50,6 +50,7 @@ struct comity_session {
 	void **data;
 	size_t data_count;
 	struct list kept;                 /* struct kept_text */
+	struct list awaiting;             /* what modules wait for, see session_written.c */
 	size_t bytes;                     /* held for it, without its stream and what is not acknowledged */
 };
 

@@ -14,6 +14,7 @@
 #include "router/rq.h"
 #include "router/session_restore.h"
 #include "router/session_sm.h"
+#include "router/session_written.h"
 #include "xml/elem.h"
 #include "xml/writer.h"
 #include "xmpp/ns.h"
@@ -144,6 +145,12 @@ static bool on_early_iq(struct c2s *c, struct comity_stanza *st)
 	return true;
 }
 
+static void on_drained(struct c2s *c)
+{
+	if (c->session != NULL)
+		session_drained(c->session);
+}
+
 static void on_closed(struct c2s *c, const char *reason)
 {
 	/* RFC 6120 4.4: who closes the stream means it; an error of ours ends the session as well. */
@@ -215,6 +222,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 		.element = on_element,
 		.wrote = on_wrote,
 		.early_iq = on_early_iq,
+		.drained = on_drained,
 		.closed = on_closed,
 	};
 	server->env->random(server->env, &r->messages, sizeof(r->messages));

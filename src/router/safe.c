@@ -117,6 +117,17 @@ void comity_session_send_stored(struct comity_safe *safe, struct comity_session 
 	comity_rq_release(rq);
 }
 
+void comity_session_send_kept(struct comity_session *s, const struct comity_stanza *st, struct comity_jid *from,
+                              struct comity_jid *to)
+{
+	struct comity_stanza *shared = comity_stanza_ref(st);
+	struct comity_rq *rq = rq_new(s->account->router, &shared, from, to);
+
+	rq->is_stored = true;
+	session_deliver(s, rq);
+	comity_rq_release(rq);
+}
+
 void comity_session_each_stored(struct comity_mod *m, const struct comity_session *s,
                                 void (*each)(void *arg, uint64_t id), void *arg)
 {

@@ -11,6 +11,7 @@
 #include "router/host.h"
 #include "router/rq.h"
 #include "router/session_sm.h"
+#include "router/session_written.h"
 #include "xmpp/stanza.h"
 
 /* A stream that waits for its account. */
@@ -212,6 +213,7 @@ struct comity_session *session_new(struct comity_account *a, struct comity_jid *
 	s->jid = comity_jid_ref(full);
 	list_init(&s->link);
 	list_init(&s->kept);
+	list_init(&s->awaiting);
 	list_append(&a->sessions, &s->link);
 	session_count(s, (ptrdiff_t)(sizeof(*s) + comity_jid_text_len(full)));
 	atomic_fetch_add(&r->session_count, 1);
@@ -351,6 +353,7 @@ void session_lose_stream(struct comity_session *s, bool was_cut)
 	for (size_t i = 0; i < h->mod_count; i++)
 		if (h->mods[i]->is_enabled && h->mods[i]->def->session_suspended != NULL)
 			h->mods[i]->def->session_suspended(h->mods[i], s);
+	session_lost_output(s);
 	session_unref(s);
 }
 
@@ -378,6 +381,7 @@ void sessions_forget(struct comity_account *a)
 			if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_unload != NULL)
 				a->host->mods[i]->def->session_unload(a->host->mods[i], s);
 		session_sm_forget(s);
+		session_end_awaiting(s, COMITY_WRITE_FORGOTTEN);
 		session_unref(s);
 	}
 }
@@ -398,6 +402,8 @@ void session_end(struct comity_session *s)
 		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_closed != NULL)
 			a->host->mods[i]->def->session_closed(a->host->mods[i], s);
 	session_sm_end(s);
+	/* What was not acknowledged has gone on; what is done about it comes behind. */
+	session_end_awaiting(s, COMITY_WRITE_LOST);
 	session_unref(s);
 	session_unref(s);
 }

@@ -175,6 +175,7 @@ static void restore_items(struct session_sm *sm, const struct image *i)
 			item->stored = was->stored;
 		}
 		item->received_us = was->received_us;
+		item->is_stored = was->stored.key != 0;
 		item->is_unlimited = true;
 		item->was_settled = (was->flags & IMAGE_SETTLED) != 0;
 		item->is_written = (was->flags & IMAGE_WRITTEN) != 0;

@@ -7,6 +7,7 @@
 #include "router/host.h"
 #include "router/rq.h"
 #include "router/session_sm.h"
+#include "router/session_written.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
@@ -154,6 +155,7 @@ static void drop_streams(struct comity_session *s)
 		c2s_fail(old[i], STREAM_CONFLICT, "the session was resumed on another stream");
 		c2s_unref(old[i]);
 	}
+	session_lost_output(s);
 }
 
 static void tell_modules(struct comity_session *s)
@@ -197,6 +199,7 @@ static void go_on(struct session_sm *sm, struct c2s *c)
 	c2s_resumed(c, s->jid, s);
 	write_again(s);
 	tell_modules(s);
+	session_acked(s);
 }
 
 void session_resume_now(struct session_sm *sm)

@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "router/session_written.h"
 #include "xml/elem.h"
 #include "xml/writer.h"
 #include "xmpp/ns.h"
@@ -72,6 +73,7 @@ void session_sm_uncount(struct session_sm *sm, const struct sm_item *item)
 {
 	sm->unacked_count--;
 	sm->unacked_bytes -= item->bytes;
+	sm->stored_count -= item->is_stored;
 	if (item->is_unlimited)
 		return;
 	sm->limited_count--;
@@ -94,6 +96,7 @@ void session_sm_add(struct session_sm *sm, struct sm_item *item)
 	list_append(&sm->unacked, &item->link);
 	sm->unacked_count++;
 	sm->unacked_bytes += item->bytes;
+	sm->stored_count += item->is_stored;
 	tally_add(&worker_of(sm->session)->tally, TALLY_UNACKED, (ptrdiff_t)item->bytes);
 	if (item->is_unlimited)
 		return;
@@ -156,6 +159,7 @@ static struct sm_item *make_item(const struct comity_rq *rq)
 
 	item->received_us = rq->received_us;
 	item->is_repeat = rq->is_repeat;
+	item->is_stored = rq->is_stored;
 	item->is_unlimited = rq->is_stored || rq->is_again;
 	if (st->kind == COMITY_MESSAGE) {
 		item->safe = safe_ref(rq->safe);
@@ -265,6 +269,7 @@ static void on_ack(struct c2s *c, struct session_sm *sm, const struct comity_ele
 		session_sm_ask(sm);
 	else if (sm->unacked_count != 0)
 		worker_timer_start(worker_of(sm->session), &sm->ask, SM_ASK_MS);
+	session_acked(sm->session);
 }
 
 void session_sm_say_count(struct session_sm *sm, struct c2s *c, const char *name, const char *previd)

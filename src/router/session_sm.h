@@ -31,6 +31,7 @@ struct sm_item {
 	bool was_settled;              /* before the restart another client had it */
 	bool is_written;               /* to a stream: the client may have it */
 	bool is_repeat;                /* see struct comity_rq */
+	bool is_stored;                /* a module has sent it from the store, and may wait for it */
 	bool is_unlimited;             /* it was in the store, another session or an earlier journal, which are bounded */
 	struct cause cause, stored;    /* see struct comity_rq */
 	int64_t received_us;
@@ -71,6 +72,7 @@ struct session_sm {
 	uint32_t acked;                /* of those sent, how many the client has */
 	struct list unacked;
 	uint32_t unacked_count;
+	uint32_t stored_count;         /* of these, those that are is_stored */
 	uint32_t limited_count;        /* of these, those that count against the limits */
 	size_t limited_bytes;
 	size_t unacked_bytes;          /* of memory, of all of them */

@@ -135,6 +135,12 @@ void c2s_write_text(struct c2s *c, const char *bytes, size_t len)
 	touch(c);
 }
 
+void c2s_tell_drained(struct c2s *c)
+{
+	if (c->conn != NULL)
+		conn_tell_drained(c->conn);
+}
+
 void c2s_fail(struct c2s *c, enum stream_cond cond, const char *text)
 {
 	struct buf out = { 0 };
@@ -408,11 +414,20 @@ static void on_moved(struct conn *conn, void *owner)
 	c->shared->arrived(c);
 }
 
+static void on_drained(struct conn *conn, void *owner)
+{
+	struct c2s *c = owner;
+
+	(void)conn;
+	c->shared->drained(c);
+}
+
 static const struct conn_events events = {
 	.on_data = on_data,
 	.on_secured = on_secured,
 	.on_closed = on_closed,
 	.on_moved = on_moved,
+	.on_drained = on_drained,
 };
 
 /* SNI decides; without it the host of the stream header, and for direct TLS the first host. */

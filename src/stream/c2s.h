@@ -89,6 +89,8 @@ struct c2s_shared {
 	void (*wrote)(struct c2s *c);
 	/* An iq before login; consumes it. False: not wanted. */
 	bool (*early_iq)(struct c2s *c, struct comity_stanza *st);
+	/* The system has taken what was written before c2s_tell_drained(). */
+	void (*drained)(struct c2s *c);
 	/* The stream is gone; reason is for the log. */
 	void (*closed)(struct c2s *c, const char *reason);
 };
@@ -150,6 +152,8 @@ void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, 
                const struct comity_elem *stamps);
 /* A stanza that is text already. */
 void c2s_write_text(struct c2s *c, const char *bytes, size_t len);
+/* shared->drained() is called once all of it is out, unless the stream ends before. */
+void c2s_tell_drained(struct c2s *c);
 
 /* Answers to what shared asked for. */
 void c2s_got_secrets(struct c2s *c, const struct sasl_secrets *secrets, bool store_failed);

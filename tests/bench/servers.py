@@ -169,7 +169,7 @@ stanzas_per_second = 0
 connections_per_address = 1000000
 scram_iterations = {ITERATIONS}
 {self.options}
-module offline {{ max_messages = 1000000 }}
+module offline {{ max_messages = 1000000  max_total = 10GiB }}
 host {DOMAIN} {{ require_tls = no }}
 """)
         self.spawn(f"{self.build}/src/comityd/comityd", "-c", f"{self.folder}/comity.conf")

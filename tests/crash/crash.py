@@ -43,7 +43,7 @@ START_FAILED = 1
 MOST_SECONDS_STEPPED = 3 * 3600
 OPTIONS = {"resume_time": "1d", "acknowledge_timeout": "20s", "unacknowledged_stanzas": 20000, "scram_iterations": 4096,
            "connections_per_address": 10000, "stanzas_per_second": 0, "bytes_per_second": 0, "login_failures_free": 10000}
-MODULES = "module offline {\n\tmax_messages = 100000\n\tmax_waiting = 100000\n}"
+MODULES = "module offline {\n\tmax_messages = 100000\n\tmax_total = 1GiB\n\tmax_waiting = 100000\n}"
 
 
 class Daemon(faults.Faulty):

@@ -18,3 +18,4 @@ EXTRA_DIST += tests/protocol/harness/attack.py tests/protocol/test_attacks.py
 EXTRA_DIST += tests/protocol/harness/fake.py tests/protocol/test_attacks_s2s.py tests/protocol/test_attacks_sessions.py
 EXTRA_DIST += tests/protocol/test_memory.py
 EXTRA_DIST += tests/protocol/test_fault_injection.py
+EXTRA_DIST += tests/protocol/test_offline.py
