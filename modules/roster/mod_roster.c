@@ -298,6 +298,8 @@ static const struct comity_option options[] = {
 	               "Most people who may wait for the user's answer to their request."),
 	COMITY_OPT_SIZE(struct roster_conf, max_request_size, "4KiB", 256, 65536,
 	                "Largest request for a subscription that is kept."),
+	COMITY_OPT_SIZE(struct roster_conf, max_requests_size, "1MiB", 256, 1073741824,
+	                "Most bytes of requests that are kept for one account."),
 	{ 0 },
 };
 

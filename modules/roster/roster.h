@@ -11,7 +11,7 @@
 
 struct roster_conf {
 	int64_t max_items, max_groups, max_requests;
-	uint64_t max_name, max_request_size;
+	uint64_t max_name, max_request_size, max_requests_size;
 };
 
 /* The roster of one account, in memory while the account is. */
@@ -26,6 +26,7 @@ struct roster {
 
 struct roster_session {
 	bool is_interested;                /* asked for the roster: gets pushes (RFC 6121 2.1.6) */
+	bool is_showing;                   /* pending requests are on their way to it */
 };
 
 /* ---- items (item.c) ---- */

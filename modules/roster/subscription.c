@@ -217,6 +217,16 @@ static void tell_sessions(struct comity_mod *m, struct comity_account *a, struct
 	}
 }
 
+static size_t count_request_bytes(const struct roster *r)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < r->count; i++)
+		if (r->items[i]->request != NULL)
+			bytes += strlen(r->items[i]->request);
+	return bytes;
+}
+
 /* RFC 6121 3.1.3: the whole request is kept, within limits, because strangers send it. */
 static int keep_request(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact, struct comity_rq *rq)
 {
@@ -232,6 +242,10 @@ static int keep_request(struct comity_mod *m, struct comity_account *a, struct c
 	if (len > conf->max_request_size) {
 		free(request);
 		return -COMITY_NOT_ACCEPTABLE;
+	}
+	if (count_request_bytes(r) + len > conf->max_requests_size) {
+		free(request);
+		return -COMITY_RESOURCE_CONSTRAINT;
 	}
 	item = roster_get(r, contact);
 	free(item->request);
@@ -342,23 +356,47 @@ void roster_end_subscription(struct comity_mod *m, struct comity_account *a, con
 	}
 }
 
+static void show_request(struct comity_session *s, const struct comity_roster_item *item)
+{
+	struct comity_stanza *st = comity_stanza_parse(item->request, strlen(item->request));
+
+	if (st != NULL)
+		comity_session_send_kept(s, st, item->jid, comity_account_jid(comity_session_account(s)));
+	comity_stanza_unref(st);
+}
+
+static void on_shown(struct comity_mod *m, void *arg, enum comity_written how)
+{
+	struct roster_session *data = arg;
+
+	(void)m, (void)how;
+	data->is_showing = false;
+}
+
 void roster_on_presence(struct comity_mod *m, struct comity_session *s, bool was_available)
 {
 	struct comity_account *a = comity_session_account(s);
 	const struct roster *r = roster_of(m, a);
+	struct roster_session *data = comity_session_data(m, s);
 	struct comity_mod *blocking = NULL;
 	const struct comity_blocking_api *blocks = comity_module_api(m, "blocking", &blocking);
+	size_t bytes = 0, room = comity_session_room(s);
 
-	if (was_available || !comity_session_is_available(s))
+	/* While they are on their way to a client it does not get them again, however often it comes and goes. */
+	if (was_available || !comity_session_is_available(s) || data->is_showing)
 		return;
 	for (size_t i = 0; i < r->count; i++) {
-		struct comity_stanza *st;
+		size_t len = r->items[i]->request != NULL ? strlen(r->items[i]->request) : 0;
 
-		if (r->items[i]->request == NULL || (blocks != NULL && blocks->is_blocked(blocking, a, r->items[i]->jid)))
+		/* What there is no room for is shown when others have been answered. */
+		if (len == 0 || bytes + len > room ||
+		    (blocks != NULL && blocks->is_blocked(blocking, a, r->items[i]->jid)))
 			continue;
-		st = comity_stanza_parse(r->items[i]->request, strlen(r->items[i]->request));
-		if (st != NULL)
-			comity_session_send(s, st, r->items[i]->jid, comity_account_jid(a));
-		comity_stanza_unref(st);
+		bytes += len;
+		show_request(s, r->items[i]);
 	}
+	if (bytes == 0)
+		return;
+	data->is_showing = true;
+	comity_session_await_written(m, s, 0, on_shown, data);
 }

@@ -2,6 +2,8 @@
 """Attacks of other servers, or of who claims to be one: floods of keys, streams and stanzas, reading nothing, and name
 servers that answer with a thousand records. What may pass between servers is bounded; users go on meanwhile."""
 import contextlib
+import os
+import sqlite3
 import threading
 import time
 
@@ -21,6 +23,14 @@ def _server(fake, text="", **options):
 
 def _user(server, name="user"):
     return Client.login(server.account(name), presence=True)
+
+
+def _requests(server, account):
+    """How many people wait for an answer of the user, looked up in the database."""
+    path = os.path.join(server.folder, "data", "comity.sqlite")
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
+        return database.execute("SELECT count(*) FROM map WHERE owner = ? AND store = 'roster' AND key <> ''",
+                                (str(account.jid),)).fetchone()[0]
 
 
 # Proofs
@@ -292,3 +302,33 @@ def names_of_thousands_of_domains_are_kept_within_the_limit(server):
                             ("remote-server-timeout", "remote-server-not-found", "resource-constraint"))
             except Failure as failure:
                 raise Failure(f"not all came back: {failure}") from None
+
+
+@cases([("plain", False), ("managed", True)])
+@dedicated(start=False, timeout=60)
+def requests_that_wait_lock_nobody_out(server, _what, managed):
+    """700 of 4 kB from accounts of one domain: as many as may wait are kept, and come at each login at once."""
+    del server
+    server = _server(FakeServer(), workers=1, unacknowledged_stanzas=100)
+    victim = server.account("victim")
+    stream = call(server)
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    for n in range(700):
+        stream.send(f"<presence type='subscribe' from='u{n}@x1.fake.test' to='{victim.jid}'><status>{'x' * 3900}</status></presence>")
+    server.wait_for(lambda: _requests(server, victim) > 200, "requests in storage", timeout=20)
+    time.sleep(1)
+    kept = _requests(server, victim)
+    check(230 <= kept <= 270, f"{kept} requests of 4 kB are within 1 MiB")
+    for _ in range(2):
+        client = Client.login(victim)
+        if managed:
+            client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+            client.expect("enabled")
+        for _ in range(3):   # coming and going does not make them more
+            client.presence()
+            client.presence("unavailable")
+        client.presence()
+        client.ping()
+        seen = [e["from"] for e in client.drain() if e["type"] == "subscribe"]
+        equal(len(set(seen)), kept, "requests that are shown")
+        client.abort()
