@@ -4,12 +4,12 @@
 #include <comity/module.h>
 #include <comity/presence.h>
 #include <comity/roster.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct conf {
 	int64_t max_directed;
+	uint64_t max_directed_size;
 };
 
 /* What others are to be told once memory is not short any more. */
@@ -19,6 +19,7 @@ struct session {
 	/* Whom it has shown presence to beside its subscribers (RFC 6121 4.6). */
 	struct comity_jid **directed;
 	size_t count;
+	size_t bytes;                      /* of their texts, one per line */
 	enum owed owed;
 	struct comity_session *session;    /* while something is owed; and then among those of the host: */
 	struct session *next, **place;
@@ -39,12 +40,18 @@ static struct comity_jid **find_directed(struct session *s, const struct comity_
 	return NULL;
 }
 
+static size_t line_size(const struct comity_jid *jid)
+{
+	return strlen(comity_jid_text(jid)) + 1;
+}
+
 static void clear_directed(struct session *s)
 {
 	while (s->count != 0)
 		comity_jid_unref(s->directed[--s->count]);
 	free(s->directed);
 	s->directed = NULL;
+	s->bytes = 0;
 }
 
 static void forget_directed(struct session *s, const struct comity_jid *to)
@@ -53,6 +60,7 @@ static void forget_directed(struct session *s, const struct comity_jid *to)
 
 	if (found == NULL)
 		return;
+	s->bytes -= line_size(*found);
 	comity_jid_unref(*found);
 	*found = s->directed[--s->count];
 	if (s->count == 0)
@@ -65,31 +73,35 @@ static void add_directed(struct session *s, struct comity_jid *to)
 	if (s->directed == NULL)
 		abort();
 	s->directed[s->count++] = comity_jid_ref(to);
+	s->bytes += line_size(to);
 }
 
-/* False when the session has reached its limit. */
+/* False when the session has reached one of its limits. */
 static bool note_directed(const struct conf *conf, struct session *s, struct comity_jid *to)
 {
-	if ((int64_t)s->count >= conf->max_directed)
+	if ((int64_t)s->count >= conf->max_directed || s->bytes + line_size(to) > conf->max_directed_size)
 		return false;
 	add_directed(s, to);
 	return true;
 }
 
-/* One address per line: what a restart must not forget, or they would never hear of the end. */
-static void keep_directed(struct comity_mod *m, struct comity_session *s)
+/* One address per line: what a restart must not forget, or they would never hear of the end. Only when it
+ * is written, as it may be long. */
+static void on_session_keep(struct comity_mod *m, struct comity_session *s)
 {
 	const struct session *data = comity_session_data(m, s);
-	size_t len = 0, room = 1;
-	char *text;
+	char *text = malloc(data->bytes + 1), *end = text;
 
-	for (size_t i = 0; i < data->count; i++)
-		room += strlen(comity_jid_text(data->directed[i])) + 1;
-	text = malloc(room);
 	if (text == NULL)
 		abort();
-	for (size_t i = 0; i < data->count; i++)
-		len += (size_t)sprintf(text + len, "%s\n", comity_jid_text(data->directed[i]));
+	for (size_t i = 0; i < data->count; i++) {
+		size_t size = line_size(data->directed[i]);
+
+		memcpy(end, comity_jid_text(data->directed[i]), size);
+		end[size - 1] = '\n';
+		end += size;
+	}
+	*end = '\0';
 	comity_session_keep(m, s, "directed", data->count != 0 ? text : NULL);
 	free(text);
 }
@@ -270,7 +282,7 @@ static void become_unavailable(struct comity_mod *m, struct comity_session *s, c
 	}
 	comity_send_many(m, st, comity_session_jid(s), data->directed, data->count);
 	clear_directed(data);
-	keep_directed(m, s);
+	comity_session_changed(s);
 }
 
 static void on_session_closed(struct comity_mod *m, struct comity_session *s)
@@ -302,7 +314,7 @@ static int on_directed(struct comity_mod *m, struct comity_session *s, struct co
 
 	if (comity_rq_type(rq) == COMITY_TYPE_UNAVAILABLE) {
 		forget_directed(data, to);
-		keep_directed(m, s);
+		comity_session_changed(s);
 		return COMITY_PASS;
 	}
 	/* Subscribers hear of the end anyway, unless the session was never available to them. */
@@ -312,7 +324,7 @@ static int on_directed(struct comity_mod *m, struct comity_session *s, struct co
 		return COMITY_PASS;
 	if (!note_directed(comity_conf(m), data, to))
 		return -COMITY_RESOURCE_CONSTRAINT;
-	keep_directed(m, s);
+	comity_session_changed(s);
 	return COMITY_PASS;
 }
 
@@ -391,7 +403,7 @@ static struct comity_jid *api_next_directed(struct comity_mod *m, struct comity_
 static void api_forget_directed(struct comity_mod *m, struct comity_session *s, const struct comity_jid *to)
 {
 	forget_directed(comity_session_data(m, s), to);
-	keep_directed(m, s);
+	comity_session_changed(s);
 }
 
 static const struct comity_presence_api api = {
@@ -408,6 +420,7 @@ static const struct comity_hook hooks[] = {
 static const struct comity_option options[] = {
 	COMITY_OPT_INT(struct conf, max_directed, "500", 0, 100000,
 	               "Most addresses that one session shows presence to beside its subscribers."),
+	COMITY_OPT_SIZE(struct conf, max_directed_size, "64KiB", 1024, 16777216, "Bytes that these addresses may have."),
 	{ 0 },
 };
 
@@ -424,6 +437,7 @@ COMITY_MODULE(
 	.session_size = sizeof(struct session),
 	.api = &api,
 	.session_closed = on_session_closed,
+	.session_keep = on_session_keep,
 	.session_restored = on_session_restored,
 	.session_unload = on_session_unload,
 	.relieved = on_relieved,

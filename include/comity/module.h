@@ -136,6 +136,9 @@ struct comity_module {
 	/* The session comes back after a restart of the server, with its presence and what comity_session_keep()
 	 * was given; it was bound before, and contacts know of it. */
 	void (*session_restored)(struct comity_mod *m, struct comity_session *s);
+	/* What comity_session_keep() was given is about to be written: the moment to call it for what changes often, which
+	 * comity_session_changed() has told of. */
+	void (*session_keep)(struct comity_mod *m, struct comity_session *s);
 	/* Frees what session data points to when the process ends and the session does not. */
 	void (*session_unload)(struct comity_mod *m, struct comity_session *s);
 	/* After comity_session_set_presence(); was_available tells a first presence from an update. */
@@ -218,6 +221,8 @@ void comity_session_set_presence(struct comity_session *s, const struct comity_s
 /* What of the module's session data must survive a restart of the server: a short text under a key of the
  * module; NULL removes it. comity_session_kept() is NULL when there is none. */
 void comity_session_keep(struct comity_mod *m, struct comity_session *s, const char *key, const char *value);
+/* Asks for a call of session_keep before the turn ends, if the session is one that outlives a restart. */
+void comity_session_changed(struct comity_session *s);
 const char *comity_session_kept(const struct comity_mod *m, const struct comity_session *s, const char *key);
 /* The address the client connects from, as text. */
 const char *comity_session_address(const struct comity_session *s);

@@ -44,6 +44,7 @@ struct comity_session {
 	struct list link;                 /* in account->sessions */
 	struct session_sm *sm;            /* stream management; NULL: not enabled */
 	bool is_ended;
+	bool is_collected;                /* what modules keep is asked for, to be written */
 	struct comity_stanza *presence;   /* NULL: not available */
 	int64_t presence_us;
 	int priority;

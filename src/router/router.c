@@ -203,6 +203,7 @@ struct router *router_new(struct server *server, struct worker *worker)
 	list_init(&r->unsynced);
 	list_init(&r->endings);
 	list_init(&r->telling);
+	list_init(&r->changed);
 	list_init(&r->archive_calls);
 	list_init(&r->streams);
 	r->c2s = (struct c2s_shared){
@@ -384,6 +385,7 @@ void router_part_clients(struct router *r)
 {
 	if (r->journal == NULL)
 		return;
+	journal_states(r);
 	journal_sync_now(r->journal);
 	LIST_EACH(l, next, &r->streams) {
 		struct c2s *c = LIST_ENTRY(l, struct c2s, link);

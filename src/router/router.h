@@ -124,6 +124,7 @@ struct router {
 	size_t archive_appends;          /* among them */
 	struct list unsynced;            /* struct sm_item: in the journal, not yet durable, in their order */
 	struct list telling;             /* struct session_sm: told a count in this turn */
+	struct list changed;             /* struct session_sm: their state is to be written in this turn */
 	struct early_note *early;        /* the newest EARLY_MAX; NULL: there was none */
 	size_t early_count;
 	struct list endings;             /* sessions that have ended and must stay in it for now */

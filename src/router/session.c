@@ -147,6 +147,11 @@ void comity_session_keep(struct comity_mod *m, struct comity_session *s, const c
 	journal_state(s);
 }
 
+void comity_session_changed(struct comity_session *s)
+{
+	journal_state(s);
+}
+
 const char *comity_session_kept(const struct comity_mod *m, const struct comity_session *s, const char *key)
 {
 	const struct kept_text *k = find_kept(s, m->def->name, key);
@@ -393,6 +398,7 @@ void session_end(struct comity_session *s)
 	if (s->is_ended)
 		return;
 	session_ref(s);
+	journal_state_now(s);
 	s->is_ended = true;
 	list_remove(&s->link);
 	drop_stream(s);

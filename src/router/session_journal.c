@@ -41,9 +41,22 @@ static size_t write_item(struct buf *out, const struct sm_item *item)
 	return mark;
 }
 
-/* A view of the session's state; free_state() afterwards. */
-static void view_state(struct image *i, const struct comity_session *s)
+/* Modules say what they have put off. */
+static void collect_kept(struct comity_session *s)
 {
+	const struct host *h = s->account->host;
+
+	s->is_collected = true;
+	for (size_t n = 0; n < h->mod_count; n++)
+		if (h->mods[n]->is_enabled && h->mods[n]->def->session_keep != NULL)
+			h->mods[n]->def->session_keep(h->mods[n], s);
+	s->is_collected = false;
+}
+
+/* A view of the session's state; free_view() afterwards. */
+static void view_state(struct image *i, struct comity_session *s)
+{
+	collect_kept(s);
 	i->key = s->sm->key;
 	i->presence = s->presence != NULL ? stanza_text(s->presence, s->jid) : NULL;
 	i->presence_us = s->presence_us;
@@ -73,7 +86,7 @@ static void add_messages(struct image *i, const struct image_handled *items, siz
 
 /* The head of RECORD_SESSION with no items, and then the items themselves: their number is put in behind. No count is
  * in it that the client could not be told: when it comes back its stanzas may have other numbers. */
-static void write_session(struct buf *out, const struct comity_session *s, uint32_t count)
+static void write_session(struct buf *out, struct comity_session *s, uint32_t count)
 {
 	const struct session_sm *sm = s->sm;
 	struct image i = { 0 };
@@ -100,7 +113,7 @@ static void write_session(struct buf *out, const struct comity_session *s, uint3
 	free_view(&i);
 }
 
-struct buf journal_image_of(const struct comity_session *s)
+struct buf journal_image_of(struct comity_session *s)
 {
 	struct buf out = { 0 };
 
@@ -115,6 +128,7 @@ static void write_record(struct comity_session *s, uint32_t count)
 
 	if (j == NULL)
 		return;
+	list_remove(&s->sm->changed);
 	write_session(journal_begin(j, RECORD_SESSION), s, count);
 	journal_end(j);
 }
@@ -125,17 +139,44 @@ void journal_session(struct comity_session *s)
 		write_record(s, s->sm->told);
 }
 
-void journal_state(struct comity_session *s)
+static void write_state(struct comity_session *s)
 {
 	struct journal *j = journal_of(s->sm);
 	struct image i = { 0 };
 
-	if (j == NULL || s->is_ended)
-		return;
 	view_state(&i, s);
 	image_write_state(journal_begin(j, RECORD_STATE), &i);
 	journal_end(j);
 	free_view(&i);
+}
+
+/* At the end of the turn: it may be much, and stanzas of a few bytes change it. */
+void journal_state(struct comity_session *s)
+{
+	const struct journal *j = journal_of(s->sm);
+	struct router *r = s->account->router;
+
+	if (j == NULL || s->is_ended || s->is_collected)
+		return;
+	/* Once the journal is being closed, turns do not end with it any more. */
+	if (r->worker->before_flush == NULL)
+		write_state(s);
+	else if (list_empty(&s->sm->changed))
+		list_append(&r->changed, &s->sm->changed);
+}
+
+void journal_state_now(struct comity_session *s)
+{
+	if (s->sm == NULL || list_empty(&s->sm->changed))
+		return;
+	list_remove(&s->sm->changed);
+	write_state(s);
+}
+
+void journal_states(struct router *r)
+{
+	for (struct list *l; (l = list_shift(&r->changed)) != NULL;)
+		write_state(LIST_ENTRY(l, struct session_sm, changed)->session);
 }
 
 const char *journal_sent(struct session_sm *sm, struct sm_item *item, size_t *len)
@@ -417,6 +458,7 @@ static const struct journal_events events = { on_new_file, on_turn, on_synced };
 
 static void before_flush(struct worker *w)
 {
+	journal_states(router_of(w));
 	note_stored(router_of(w));
 	journal_write(router_of(w)->journal);
 }
@@ -438,6 +480,7 @@ int router_open_journal(struct router *r, const struct journal_conf *conf, struc
 
 void router_close_journal(struct router *r)
 {
+	journal_states(r);
 	r->worker->before_flush = NULL;
 	r->is_unwritten = !journal_close(&r->journal);
 }

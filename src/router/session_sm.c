@@ -351,6 +351,7 @@ struct session_sm *session_sm_new(struct comity_session *s)
 	sm->expire.fire = on_expire;
 	list_init(&sm->unacked);
 	list_init(&sm->telling);
+	list_init(&sm->changed);
 	session_in_init(sm);
 	s->sm = sm;
 	session_count(s, (ptrdiff_t)sizeof(*sm));

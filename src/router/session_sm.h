@@ -53,6 +53,7 @@ struct session_sm {
 	uint32_t told;                 /* the last count that the journal could take */
 	uint32_t told_before;          /* this turn */
 	struct list telling;           /* in router->telling */
+	struct list changed;           /* in router->changed */
 	struct c2s *resuming;          /* a stream that waits for all of it to be safe; with a reference */
 	uint32_t in;                   /* of these, how many are safe, without a gap: h */
 	uint64_t done[SM_WINDOW / 64]; /* those behind a gap, by number */
@@ -157,8 +158,12 @@ void session_in_deinit(struct session_sm *sm);
 /* All of the session, when stream management begins. */
 void journal_session(struct comity_session *s);
 /* The same as bytes; empty for a session that is not in the journal. */
-struct buf journal_image_of(const struct comity_session *s);
+struct buf journal_image_of(struct comity_session *s);
+/* Its presence, or what modules keep, has changed: written once when the turn ends; */
 void journal_state(struct comity_session *s);
+/* or before, when it changed in this turn: of one, and of all. */
+void journal_state_now(struct comity_session *s);
+void journal_states(struct router *r);
 /* Returns the stanza as it was written, borrowed until the next record; NULL: it was not. */
 const char *journal_sent(struct session_sm *sm, struct sm_item *item, size_t *len);
 /* All that waited has been written to a stream. */

@@ -153,6 +153,7 @@ static void free_sm(struct session_sm *sm)
 	worker_timer_stop(w, &sm->ask);
 	worker_timer_stop(w, &sm->expire);
 	list_remove(&sm->telling);
+	list_remove(&sm->changed);
 	session_in_deinit(sm);
 	session_count(sm->session, -(ptrdiff_t)(sizeof(*sm) + sm->seen_room * sizeof(*sm->seen)));
 	free(sm->seen);

@@ -297,6 +297,56 @@ def full_mailboxes_pause_their_sources_and_lose_nothing(server):
     check(stats(server)["mailbox_pauses"] > 0, "nothing was paused")
 
 
+# What sessions keep
+
+def _show_to_many(client, server, count):
+    """Directed presence to so many addresses of 2 KB each, which need not be there."""
+    for begin in range(0, count, 50):
+        client.send("".join(f"<presence id='d{n}' to='{n}{'u' * 990}@{server.domain}/{'r' * 990}'/>"
+                            for n in range(begin, begin + 50)))
+        client.ping()
+
+
+@dedicated(start=False, options=NO_RATE)
+def addresses_of_directed_presence_are_limited_in_bytes(server):
+    start(server)
+    with Innocents(server), bounded(server, 20):
+        client = _user(server)
+        _show_to_many(client, server, 200)
+        errors = [e for e in client.inbox if e.name == "presence" and e["type"] == "error"]
+        equal([e["id"] for e in errors], [f"d{n}" for n in range(32, 200)], "those over 64 KiB")
+        check_error(errors[0], "resource-constraint")
+        client.presence("unavailable", to=f"0{'u' * 990}@{server.domain}/{'r' * 990}")
+        client.presence(to=f"200{'u' * 988}@{server.domain}/{'r' * 990}", id_="again")
+        client.presence(to=f"201{'u' * 988}@{server.domain}/{'r' * 990}", id_="over")
+        client.expect_error("resource-constraint", name="presence", id_="over")
+        check(not any(e["id"] == "again" for e in client.inbox), "the room of who was taken off is not given back")
+
+
+@cases([("as configured by default", "64KiB", 4), ("with room for many", "4MiB", 64)])
+@dedicated(start=False, options=NO_RATE | {"workers": 1, "max_preauth_elements": 1000})
+def changes_of_what_a_session_keeps_are_written_once_a_turn(server, _what, size, mebibytes):
+    """Who has shown presence to many addresses shows it to one more and takes it back, over and over, so that a small
+    stanza seems to change much; turning carbons on and off does the same."""
+    server.text = f"module presence {{ max_directed_size = {size} }}"
+    start(server)
+    with Innocents(server) as innocents, bounded(server, 40):
+        client = _user(server)
+        client.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+        client.expect_next("enabled", NS_SM)
+        _show_to_many(client, server, 450)
+        innocents.slowest, before = 0.0, stats(server)["journal_bytes"]
+        client.send("".join(f"<presence to='{client.bare}/z'/><presence type='unavailable' to='{client.bare}/z'/>"
+                            for _ in range(150)))
+        client.ping()
+        client.send("".join(f"<iq type='set' id='c{n}'><{what} xmlns='urn:xmpp:carbons:2'/></iq>"
+                            for n in range(75) for what in ("enable", "disable")))
+        client.ping()
+        written = stats(server)["journal_bytes"] - before
+        check(written < mebibytes << 20, f"{written} bytes were written")
+        check(innocents.slowest < 0.5, f"an innocent waited {innocents.slowest:.2f} s")
+
+
 # What accounts keep
 
 @dedicated(start=False, text="module vcard { max_size = 2KiB }")
