@@ -18,7 +18,8 @@
 	X(ACCOUNTS, "accounts", "accounts in memory, and what modules keep for them") \
 	X(NAMES, "names", "answers of name servers") \
 	X(STANZAS, "stanzas", "stanzas on their way, or waiting for an account or a worker") \
-	X(REMOTE, "remote", "stanzas that wait for other servers, or for their acknowledgement")
+	X(REMOTE, "remote", "stanzas that wait for other servers, or for their acknowledgement") \
+	X(PRESENCE, "presence", "whom of other servers users see as available")
 
 #define TALLY_ENUM(ID, NAME, HELP) TALLY_##ID,
 enum tally_kind { TALLIES(TALLY_ENUM) TALLY_COUNT };

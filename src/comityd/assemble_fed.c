@@ -130,6 +130,8 @@ int assemble_fed(struct conf *conf, struct fed_settings *f, struct err_text *et)
 	f->queue_bytes = (size_t)c->s2s_queue_bytes;
 	f->queue_stanzas = (size_t)c->s2s_queue_stanzas;
 	f->total_bytes = (size_t)c->s2s_queue_total;
+	f->presence_bytes = (size_t)c->s2s_presence_bytes;
+	f->presence_total = (size_t)c->s2s_presence_total;
 	f->queue_age_ms = c->s2s_queue_age;
 	f->retry_min_ms = c->s2s_retry_min;
 	f->retry_max_ms = c->s2s_retry_max;

@@ -36,6 +36,7 @@ struct server_conf {
 	uint64_t dns_timeout, dns_cache_size, s2s_connect_timeout, s2s_reach_timeout, s2s_negotiate_timeout, s2s_verify_timeout;
 	uint64_t s2s_idle_timeout, s2s_dead_timeout, s2s_resume_time, s2s_queue_age, s2s_retry_min, s2s_retry_max;
 	uint64_t s2s_max_stanza_bytes, s2s_output_queue, s2s_bytes_per_second, s2s_queue_bytes, s2s_queue_total;
+	uint64_t s2s_presence_bytes, s2s_presence_total;
 };
 
 /* host NAME { } */

@@ -115,9 +115,57 @@ static void note_presence(struct s2s *s, struct comity_rq *rq)
 	l = link_get(f, comity_jid_domain(rq->to), remote);
 	if (l == NULL)
 		return;
-	link_note_presence(l, rq->st->type, rq->from, rq->to);
-	if (f->router->pressure >= PRESSURE_PRESENCE)
-		link_note_stale(l, rq->from, rq->to);
+	rq->seen = link_note_presence(l, rq->st->type, rq->from, rq->to);
+	if (f->router->pressure < PRESSURE_PRESENCE)
+		return;
+	/* It is not passed on, and has to be remembered for that. */
+	rq->seen = 0;
+	link_note_stale(l, rq->from, rq->to);
+}
+
+/* To the home of the remote domain. */
+struct unseen {
+	struct mail mail;
+	struct comity_jid *from, *to;
+	uint32_t serial;
+};
+
+static void unsee(struct federation *f, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial)
+{
+	struct fed_link *l = link_find(f, comity_jid_domain(to), comity_jid_domain(from));
+
+	if (l != NULL)
+		link_unsee_presence(l, from, to, serial);
+}
+
+static void on_unseen(struct worker *w, struct mail *mail)
+{
+	struct unseen *u = LIST_ENTRY(mail, struct unseen, mail);
+
+	unsee(fed_of(w), u->from, u->to, u->serial);
+	comity_jid_unref(u->from);
+	comity_jid_unref(u->to);
+	free(u);
+}
+
+void fed_unsee(struct comity_rq *rq)
+{
+	struct router *r = rq->router;
+	struct worker *home = home_of_remote(r->server, comity_jid_domain(rq->from));
+	struct unseen *u;
+
+	if (r->fed->is_stopping)
+		return;
+	if (home == r->worker) {
+		unsee(r->fed, rq->from, rq->to, rq->seen);
+		return;
+	}
+	u = mem_new(sizeof(*u));
+	u->mail.run = on_unseen;
+	u->from = comity_jid_ref(rq->from);
+	u->to = comity_jid_ref(rq->to);
+	u->serial = rq->seen;
+	worker_post(home, &u->mail);
 }
 
 /* A stanza of a peer with stream management, until it is safe. */
@@ -381,6 +429,9 @@ struct federation *fed_new(struct router *r)
 	list_init(&f->suspended);
 	list_init(&f->probes);
 	list_init(&f->registrations);
+	list_init(&f->tellers);
+	list_init(&f->farewells);
+	f->telling.fire = fed_tell_presence;
 	f->sweep.fire = sweep;
 	f->trim.fire = fed_trim;
 	f->shared = (struct s2s_shared){
@@ -481,6 +532,7 @@ void fed_free(struct federation *f)
 	for (struct fed_link *l; (l = map_next(&f->links, &pos)) != NULL;)
 		link_free(l);
 	map_deinit(&f->links);
+	fed_forget_presence(f);
 	LIST_EACH(l, next, &f->suspended)
 		drop_suspended(f, LIST_ENTRY(l, struct fed_suspended, link));
 	worker_timer_stop(f->router->worker, &f->sweep);

@@ -42,6 +42,7 @@ struct fed_settings {
 	struct dns_settings dns;
 	size_t queue_bytes, queue_stanzas;        /* of one link */
 	size_t total_bytes;                       /* of all links of a worker */
+	size_t presence_bytes, presence_total;    /* who is seen as available: of one link, of all of a worker */
 	uint64_t queue_age_ms;
 	uint64_t retry_min_ms, retry_max_ms;
 	size_t links;                             /* remembered per worker */
@@ -80,7 +81,10 @@ struct federation {
 	struct timer registering;
 	size_t queued_bytes;
 	size_t check_count;            /* dialback keys being asked about */
-	size_t seen_count;             /* remote resources that are seen as available, of all links */
+	size_t seen_count, seen_bytes; /* remote resources that are seen as available, of all links */
+	struct list tellers;           /* links that have some of that to tell or to ask; */
+	struct list farewells;         /* struct fed_farewell: what links that are gone had; */
+	struct timer telling;          /* a part of it per turn */
 	bool is_stopping, is_over;
 };
 
@@ -135,6 +139,11 @@ struct fed_link {
 	struct timer timer;
 	struct list use;               /* in fed->used or fed->unused */
 	struct map seen;               /* struct fed_seen by addresses */
+	size_t seen_bytes;
+	uint32_t seen_serial;          /* of what was noted last; */
+	uint32_t lost_serial;          /* and when the domain was lost */
+	bool is_losing, is_regaining, is_refreshing;   /* not all have been told of that, or asked */
+	struct list telling;           /* in fed->tellers */
 	bool has_stale;                /* some in seen have changed, and that was not passed on */
 	bool wants_back;               /* lost while some are seen as available: to be reached again, or they go */
 	uint64_t failing_since;        /* 0: the last try succeeded */
@@ -168,6 +177,8 @@ void fed_end_host(struct federation *f, const char *local);
 void fed_accept(struct worker *w, int fd, const char *address, bool direct_tls);
 /* Takes a request for a domain that is not served here, on any worker; consumes it. */
 void fed_route(struct router *r, struct comity_rq *rq);
+/* A request of another server that link_note_presence() knows has reached no session. */
+void fed_unsee(struct comity_rq *rq);
 /* Tries to reach a domain from scratch and tells each step; done comes once, and the link is gone after it. */
 void fed_probe(struct federation *f, const char *local, const char *remote, void (*note)(void *arg, const char *line),
                void (*done)(void *arg, const struct fed_link *l), void *arg);
@@ -274,11 +285,15 @@ void link_rewrite(struct fed_link *l, void *token);
 
 /* ---- presence of the remote domain (fed_presence.c) ---- */
 
-/* Presence that came in. */
-void link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to);
+/* Presence that came in; returns what it is known by if it has to be remembered, else 0. */
+uint32_t link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to);
+/* It reached nobody: it need not be remembered. */
+void link_unsee_presence(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial);
 bool link_has_presence(const struct fed_link *l);
-/* The domain is lost: all that were available go unavailable. */
+/* The domain is lost: all that were available go unavailable, some hundreds a turn. */
 void link_lose_presence(struct fed_link *l);
+/* The same for a link that goes. */
+void link_leave_presence(struct fed_link *l);
 /* What came of this resource is not passed on: memory is short. */
 void link_note_stale(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to);
 /* It is again: asks how those are now. */
@@ -286,6 +301,9 @@ void link_refresh_presence(struct fed_link *l);
 /* It is back: asks how those are now. */
 void link_regain_presence(struct fed_link *l);
 void link_forget_presence(struct fed_link *l);
+/* For the timer of the federation. */
+void fed_tell_presence(struct worker *w, struct timer *t);
+void fed_forget_presence(struct federation *f);
 
 const char *link_state_name(const struct fed_link *l);
 

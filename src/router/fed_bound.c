@@ -48,7 +48,7 @@ static void forget(struct fed_link *l)
 	}
 	s2s_unref(l->bidi);
 	l->bidi = NULL;
-	link_lose_presence(l);
+	link_leave_presence(l);
 	link_free(l);
 }
 

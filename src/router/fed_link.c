@@ -55,6 +55,7 @@ static struct fed_link *link_new(struct federation *f, struct stream_host *host,
 	list_init(&l->checks);
 	list_init(&l->use);
 	list_init(&l->probe);
+	list_init(&l->telling);
 	return l;
 }
 

@@ -92,6 +92,8 @@ void comity_rq_release(struct comity_rq *rq)
 {
 	if (rq == NULL || --rq->refs != 0)
 		return;
+	if (rq->seen != 0 && !rq->has_reached)
+		fed_unsee(rq);
 	rq_detach(rq);
 	c2s_unref(rq->stream);
 	comity_stanza_unref(rq->st);

@@ -28,6 +28,8 @@ struct comity_rq {
 	bool is_again;                   /* see comity_rq_is_again() */
 	bool is_to_implied;              /* the sender gave no 'to' */
 	bool is_stored;                  /* a module had it in the store for this session */
+	bool has_reached;                /* a session, or what stands for one */
+	uint32_t seen;                   /* presence of another server: see link_note_presence(); 0: not remembered */
 	bool is_repeat;                  /* it may have come before the last restart, too */
 	struct safe *safe;               /* held until it is safe; with a reference, may be NULL */
 	struct copies *copies;           /* what sessions of one account get of it; with a reference, may be NULL */

@@ -440,6 +440,7 @@ void session_deliver(struct comity_session *s, struct comity_rq *rq)
 {
 	struct host *h = s->account->host;
 
+	rq->has_reached = true;
 	if (h->hook_count[COMITY_TO_SESSION] != 0) {
 		struct comity_session *sender = rq->session;
 		struct comity_account *account = rq->account;

@@ -145,6 +145,7 @@ static void fill_fed(struct fed_settings *f, const struct c2s_limits *l)
 	f->policy.security = S2S_INSECURE;
 	f->queue_bytes = f->total_bytes = 100000;
 	f->queue_stanzas = 100;
+	f->presence_bytes = f->presence_total = 100000;
 	f->queue_age_ms = 1000;
 	f->retry_min_ms = f->retry_max_ms = 100;
 	f->links = 20;

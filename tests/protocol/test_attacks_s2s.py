@@ -175,6 +175,92 @@ def floods_of_other_servers_are_read_at_the_rate_that_is_allowed(server, _what, 
     check(took >= seconds if seconds else took < 3, f"the flood was read within {took:.1f} s")
 
 
+# Presence that is remembered
+
+def _show(stream, domain, to, count, size=1):
+    for begin in range(0, count, 100):
+        stream.send("".join(f"<presence from='ann@{domain}/{n}{'r' * size}' to='{to}'/>" for n in range(begin, begin + 100)))
+
+
+@cases([("one worker", 1), ("several", 3)])
+@dedicated(start=False)
+def presence_for_nobody_is_not_remembered(server, _what, workers):
+    del server
+    server = _server(FakeServer(), workers=workers, idle_accounts=20, s2s_stanzas_per_second=0, s2s_bytes_per_second=0)
+    with Innocents(server), bounded(server, 20):   # of 60 MB that came
+        romeo, absent = _user(server, "romeo"), server.account("absent")
+        for number in range(2):
+            domain = f"x{number}.fake.test"
+            stream = call(server, domain)
+            equal(prove(stream, domain)["type"], "valid")
+            for begin in range(0, 2500, 50):
+                stream.send("".join(f"<presence from='{'u' * 1000}@{domain}/{n}{'r' * 1000}' to='{'n' * 980}{n}@{A}/{'r' * 980}'/>"
+                                    for n in range(begin, begin + 50)))
+            _show(stream, domain, absent.jid, 200)
+            send_message(stream, f"ann@{domain}", romeo.bare, "that was all")
+            romeo.expect("message", body="that was all", timeout=20)
+        server.wait_for(lambda: stats(server)["memory_presence"] == 0, "an end of what is remembered for nobody")
+
+
+@cases([("of one domain", {"s2s_presence_bytes": "100KiB"}, 1), ("of all domains", {"s2s_presence_total": "100KiB"}, 3)])
+@dedicated(start=False)
+def presence_that_is_remembered_is_limited(server, _what, options, domains):
+    del server
+    server = _server(FakeServer(), workers=1, **options)
+    with Innocents(server), bounded(server, 20):
+        romeo = _user(server, "romeo")
+        streams = [call(server, f"x{n}.fake.test") for n in range(domains)]
+        for n, stream in enumerate(streams):
+            equal(prove(stream, f"x{n}.fake.test")["type"], "valid")
+            _show(stream, f"x{n}.fake.test", romeo.bare, 300, 500)
+        for _ in range(300 * domains):
+            romeo.expect_next("presence", type=None, timeout=20)
+        held = stats(server)["memory_presence"]
+        check(90000 < held <= 102400, f"{held} bytes are remembered")
+        for n in range(300):
+            streams[0].send(f"<presence type='unavailable' from='ann@x0.fake.test/{n}{'r' * 500}' to='{romeo.bare}'/>")
+        for _ in range(300):
+            romeo.expect_next("presence", type="unavailable", timeout=20)
+        check(stats(server)["memory_presence"] < held, "nothing was given back")
+
+
+def _stop_reaching(server, user):
+    """After a moment it is as good as gone."""
+    server.text = server.text.replace("port = ", "port = 1 # ")
+    server.write_config()
+    server.reload()
+    server.ctl("s2s", "close", "x1.fake.test")
+    user.message("ann@x1.fake.test", "are you there?")
+    time.sleep(0.3)
+    user.message("ann@x1.fake.test", "and now?")
+
+
+def _talk_to_others(server, user):
+    server.ctl("s2s", "close", "x1.fake.test")
+    for n in range(20):
+        user.message(f"ann@y{n}.fake.test", "hi")
+        time.sleep(0.02)
+
+
+@cases([("it cannot be reached", {"s2s_queue_age": "100ms", "s2s_retry_min": "50ms", "s2s_retry_max": "50ms"}, _stop_reaching),
+        ("others take its place", {"s2s_links": 10}, _talk_to_others)])
+@dedicated(start=False)
+def all_who_were_seen_of_a_lost_server_become_unavailable(server, _what, options, lose):
+    """More than are told of in one turn; others are served between."""
+    del server
+    server = _server(FakeServer(), workers=1, **options)
+    with Innocents(server):
+        romeo, stream = _user(server, "romeo"), call(server)
+        equal(prove(stream, "x1.fake.test")["type"], "valid")
+        _show(stream, "x1.fake.test", romeo.bare, 1100)
+        for _ in range(1100):
+            romeo.expect_next("presence", type=None, timeout=20)
+        check(stats(server)["memory_presence"] > 100000, "nothing is remembered")
+        lose(server, romeo)
+        gone = {romeo.expect("presence", type="unavailable", timeout=20)["from"] for _ in range(1100)}
+        equal(len(gone), 1100)
+
+
 # What waits
 
 def _refused(client, count):

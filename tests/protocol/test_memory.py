@@ -14,7 +14,8 @@ NS_SERVER = "jabber:server"
 NS_CSI = "urn:xmpp:csi:0"
 NS_CARBONS = "urn:xmpp:carbons:2"
 NS_BLOCKING = "urn:xmpp:blocking"
-KINDS = ("connections", "input", "output", "sessions", "unacknowledged", "accounts", "names", "stanzas", "remote", "store")
+KINDS = ("connections", "input", "output", "sessions", "unacknowledged", "accounts", "names", "stanzas", "remote", "presence",
+         "store")
 BIG = "x" * 200000
 # So that a client may fill the memory of the server fast, and nobody is asked for a sign of life meanwhile.
 ROOMY = {"journal_size": 1 << 30, "output_queue": 1 << 28, "bytes_per_second": 0, "acknowledge_timeout": "10m", "preauth_timeout": "10m"}
