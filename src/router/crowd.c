@@ -79,10 +79,12 @@ static struct worker *home_for(const struct router *r, const struct comity_jid *
 	return home == r->worker || router_find_host(r, comity_jid_domain(to)) != NULL ? home : r->worker;
 }
 
-static void post(struct crowd **c, struct worker *to)
+static void post(struct router *r, struct crowd **c, struct worker *to)
 {
-	if (*c != NULL)
-		worker_post(to, &(*c)->mail);
+	if (*c == NULL)
+		return;
+	route_relieve(r, NULL, to);
+	worker_post(to, &(*c)->mail);
 	*c = NULL;
 }
 
@@ -102,10 +104,10 @@ static void send_away(struct router *r, const struct comity_stanza *st, struct c
 			*c = crowd_new(r, st, from);
 		(*c)->to[(*c)->count++] = comity_jid_ref(to[i]);
 		if ((*c)->count == CROWD_MAX)
-			post(c, home);
+			post(r, c, home);
 	}
 	for (unsigned n = 0; n < workers; n++)
-		post(&crowds[n], r->server->workers[n]);
+		post(r, &crowds[n], r->server->workers[n]);
 	free(crowds);
 }
 

@@ -396,8 +396,7 @@ void fed_route(struct router *r, struct comity_rq *rq)
 		send_to_link(r->fed, rq);
 		return;
 	}
-	if (worker_is_full(home) && rq->session != NULL && rq->session->stream != NULL)
-		conn_pause_for(rq->session->stream->conn, home);
+	route_relieve(r, rq->session, home);
 	rq_detach(rq);
 	rq->mail.run = arrive;
 	worker_post(home, &rq->mail);

@@ -69,6 +69,15 @@ int iq_dispatch(struct host *h, struct comity_rq *rq, unsigned to)
 
 /* ---- by address ---- */
 
+void route_relieve(struct router *r, const struct comity_session *s, struct worker *home)
+{
+	/* What a module sends for a client has no session of its own. */
+	if (s == NULL && r->current != NULL && r->current->point == COMITY_OUTGOING)
+		s = r->current->session;
+	if (s != NULL && s->stream != NULL && s->stream->conn != NULL && worker_is_full(home))
+		conn_pause_for(s->stream->conn, home);
+}
+
 static void arrive(struct worker *w, struct mail *mail)
 {
 	struct comity_rq *rq = LIST_ENTRY(mail, struct comity_rq, mail);
@@ -84,9 +93,7 @@ static void route_to_account(struct host *h, struct comity_rq *rq)
 	struct comity_account *a;
 
 	if (home != r->worker) {
-		/* The mailbox is full: whoever feeds it from here is read no further for now. */
-		if (worker_is_full(home) && rq->session != NULL && rq->session->stream != NULL)
-			conn_pause_for(rq->session->stream->conn, home);
+		route_relieve(r, rq->session, home);
 		rq_detach(rq);
 		rq->mail.run = arrive;
 		worker_post(home, &rq->mail);

@@ -191,6 +191,9 @@ bool shed_stanza(struct comity_rq *rq, bool is_remote);
 
 /* Sends a request on its way by its address; consumes it. */
 void route(struct comity_rq *rq);
+/* Something goes to another worker. When its mailbox is full, whoever feeds it from here is read no further for now:
+ * the session, or (NULL) the one whose stanza is being handled. */
+void route_relieve(struct router *r, const struct comity_session *s, struct worker *home);
 /* A stanza from a bound session; consumes it. */
 void route_from_session(struct comity_session *s, struct comity_stanza *st);
 /* A stanza that another server sent and may send; consumes it. */

@@ -297,6 +297,28 @@ def full_mailboxes_pause_their_sources_and_lose_nothing(server):
     check(stats(server)["mailbox_pauses"] > 0, "nothing was paused")
 
 
+@dedicated(start=False, options=NO_RATE | {"mailbox_limit": 100, "workers": 4}, timeout=100)
+def presence_for_many_pauses_its_source_when_mailboxes_are_full(server):
+    start(server)
+    storm = _user(server, "storm")
+    contacts = [_user(server, "contact") for _ in range(30)]
+    for contact in contacts:
+        contact.presence("subscribe", to=storm.bare)
+        storm.expect("presence", type="subscribe", from_=contact.bare)
+        storm.presence("subscribed", to=contact.bare)
+        contact.expect("presence", type=None, from_=storm.jid)
+    for contact in contacts:
+        contact.settle()
+        contact.inbox.clear()
+    with bounded(server, 80):
+        storm.send("".join(f"<presence id='p{n}'/>" for n in range(3000)))
+        for contact in contacts:
+            got = [contact.expect_next("presence", from_=storm.jid, timeout=30)["id"] for _ in range(3000)]
+            equal(got, [f"p{n}" for n in range(3000)], "order")
+            contact.transcript.clear()
+    check(stats(server)["mailbox_pauses"] > 0, "nothing was paused")
+
+
 # What sessions keep
 
 def _show_to_many(client, server, count):
