@@ -86,9 +86,9 @@ void comity_map_get(struct comity_mod *m, const struct comity_jid *owner, const 
 /* Rows of one owner in one transaction; a row with value NULL is removed. */
 void comity_map_put(struct comity_mod *m, const struct comity_jid *owner, const struct store_row *rows, size_t count,
                     comity_write_cb *cb, void *arg);
-/* Fails with COMITY_STORE_LIMIT when max_entries (0: no limit) are there, or the entry would be over its max_bytes. What is appended while a message is
- * handled gets its token from that: a message that its sender repeats after a crash of the server is stored
- * once. */
+/* Fails with COMITY_STORE_LIMIT when max_entries (0: no limit) are there, or the entry would be over its max_bytes.
+ * What is appended while a message is handled gets its token from that: a message that its sender repeats after a
+ * crash of the server is stored once. */
 void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                            const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg);
 /* While some of it cannot be read, as the disk is full or fails, it is tried again, and cb waits for that.
