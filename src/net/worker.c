@@ -171,6 +171,9 @@ void worker_timer_stop(struct worker *w, struct timer *t)
 	if (t->place == 0)
 		return;
 	i = t->place - 1;
+	/* It runs on another worker: better no server than one whose memory is wrong. */
+	if (i >= w->timers || w->heap[i] != t)
+		abort();
 	t->place = 0;
 	last = w->heap[--w->timers];
 	if (last == t)

@@ -469,7 +469,8 @@ static size_t on_data(struct conn *conn, void *owner, const char *bytes, size_t 
 		used = len;
 	} else {
 		used = input_feed(&s->in, conn, bytes, len, handle_event, s);
-		if (s->conn != NULL && !s->has_failed)
+		/* The header may have sent it to another worker, whose timers are not ours. */
+		if (s->conn != NULL && !s->has_failed && !s->is_moving)
 			shape(s, used, len != 0 ? s->last_in : worker_now(conn->worker));
 	}
 	if (s->conn != NULL)

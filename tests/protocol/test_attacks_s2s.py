@@ -10,7 +10,7 @@ import time
 from harness import Client, Comity, Failure, Stream, cases, check, dedicated, equal
 from harness.attack import Innocents, bounded, connect, read_all, start, stats
 from harness.client import check_error
-from harness.fake import A, FakeNames, FakeServer, call, prove, send_message
+from harness.fake import A, NS_SERVER, FakeNames, FakeServer, call, prove, send_message
 
 NO_RATE = {"bytes_per_second": 0, "stanzas_per_second": 0}
 
@@ -313,6 +313,22 @@ def domains_that_are_talked_to_are_limited(server):
         errors = _refused(sender, 200)
         check(160 <= len(errors) <= 170, f"{len(errors)} of 200 came back")
         check("too many other servers" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
+
+
+@dedicated(start=False)
+def slowed_callers_that_move_leave_no_timer_on_their_old_worker(server):
+    """The header tells on which worker a stream is at home, and may be more than is read at once."""
+    del server
+    server = _server(FakeServer(), workers=2, s2s_bytes_per_second="1KiB", s2s_negotiate_timeout="1s")
+    padding = " ".join(f"a{n}='{'y' * 700}'" for n in range(8))
+    header = (f"<stream:stream xmlns='{NS_SERVER}' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' "
+              f"to='{A}' from='x%d.fake.test' {padding}>")
+    with Innocents(server):
+        callers = [connect(server, server.s2s) for _ in range(20)]
+        for n, caller in enumerate(callers):
+            caller.sendall((header % n).encode())
+        for caller in callers:
+            read_all(caller, 8)
 
 
 @dedicated(start=False)
