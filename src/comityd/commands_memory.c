@@ -42,6 +42,8 @@ static uint64_t waiting_for_store(const struct command *c, uint64_t *calls)
 
 	store_get_stats(c->d->server.store, &stats);
 	*calls = stats.waiting;
+	for (unsigned i = 0; i < c->d->server.worker_count; i++)
+		stats.waiting_bytes += atomic_load(&c->d->server.workers[i]->answer_bytes);
 	return stats.waiting_bytes;
 }
 
@@ -60,7 +62,7 @@ void command_add_memory(struct command *c)
 		command_add_figure(c, name, (uint64_t)sum_of(c, kind), tally_help(kind));
 		free(name);
 	}
-	command_add_figure(c, "memory_store", waiting_for_store(c, &calls), "calls of the store under way");
+	command_add_figure(c, "memory_store", waiting_for_store(c, &calls), "calls of the store under way, and their answers");
 }
 
 /* ---- the largest ---- */

@@ -47,6 +47,7 @@ struct worker {
 	struct metrics metrics;
 	struct tally tally;
 	struct mailbox mailbox;
+	_Atomic size_t answer_bytes;     /* of answers of the store in the mailbox */
 	_Atomic uint64_t deliveries;     /* how often the mailbox has been emptied; read by other threads */
 	struct worker_loop *loop;        /* NULL in a simulation, which calls worker_turn itself */
 	struct timer **heap;

@@ -8,6 +8,8 @@
 #include "base/pool.h"
 
 #define FIRST_ROOM 8
+/* Bytes of answers that may lie in the mailbox of a worker before more is read for it: disks are faster than clients. */
+#define ANSWERS_MAX (4 << 20)
 
 /* ---- what drivers find ---- */
 
@@ -192,9 +194,14 @@ static void run_answer(struct worker *w, struct mail *mail)
 {
 	struct request *r = LIST_ENTRY(mail, struct request, mail);
 
-	(void)w;
 	call_back(r);
+	atomic_fetch_sub_explicit(&w->answer_bytes, r->bytes, memory_order_relaxed);
 	request_free(r);
+}
+
+bool request_is_ahead(const struct request *r)
+{
+	return atomic_load_explicit(&r->worker->answer_bytes, memory_order_relaxed) > ANSWERS_MAX;
 }
 
 void request_answer(struct request *r)
@@ -203,6 +210,8 @@ void request_answer(struct request *r)
 		request_free(r);
 		return;
 	}
+	r->bytes = sizeof(*r) + r->arena.room;
+	atomic_fetch_add_explicit(&r->worker->answer_bytes, r->bytes, memory_order_relaxed);
 	r->mail.run = run_answer;
 	worker_post(r->worker, &r->mail);
 }

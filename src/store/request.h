@@ -27,7 +27,7 @@ struct request {
 	enum request_op op;
 	uint64_t serial;            /* of a write; for a read: the write that must be committed before */
 	struct arena arena;         /* all that it was given and all that it found */
-	size_t bytes;               /* of what it was given, once it waits */
+	size_t bytes;               /* of what it was given, once it waits, and then of its answer */
 
 	/* What was asked; owner is NULL when it concerns all. */
 	const char *owner, *name, *key, *suffix;
@@ -63,6 +63,8 @@ struct request *request_new(struct worker *w, enum request_op op, const char *ow
 bool request_is_write(const struct request *r);
 /* Does it and fills in the result; returns its status. A write must be inside a transaction. */
 int request_run(struct request *r, const struct store_driver *d, struct driver_conn *c);
+/* Its worker has yet to take many bytes of answers. */
+bool request_is_ahead(const struct request *r);
 /* Sends the result to the worker, or forgets it when nobody waits; takes ownership. */
 void request_answer(struct request *r);
 

@@ -23,6 +23,8 @@
 
 /* Two, so that a backup, which is long, does not stop reading. */
 #define READERS_MIN 2
+/* Between two looks at whether a worker has taken what was read for it. */
+#define AHEAD_MS 1
 #define NS_PER_MS 1000000L
 #define NS_PER_S 1000000000L
 
@@ -102,6 +104,13 @@ static void let_run(struct store *s, struct request *read)
 	pthread_cond_signal(&s->read_wanted);
 }
 
+static void add_ms(struct timespec *t, unsigned ms)
+{
+	t->tv_nsec += (long)(ms % 1000) * NS_PER_MS;
+	t->tv_sec += ms / 1000 + t->tv_nsec / NS_PER_S;
+	t->tv_nsec %= NS_PER_S;
+}
+
 /* ---- the writer ---- */
 
 /* Commits start at least commit_ms apart, so that under load writes gather, and a lone one goes at once. */
@@ -109,9 +118,7 @@ static void wait_for_company(struct store *s)
 {
 	struct timespec until = s->group_start;
 
-	until.tv_nsec += (long)(s->commit_ms % 1000) * NS_PER_MS;
-	until.tv_sec += s->commit_ms / 1000 + until.tv_nsec / NS_PER_S;
-	until.tv_nsec %= NS_PER_S;
+	add_ms(&until, s->commit_ms);
 	while (s->writes_waiting < s->commit_rows && !s->is_ending)
 		if (pthread_cond_timedwait(&s->write_wanted, &s->lock, &until) == ETIMEDOUT)
 			break;
@@ -226,6 +233,21 @@ static void *run_writer(void *arg)
 
 /* ---- the readers ---- */
 
+static bool is_ahead_of_worker(const struct store *s)
+{
+	return !list_empty(&s->reads) && !s->is_ending && request_is_ahead(LIST_ENTRY(s->reads.next, struct request, link));
+}
+
+/* Workers do not tell when they have taken something: that is for floods only. */
+static void wait_for_worker(struct store *s)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	add_ms(&until, AHEAD_MS);
+	pthread_cond_timedwait(&s->read_wanted, &s->lock, &until);
+}
+
 static struct request *take_read(struct store *s)
 {
 	struct list *l = list_shift(&s->reads);
@@ -260,8 +282,13 @@ static void *run_reader(void *arg)
 	pthread_setname_np(pthread_self(), "store-reader");
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
-		struct request *r = take_read(s);
+		struct request *r;
 
+		if (is_ahead_of_worker(s)) {
+			wait_for_worker(s);
+			continue;
+		}
+		r = take_read(s);
 		if (r == NULL && s->writer_is_done)
 			break;
 		if (r != NULL)
@@ -491,7 +518,7 @@ static struct store *store_new(struct comity_env *env, const struct store_conf *
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->write_wanted, &attr);
-	pthread_cond_init(&s->read_wanted, NULL);
+	pthread_cond_init(&s->read_wanted, &attr);
 	pthread_condattr_destroy(&attr);
 	return s;
 }

@@ -96,7 +96,7 @@ void store_backup(struct store *s, struct worker *w, const char *path, store_wri
 struct store_stats {
 	uint64_t commits, writes, reads, failures;
 	uint64_t waiting;   /* calls not answered yet */
-	uint64_t waiting_bytes;  /* what these were asked with */
+	uint64_t waiting_bytes;  /* what these were asked with; answers are counted in worker->answer_bytes */
 };
 void store_get_stats(struct store *s, struct store_stats *stats);
 

@@ -106,6 +106,25 @@ def answers_that_nobody_reads_end_the_one_who_asked(server, _what, request):
     client.abort()
 
 
+@dedicated(start=False, options=NO_RATE | {"output_queue": "1MiB", "workers": 1})
+def large_answers_of_the_store_do_not_pile_up(server):
+    """Eight sessions ask for a large vCard a thousand times each, and read nothing. It is read faster than written."""
+    start(server)
+    owner = _user(server, "owner")
+    card = f"<vCard xmlns='vcard-temp'><NOTE>{'x' * 130000}</NOTE></vCard>"
+    equal(owner.iq("set", card)["type"], "result")
+    request = f"<iq type='get' id='v' to='{owner.bare}'><vCard xmlns='vcard-temp'/></iq>"
+    clients = [_user(server, "asker", presence=False) for _ in range(8)]
+    with Innocents(server) as innocents, bounded(server, 60):
+        for client in clients:
+            client.send(request * 1000)
+        server.wait_for(lambda: server.log().count("does not read") == len(clients), "an end of those who do not read")
+        server.wait_for(lambda: stats(server)["store_waiting"] == 0, "an end of reading")
+        check(innocents.slowest < 1, f"an innocent waited for {innocents.slowest:.1f} s")
+    for client in clients:
+        client.abort()
+
+
 # Rates
 
 def _flood_to_oneself(client, count, unit):
