@@ -27,6 +27,10 @@ struct host {
 	size_t count;
 };
 
+struct account {
+	bool is_changing;   /* its password, which takes long: one at a time */
+};
+
 /* ---- rate ---- */
 
 static struct address *find_address(const struct conf *conf, struct host *h, const char *text, uint64_t now)
@@ -101,11 +105,8 @@ static bool is_too_short(const struct comity_mod *m, const char *password)
 	return (int64_t)count_characters(password) < conf->min_password_length;
 }
 
-static void on_changed(struct comity_mod *m, void *arg, int status)
+static void answer(struct comity_rq *rq, int status)
 {
-	struct comity_rq *rq = arg;
-
-	(void)m;
 	if (status == 0)
 		comity_reply(rq);
 	else if (status == COMITY_STORE_EXISTS)
@@ -117,6 +118,12 @@ static void on_changed(struct comity_mod *m, void *arg, int status)
 	else
 		comity_reply_error(rq, COMITY_INTERNAL_SERVER_ERROR, NULL);
 	comity_rq_release(rq);
+}
+
+static void on_created(struct comity_mod *m, void *arg, int status)
+{
+	(void)m;
+	answer(arg, status);
 }
 
 /* ---- before login ---- */
@@ -157,7 +164,7 @@ static int on_stranger(struct comity_mod *m, struct comity_rq *rq)
 		return comity_reply_error(rq, COMITY_RESOURCE_CONSTRAINT, "too many registrations from this address");
 	}
 	comity_log(m, COMITY_INFO, "registering %s from %s", comity_jid_text(jid), comity_rq_address(rq));
-	comity_account_create(m, jid, password, on_changed, comity_rq_hold(rq));
+	comity_account_create(m, jid, password, on_created, comity_rq_hold(rq));
 	comity_jid_unref(jid);
 	return COMITY_LATER;
 }
@@ -200,6 +207,43 @@ static bool names_own_account(const char *name, const struct comity_mod *m, cons
 	return same;
 }
 
+struct change {
+	struct comity_rq *rq;
+	struct comity_account *account;
+};
+
+static void on_changed(struct comity_mod *m, void *arg, int status)
+{
+	struct change *c = arg;
+	struct account *data = comity_account_data(m, c->account);
+
+	/* A reload may have taken the module away meanwhile. */
+	if (data != NULL)
+		data->is_changing = false;
+	answer(c->rq, status);
+	comity_account_unref(c->account);
+	free(c);
+}
+
+static int change_password(struct comity_mod *m, struct comity_rq *rq, struct comity_jid *own, const char *password)
+{
+	struct comity_account *a = comity_session_account(comity_rq_session(rq));
+	struct account *data = comity_account_data(m, a);
+	struct change *c;
+
+	/* Every change costs milliseconds of the threads that logins need, and of two that race either could win. */
+	if (data != NULL && data->is_changing)
+		return comity_reply_error(rq, COMITY_RESOURCE_CONSTRAINT, "another change of this password is under way");
+	c = malloc(sizeof(*c));
+	if (c == NULL)
+		abort();
+	*c = (struct change){ comity_rq_hold(rq), comity_account_ref(a) };
+	if (data != NULL)
+		data->is_changing = true;
+	comity_account_set_password(m, own, password, on_changed, c);
+	return COMITY_LATER;
+}
+
 static int on_user(struct comity_mod *m, struct comity_rq *rq)
 {
 	const struct comity_elem *query = comity_rq_payload(rq);
@@ -219,8 +263,7 @@ static int on_user(struct comity_mod *m, struct comity_rq *rq)
 		return -COMITY_NOT_ALLOWED;
 	if (is_too_short(m, password))
 		return comity_reply_error(rq, COMITY_NOT_ACCEPTABLE, "the password is too short");
-	comity_account_set_password(m, own, password, on_changed, comity_rq_hold(rq));
-	return COMITY_LATER;
+	return change_password(m, rq, own, password);
 }
 
 static bool is_open(struct comity_mod *m, struct comity_elem *feature)
@@ -260,5 +303,6 @@ COMITY_MODULE(
 	.options = options,
 	.conf_size = sizeof(struct conf),
 	.host_size = sizeof(struct host),
+	.account_size = sizeof(struct account),
 	.unload = unload,
 );

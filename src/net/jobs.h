@@ -3,6 +3,8 @@
 #ifndef NET_JOBS_H
 #define NET_JOBS_H
 
+#include <stdbool.h>
+
 #include "base/env.h"
 #include "net/worker.h"
 
@@ -12,6 +14,7 @@ struct jobs;
 struct job {
 	struct mail mail;
 	struct worker *worker;
+	bool can_wait;                                   /* lets all jobs that cannot go first, as a rule */
 	void (*work)(struct job *job);                   /* on a job thread */
 	void (*done)(struct worker *w, struct job *job); /* on the worker that asked; owns the job */
 };

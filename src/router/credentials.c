@@ -193,6 +193,7 @@ static void change(struct router *r, const struct comity_jid *jid, const char *p
 	c->arg = arg;
 	c->job.work = work_hash;
 	c->job.done = done_hash;
+	c->job.can_wait = true; /* logins go first */
 	if (h == NULL)
 		c->status = -ERR_NOT_FOUND;
 	else if (c->password == NULL)

@@ -338,6 +338,61 @@ def presence_for_many_pauses_its_source_when_mailboxes_are_full(server):
     check(stats(server)["mailbox_pauses"] > 0, "nothing was paused")
 
 
+def _change_password(name, password):
+    return f"<iq type='set' id='{name}'><query xmlns='jabber:iq:register'><password>{password}</password></query></iq>"
+
+
+@dedicated(start=False, options=NO_RATE | {"password_threads": 1})
+def password_changes_of_one_account_delay_no_login(server):
+    """2,100 at once: all but one at a time are refused, and the last that was accepted counts."""
+    start(server)
+    account, innocent = server.accounts("user", "innocent")
+    sessions = [Client.login(account) for _ in range(3)]
+    for k, session in enumerate(sessions):
+        session.send("".join(_change_password(f"c{n}", f"secret-{k}-{n}") for n in range(700)))
+    began = time.monotonic()
+    Client.login(innocent, mechanism="PLAIN")
+    took = time.monotonic() - began
+    check(took < 2, f"the login took {took:.1f} s")
+    for session in sessions:
+        answers = [session.expect_next("iq", timeout=20) for _ in range(700)]
+        refused = [a for a in answers if a["type"] == "error"]
+        check(refused, "all changes were accepted")
+        for answer in refused:
+            check_error(answer, "resource-constraint", "wait")
+    sessions[0].send("".join(_change_password(f"d{n}", f"other-{n}") for n in range(100)))
+    accepted = [a["id"] for a in (sessions[0].expect_next("iq", timeout=20) for _ in range(100)) if a["type"] == "result"]
+    check(accepted, "no change was accepted")
+    account.password = f"other-{accepted[-1][1:]}"
+    Client.login(account, mechanism="PLAIN").set("<query xmlns='jabber:iq:register'><password>again</password></query>")
+    account.password = "again"
+    Client.login(account)
+
+
+@dedicated(start=False, options={"password_threads": 1, "scram_iterations": 4096})
+def logins_go_before_password_changes(server):
+    """Many accounts, each of which changes its password once; that takes about a quarter of a second each."""
+    start(server)
+    innocent, sessions = server.account("innocent"), [_user(server, presence=False) for _ in range(16)]
+    server.options["scram_iterations"] = 1000000
+    server.write_config()
+    server.reload()
+    client = Client(server)
+    client.secure()
+    began = time.monotonic()
+    for session in sessions:
+        session.send(_change_password("c", "secret"))
+    for session in sessions:
+        session.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
+        session.expect("iq", id="p")
+    client.authenticate(innocent.user, innocent.password, "PLAIN")
+    waited = time.monotonic() - began
+    for session in sessions:
+        equal(session.expect("iq", id="c", timeout=30)["type"], "result")
+    took = time.monotonic() - began
+    check(waited < took / 3, f"the login took {waited:.1f} s, all changes {took:.1f} s")
+
+
 # What sessions keep
 
 def _show_to_many(client, server, count):
