@@ -11,6 +11,12 @@
 /* First byte of a stored item; another layout gets another letter. */
 #define FORMAT 'A'
 
+/* An item with what of it is counted in its roster; all items are made here, as one of these. */
+struct entry {
+	struct comity_roster_item item;    /* must be first */
+	struct roster_sizes counted;
+};
+
 struct roster *roster_of(struct comity_mod *m, struct comity_account *a)
 {
 	return comity_account_data(m, a);
@@ -32,10 +38,91 @@ static void *must(void *p)
 	return p;
 }
 
+/* ---- sizes, kept by difference: to walk a large roster for each change would take too long ---- */
+
+static size_t text_size(const char *text)
+{
+	return text != NULL ? strlen(text) + 1 : 0;
+}
+
+static size_t memory_size(const struct comity_roster_item *item)
+{
+	size_t bytes = sizeof(item) + sizeof(struct entry) + text_size(item->name) + text_size(item->request);
+
+	for (size_t i = 0; i < item->group_count; i++)
+		bytes += sizeof(char *) + text_size(item->groups[i]);
+	return bytes + text_size(comity_jid_text(item->jid));
+}
+
+/* Of a text in XML, with its references. */
+static size_t escaped_size(const char *text)
+{
+	size_t bytes = 0;
+
+	for (; text != NULL && *text != '\0'; text++) {
+		switch (*text) {
+		case '\'':
+		case '"':
+			bytes += 6;
+			break;
+		case '&':
+		case '<':
+		case '>':
+		case '\r':
+		case '\n':
+		case '\t':
+			bytes += 5;
+			break;
+		default:
+			bytes++;
+		}
+	}
+	return bytes;
+}
+
+/* The attributes of states count always, so that an item grows only when its user makes it. */
+static size_t written_size(const struct comity_roster_item *item)
+{
+	static const char tags[] = "<item jid='' name='' subscription='none' ask='subscribe' approved='true'></item>";
+	size_t bytes = sizeof(tags) - 1 + escaped_size(comity_jid_text(item->jid)) + escaped_size(item->name);
+
+	for (size_t i = 0; i < item->group_count; i++)
+		bytes += sizeof("<group></group>") - 1 + escaped_size(item->groups[i]);
+	return bytes;
+}
+
+static const struct roster_sizes *counted_of(const struct comity_roster_item *item)
+{
+	return &((const struct entry *)(const void *)item)->counted;
+}
+
+/* Replaces what the roster counts for an item. */
+static void count_as(struct roster *r, struct comity_roster_item *item, struct roster_sizes now)
+{
+	struct roster_sizes *counted = &((struct entry *)(void *)item)->counted;
+
+	r->sizes.memory += now.memory - counted->memory;
+	r->sizes.written += now.written - counted->written;
+	r->sizes.request += now.request - counted->request;
+	*counted = now;
+}
+
+static void count_item(struct roster *r, struct comity_roster_item *item)
+{
+	count_as(r, item, (struct roster_sizes){
+		.memory = memory_size(item),
+		.written = item->is_listed ? written_size(item) : 0,
+		.request = item->request != NULL ? strlen(item->request) : 0,
+	});
+}
+
+/* ---- in memory ---- */
+
 void roster_add(struct roster *r, struct comity_roster_item *item)
 {
 	r->items = must(realloc(r->items, (r->count + 1) * sizeof(*r->items)));
 	r->items[r->count++] = item;
+	count_item(r, item);
 }
 
 struct comity_roster_item *roster_get(struct roster *r, struct comity_jid *contact)
@@ -44,7 +131,7 @@ struct comity_roster_item *roster_get(struct roster *r, struct comity_jid *conta
 
 	if (item != NULL)
 		return item;
-	item = must(calloc(1, sizeof(*item)));
+	item = must(calloc(1, sizeof(struct entry)));
 	item->jid = comity_jid_ref(contact);
 	roster_add(r, item);
 	return item;
@@ -59,9 +146,16 @@ size_t roster_count_listed(const struct roster *r)
 	return count;
 }
 
-bool roster_is_full(const struct roster *r, const struct roster_conf *conf, const struct comity_roster_item *item)
+const char *roster_find_limit(const struct roster *r, const struct roster_conf *conf,
+                              const struct comity_roster_item *item, const struct comity_roster_item *wanted)
 {
-	return (item == NULL || !item->is_listed) && (int64_t)roster_count_listed(r) >= conf->max_items;
+	size_t before = item != NULL ? counted_of(item)->written : 0, after = written_size(wanted);
+
+	if (before == 0 && (int64_t)roster_count_listed(r) >= conf->max_items)
+		return "this is one over max_items of the roster";
+	if (after > before && r->sizes.written - before + after > conf->max_size)
+		return "this is over max_size of the roster";
+	return NULL;
 }
 
 uint64_t roster_touch(struct comity_mod *m, struct roster *r, struct comity_roster_item *item)
@@ -118,7 +212,7 @@ void roster_item_reset(struct comity_roster_item *item)
 
 struct comity_roster_item *roster_item_copy(const struct comity_roster_item *item)
 {
-	struct comity_roster_item *copy = must(malloc(sizeof(*copy)));
+	struct comity_roster_item *copy = must(calloc(1, sizeof(struct entry)));
 
 	*copy = *item;
 	copy->jid = comity_jid_ref(item->jid);
@@ -136,6 +230,7 @@ void roster_drop(struct roster *r, struct comity_roster_item *item)
 		if (r->items[i] != item)
 			continue;
 		r->items[i] = r->items[--r->count];
+		count_as(r, item, (struct roster_sizes){ 0 });
 		roster_item_free(item);
 		return;
 	}
@@ -202,6 +297,7 @@ static void decode(struct roster *r, struct comity_jid *jid, const char *bytes, 
 		item->groups = must(realloc(item->groups, (item->group_count + 1) * sizeof(char *)));
 		item->groups[item->group_count++] = must(strdup(group));
 	}
+	count_item(r, item);
 }
 
 void roster_load(struct roster *r, const struct store_row *rows, size_t count)
@@ -231,39 +327,23 @@ void roster_unload(struct roster *r)
 	*r = (struct roster){ 0 };
 }
 
-static size_t text_size(const char *text)
+void roster_tell_bytes(struct comity_account *a, struct roster *r)
 {
-	return text != NULL ? strlen(text) + 1 : 0;
-}
-
-static size_t item_size(const struct comity_roster_item *item)
-{
-	size_t bytes = sizeof(item) + sizeof(*item) + text_size(item->name) + text_size(item->request);
-
-	for (size_t i = 0; i < item->group_count; i++)
-		bytes += sizeof(char *) + text_size(item->groups[i]);
-	return bytes + text_size(comity_jid_text(item->jid));
-}
-
-void roster_count_bytes(struct comity_account *a, struct roster *r)
-{
-	size_t now = 0;
-
-	for (size_t i = 0; i < r->count; i++)
-		now += item_size(r->items[i]);
-	comity_account_add_bytes(a, (ptrdiff_t)now - (ptrdiff_t)r->bytes);
-	r->bytes = now;
+	comity_account_add_bytes(a, (ptrdiff_t)r->sizes.memory - (ptrdiff_t)r->told);
+	r->told = r->sizes.memory;
 }
 
 void roster_save(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact,
                  comity_write_cb *cb, void *arg)
 {
 	struct roster *r = roster_of(m, a);
-	const struct comity_roster_item *item = roster_find(r, contact);
+	struct comity_roster_item *item = roster_find(r, contact);
 	struct store_row rows[2] = { { STORE_ROSTER, comity_jid_text(contact), NULL, 0 } };
 	char version[24], *bytes = NULL;
 
-	roster_count_bytes(a, r);
+	if (item != NULL)
+		count_item(r, item);
+	roster_tell_bytes(a, r);
 	snprintf(version, sizeof(version), "%llu", (unsigned long long)r->version);
 	if (item != NULL)
 		rows[0].value = bytes = encode(item, &rows[0].len);

@@ -63,7 +63,7 @@ static void undo(struct comity_mod *m, struct pending *p)
 	roster_touch(m, r, item);
 	if (item != NULL)
 		roster_add(r, item);
-	roster_count_bytes(p->account, r);
+	roster_tell_bytes(p->account, r);
 	roster_push(m, p->account, p->contact, item != NULL && item->is_listed ? item : NULL);
 }
 
@@ -153,34 +153,38 @@ static int read_groups(const struct roster_conf *conf, const struct comity_elem 
 	return 0;
 }
 
+/* wanted borrows all it has. */
+static int set_item(struct comity_mod *m, struct comity_rq *rq, const struct comity_roster_item *wanted)
+{
+	struct roster *r = roster_of(m, comity_rq_account(rq));
+	struct comity_roster_item *item = roster_find(r, wanted->jid), *before;
+	const char *limit = roster_find_limit(r, comity_conf(m), item, wanted);
+
+	if (limit != NULL)
+		return comity_reply_error(rq, COMITY_RESOURCE_CONSTRAINT, limit);
+	before = item != NULL ? roster_item_copy(item) : NULL;
+	item = roster_get(r, wanted->jid);
+	item->is_listed = true;
+	roster_item_set(item, wanted->name, wanted->groups, wanted->group_count);
+	return save(m, rq, wanted->jid, before);
+}
+
 static int update_item(struct comity_mod *m, struct comity_rq *rq, const struct comity_elem *e,
                        struct comity_jid *contact)
 {
 	const struct roster_conf *conf = comity_conf(m);
-	struct roster *r = roster_of(m, comity_rq_account(rq));
-	struct comity_roster_item *item = roster_find(r, contact), *before = NULL;
-	const char *name = comity_elem_attr(e, "name");
-	size_t count = 0;
-	char **groups;
+	struct comity_roster_item wanted = { .jid = contact, .name = (char *)(size_t)comity_elem_attr(e, "name") };
 	int rc;
 
-	if (name != NULL && strlen(name) > conf->max_name)
+	if (wanted.name != NULL && strlen(wanted.name) > conf->max_name)
 		return -COMITY_NOT_ACCEPTABLE;
-	if (roster_is_full(r, conf, item))
-		return -COMITY_RESOURCE_CONSTRAINT;
-	groups = calloc((size_t)conf->max_groups + 1, sizeof(char *));
-	if (groups == NULL)
+	wanted.groups = calloc((size_t)conf->max_groups + 1, sizeof(char *));
+	if (wanted.groups == NULL)
 		abort();
-	rc = read_groups(conf, e, groups, &count);
-	if (rc == 0) {
-		if (item != NULL)
-			before = roster_item_copy(item);
-		item = roster_get(r, contact);
-		item->is_listed = true;
-		roster_item_set(item, name, groups, count);
-		rc = save(m, rq, contact, before);
-	}
-	free(groups);
+	rc = read_groups(conf, e, wanted.groups, &wanted.group_count);
+	if (rc == 0)
+		rc = set_item(m, rq, &wanted);
+	free(wanted.groups);
 	return rc;
 }
 
@@ -227,12 +231,12 @@ static int on_foreign_iq(struct comity_mod *m, struct comity_rq *rq)
 static void on_account_load(struct comity_mod *m, struct comity_account *a, const struct store_row *rows, size_t count)
 {
 	roster_load(roster_of(m, a), rows, count);
-	roster_count_bytes(a, roster_of(m, a));
+	roster_tell_bytes(a, roster_of(m, a));
 }
 
 static void on_account_unload(struct comity_mod *m, struct comity_account *a)
 {
-	comity_account_add_bytes(a, -(ptrdiff_t)roster_of(m, a)->bytes);
+	comity_account_add_bytes(a, -(ptrdiff_t)roster_of(m, a)->told);
 	roster_unload(roster_of(m, a));
 }
 
@@ -292,6 +296,8 @@ static const struct comity_stream_feature stream_features[] = {
 
 static const struct comity_option options[] = {
 	COMITY_OPT_INT(struct roster_conf, max_items, "1000", 1, 100000, "Most contacts in one roster."),
+	COMITY_OPT_SIZE(struct roster_conf, max_size, "1MiB", 256, 1073741824,
+	                "Most bytes of one roster as it is sent to a client."),
 	COMITY_OPT_INT(struct roster_conf, max_groups, "20", 1, 1000, "Most groups of one contact."),
 	COMITY_OPT_SIZE(struct roster_conf, max_name, "1023", 1, 65536, "Longest name of a contact or group."),
 	COMITY_OPT_INT(struct roster_conf, max_requests, "1000", 1, 100000,

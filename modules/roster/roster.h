@@ -11,7 +11,14 @@
 
 struct roster_conf {
 	int64_t max_items, max_groups, max_requests;
-	uint64_t max_name, max_request_size, max_requests_size;
+	uint64_t max_size, max_name, max_request_size, max_requests_size;
+};
+
+/* What one item takes, or all of a roster. */
+struct roster_sizes {
+	size_t memory;
+	size_t written;                    /* to a client, at most; 0: not listed */
+	size_t request;
 };
 
 /* The roster of one account, in memory while the account is. */
@@ -21,7 +28,8 @@ struct roster {
 	uint64_t version;                  /* grows with every change that clients see */
 	uint64_t pushed;                   /* all changes up to this one have been pushed */
 	unsigned saving;                   /* changes that are pushed once they are saved */
-	size_t bytes;                      /* of the items, as they were counted last */
+	struct roster_sizes sizes;         /* of the items, as each was counted last */
+	size_t told;                       /* bytes of memory that the account knows of */
 };
 
 struct roster_session {
@@ -39,8 +47,10 @@ void roster_add(struct roster *r, struct comity_roster_item *item);
 struct comity_roster_item *roster_get(struct roster *r, struct comity_jid *contact);
 /* How many items clients see; the rest are requests that wait for an answer. */
 size_t roster_count_listed(const struct roster *r);
-/* Whether the limit forbids that clients see one more item; item is the one meant, NULL for a new one. */
-bool roster_is_full(const struct roster *r, const struct roster_conf *conf, const struct comity_roster_item *item);
+/* The limit that forbids clients to see a contact with such a name and such groups, in a sentence for them; NULL when
+ * there is room. item is what there is of the contact, NULL: nothing. What does not grow has room in any roster. */
+const char *roster_find_limit(const struct roster *r, const struct roster_conf *conf,
+                              const struct comity_roster_item *item, const struct comity_roster_item *wanted);
 /* Gives the item (may be NULL) and the roster a new version. What a crash makes undone does not use up
  * a version that clients have seen, so versions follow the clock. */
 uint64_t roster_touch(struct comity_mod *m, struct roster *r, struct comity_roster_item *item);
@@ -54,8 +64,8 @@ void roster_item_reset(struct comity_roster_item *item);
 /* Makes the roster from rows, and frees it. */
 void roster_load(struct roster *r, const struct store_row *rows, size_t count);
 void roster_unload(struct roster *r);
-/* Counts the bytes of the items anew, after a change. */
-void roster_count_bytes(struct comity_account *a, struct roster *r);
+/* Lets the account know how much memory the items take. */
+void roster_tell_bytes(struct comity_account *a, struct roster *r);
 /* Writes the item as it is now (or removes it) together with the version. cb as in comity_map_put. */
 void roster_save(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact,
                  comity_write_cb *cb, void *arg);

@@ -83,13 +83,8 @@ static void commit(struct comity_mod *m, struct comity_account *a, struct comity
 
 static int out_subscribe(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact)
 {
-	struct roster *r = roster_of(m, a);
-	const struct roster_conf *conf = comity_conf(m);
-	struct comity_roster_item *item = roster_find(r, contact);
+	struct comity_roster_item *item = roster_get(roster_of(m, a), contact);
 
-	if (roster_is_full(r, conf, item))
-		return -COMITY_RESOURCE_CONSTRAINT;
-	item = roster_get(r, contact);
 	if ((item->subscription & COMITY_SUB_TO) == 0 && !item->ask) {
 		item->ask = true;
 		commit(m, a, item, true);
@@ -111,12 +106,9 @@ static int out_unsubscribe(struct comity_mod *m, struct comity_account *a, struc
 
 static int out_subscribed(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact)
 {
-	const struct roster_conf *conf = comity_conf(m);
 	struct roster *r = roster_of(m, a);
 	struct comity_roster_item *item = roster_find(r, contact);
 
-	if (roster_is_full(r, conf, item))
-		return -COMITY_RESOURCE_CONSTRAINT;
 	if (item != NULL && item->asked) {
 		clear_request(item);
 		item->approved = false;
@@ -159,12 +151,22 @@ static int out_unsubscribed(struct comity_mod *m, struct comity_account *a, stru
 	return COMITY_PASS;
 }
 
+/* The limit that forbids the user to deal with a contact, who would be listed; NULL when there is room. */
+static const char *find_limit(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact)
+{
+	const struct roster *r = roster_of(m, a);
+	const struct comity_roster_item *item = roster_find(r, contact), stranger = { .jid = contact };
+
+	return roster_find_limit(r, comity_conf(m), item, item != NULL ? item : &stranger);
+}
+
 int roster_on_outgoing(struct comity_mod *m, struct comity_rq *rq)
 {
 	struct comity_account *a = comity_rq_account(rq);
 	enum comity_type type = comity_rq_type(rq);
 	struct comity_jid *to = comity_rq_to(rq), *contact;
 	int verdict = COMITY_PASS;
+	const char *limit = NULL;
 
 	if (type != COMITY_TYPE_SUBSCRIBE && type != COMITY_TYPE_SUBSCRIBED && type != COMITY_TYPE_UNSUBSCRIBE &&
 	    type != COMITY_TYPE_UNSUBSCRIBED)
@@ -175,6 +177,10 @@ int roster_on_outgoing(struct comity_mod *m, struct comity_rq *rq)
 	/* One sees one's own presence without asking. */
 	if (comity_jid_equal(contact, own_jid(a)))
 		return COMITY_DONE;
+	if (type == COMITY_TYPE_SUBSCRIBE || type == COMITY_TYPE_SUBSCRIBED)
+		limit = find_limit(m, a, contact);
+	if (limit != NULL)
+		return comity_reply_error(rq, COMITY_RESOURCE_CONSTRAINT, limit);
 	switch (type) {
 	case COMITY_TYPE_SUBSCRIBE:
 		verdict = out_subscribe(m, a, contact);
@@ -217,16 +223,6 @@ static void tell_sessions(struct comity_mod *m, struct comity_account *a, struct
 	}
 }
 
-static size_t count_request_bytes(const struct roster *r)
-{
-	size_t bytes = 0;
-
-	for (size_t i = 0; i < r->count; i++)
-		if (r->items[i]->request != NULL)
-			bytes += strlen(r->items[i]->request);
-	return bytes;
-}
-
 /* RFC 6121 3.1.3: the whole request is kept, within limits, because strangers send it. */
 static int keep_request(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact, struct comity_rq *rq)
 {
@@ -243,7 +239,7 @@ static int keep_request(struct comity_mod *m, struct comity_account *a, struct c
 		free(request);
 		return -COMITY_NOT_ACCEPTABLE;
 	}
-	if (count_request_bytes(r) + len > conf->max_requests_size) {
+	if (r->sizes.request + len > conf->max_requests_size) {
 		free(request);
 		return -COMITY_RESOURCE_CONSTRAINT;
 	}

@@ -2,6 +2,7 @@
 """Attacks of users who have logged in: bombs of XML, floods of all kinds, and reading nothing. Whoever does that gets an
 error that names the limit, is slowed down or cut off; others are served meanwhile."""
 import contextlib
+import os
 import threading
 import time
 
@@ -14,7 +15,17 @@ NS_SM = "urn:xmpp:sm:3"
 
 
 def _user(server, name="user", presence=True):
-    return Client.login(server.account(name), presence=presence)
+    account = server.account(name)
+    client = Client.login(account, presence=presence)
+    client.account = account
+    return client
+
+
+def _seconds_of(server):
+    """The processor time that the server has used."""
+    with open(f"/proc/{server.process.pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # Bombs
@@ -216,6 +227,54 @@ def roster_storm_stops_at_the_limit(server):
         client.inbox.clear()
         for _ in range(100):
             equal(len(client.roster()), 100)
+
+
+def _heavy_contact(n, character="x"):
+    groups = "".join(f"<group>{g:02}{character * 1000}</group>" for g in range(20))
+    return f"<query xmlns='jabber:iq:roster'><item jid='c{n}@example.com'>{groups}</item></query>"
+
+
+@cases([("plain", "x", 50), ("written as six bytes each", '"', 8)])
+@dedicated(start=False, options=NO_RATE)
+def heavy_roster_stops_at_its_size_and_can_be_read(server, _what, character, fit):
+    """Contacts of 20 groups of 1,000 characters; what can be added can be fetched within output_queue."""
+    start(server)
+    with Innocents(server), bounded(server, 60):
+        client = _user(server)
+        answers = []
+        while len(answers) < 300 and (not answers or answers[-1]["type"] == "result"):
+            answers.append(client.iq("set", _heavy_contact(len(answers), character)))
+        check("max_size" in (check_error(answers[-1], "resource-constraint", "wait").child_text("text") or ""), answers[-1])
+        check(fit <= len(answers) - 1 <= fit + 5, f"{len(answers) - 1} contacts are within 1 MiB")
+        for n in range(1000):
+            client.send(f"<iq type='set' id='r{n}'><query xmlns='jabber:iq:roster'><item jid='c0@example.com' "
+                        f"name='{n}'/></query></iq>")
+        for n in range(1000):
+            equal(client.expect_next("iq", timeout=20)["type"], "result")
+        again = Client.login(client.account)
+        equal(len(again.roster()), len(answers) - 1)
+        again.set(_heavy_contact(0, character))   # there was room for it before
+        equal(len(again.roster()), len(answers) - 1)
+
+
+@dedicated(start=False, options=NO_RATE, text="module roster { max_size = 100MiB }")
+def changes_of_a_heavy_roster_cost_no_more(server):
+    """The server's time for 1,000 changes beside 8 MB of groups, and for as many alone."""
+    start(server)
+
+    def cost(client):
+        before = _seconds_of(server)
+        client.send("".join(f"<iq type='set' id='r{n}'><query xmlns='jabber:iq:roster'><item jid='small@example.com' "
+                            f"name='{n}'/></query></iq>" for n in range(1000)))
+        for _ in range(1000):
+            equal(client.expect_next("iq", timeout=20)["type"], "result")
+        return _seconds_of(server) - before
+
+    light, heavy = _user(server), _user(server)
+    for n in range(400):
+        heavy.set(_heavy_contact(n))
+    alone, beside = cost(light), cost(heavy)
+    check(beside < 4 * alone, f"{beside:.2f} s instead of {alone:.2f} s")
 
 
 @dedicated(start=False, options=NO_RATE, text="module roster { max_items = 50  max_requests = 20 }")

@@ -365,6 +365,32 @@ def limits_are_kept(server):
     equal(sorted(client.roster()), [f"c{i}@example.com" for i in (1, 2, 3)])
 
 
+@dedicated(text="module roster { max_size = 100KiB }")
+def a_roster_over_its_size_is_kept_and_may_shrink(server):
+    """As it is when the limit was higher before."""
+    client = _user(server)
+    for i in range(50):
+        client.set(_query(_item(f"c{i}@example.com", "x" * 1000)))
+    server.text = "module roster { max_size = 10KiB }"
+    server.restart()
+    client = Client.login(client.account)
+    equal(len(client.roster()), 50)
+    for change in (_item("new@example.com"), _item("c0@example.com", "x" * 1001), _item("c0@example.com", "&" * 999)):
+        error = check_error(client.iq("set", _query(change)), "resource-constraint", "wait")
+        check("max_size" in error.child_text("text"), error)
+    for event in ("subscribe", "subscribed"):
+        client.presence(event, to=f"new@{server.domain}", id_=event)
+        check("max_size" in client.expect_error("resource-constraint", name="presence", id_=event).find("error")
+              .child_text("text"), event)
+        client.presence(event, to="c1@example.com")   # a contact already
+    client.set(_query(_item("c0@example.com", "y" * 1000)))
+    client.set(_query(_item("c0@example.com", "short")))
+    for i in range(1, 50):
+        client.set(_query(_item(f"c{i}@example.com", subscription="remove")))
+    client.set(_query(_item("new@example.com", "x" * 1000)))
+    equal(sorted(client.roster()), ["c0@example.com", "new@example.com"])
+
+
 @dedicated(**_SMALL)
 def requests_have_limits_of_their_own(server):
     """Strangers fill neither the roster nor the memory."""
