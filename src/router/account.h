@@ -32,7 +32,9 @@ struct comity_account {
 /* A text that a module wants to find again after a restart. */
 struct kept_text {
 	struct list link;
-	char *module, *key, *value;
+	char *module, *key;
+	char *value;               /* NULL: it is kept no more, which the journal is yet to be told */
+	bool has_changed;          /* since the journal was told */
 };
 
 struct comity_session {
@@ -80,7 +82,9 @@ size_t account_size(const struct comity_account *a);
 
 /* A session of the account without a stream; the list holds the reference. */
 struct comity_session *session_new(struct comity_account *a, struct comity_jid *full);
-void session_add_kept(struct comity_session *s, const char *module, const char *key, const char *value);
+struct kept_text *session_add_kept(struct comity_session *s, const char *module, const char *key, const char *value);
+/* The journal has them as they are now. */
+void session_kept_written(struct comity_session *s);
 /* All sessions leave memory without a word to anyone: the process ends. */
 void sessions_forget(struct comity_account *a);
 /* Begins to bind c->bind_resource on the home of the account. */

@@ -1,206 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Sessions as the journal knows them: reading. */
-#include "router/image.h"
-
+/* Sessions as the journal knows them: what its records add up to. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-
-/* ---- reading ---- */
-
-struct reader {
-	const char *at, *end;
-	bool is_bad;
-};
-
-static void read_bytes(struct reader *r, void *out, size_t n)
-{
-	if ((size_t)(r->end - r->at) < n) {
-		r->is_bad = true;
-		memset(out, 0, n);
-		return;
-	}
-	memcpy(out, r->at, n);
-	r->at += n;
-}
-
-static uint32_t read_u32(struct reader *r)
-{
-	uint32_t n;
-
-	read_bytes(r, &n, sizeof(n));
-	return n;
-}
-
-static uint64_t read_u64(struct reader *r)
-{
-	uint64_t n;
-
-	read_bytes(r, &n, sizeof(n));
-	return n;
-}
-
-static char *read_text(struct reader *r, size_t *len)
-{
-	uint32_t n = read_u32(r);
-	char *text;
-
-	if (len != NULL)
-		*len = 0;
-	if (n == RECORD_NO_TEXT || r->is_bad)
-		return NULL;
-	if ((size_t)(r->end - r->at) < n) {
-		r->is_bad = true;
-		return NULL;
-	}
-	text = mem_dup(r->at, n);
-	r->at += n;
-	if (len != NULL)
-		*len = n;
-	return text;
-}
-
-/* How many there are of something that takes at least size bytes each. */
-static size_t read_count(struct reader *r, size_t size)
-{
-	uint32_t n = read_u32(r);
-
-	if (n > (size_t)(r->end - r->at) / size)
-		r->is_bad = true;
-	return r->is_bad ? 0 : n;
-}
-
-static void free_state(struct image *i)
-{
-	for (size_t n = 0; n < i->text_count; n++) {
-		free(i->texts[n].module);
-		free(i->texts[n].key);
-		free(i->texts[n].value);
-	}
-	free(i->texts);
-	free(i->presence);
-	i->texts = NULL;
-	i->text_count = 0;
-	i->presence = NULL;
-}
-
-void image_free(struct image *i)
-{
-	if (i == NULL)
-		return;
-	free_state(i);
-	for (size_t n = i->first; n < i->item_count; n++)
-		free(i->items[n].xml);
-	free(i->items);
-	free(i->seen);
-	free(i->handled);
-	free(i->account);
-	free(i->resource);
-	free(i);
-}
-
-static void read_state(struct image *i, struct reader *r)
-{
-	i->presence = read_text(r, NULL);
-	i->presence_us = (int64_t)read_u64(r);
-	i->text_count = read_count(r, 3 * sizeof(uint32_t));
-	i->texts = mem_array(i->text_count, sizeof(*i->texts));
-	for (size_t n = 0; n < i->text_count; n++) {
-		i->texts[n].module = read_text(r, NULL);
-		i->texts[n].key = read_text(r, NULL);
-		i->texts[n].value = read_text(r, NULL);
-		if (i->texts[n].module == NULL || i->texts[n].key == NULL || i->texts[n].value == NULL)
-			r->is_bad = true;
-	}
-}
-
-static void read_item(struct image *i, struct reader *r)
-{
-	struct image_item item = { 0 };
-
-	item.cause.key = read_u64(r);
-	item.cause.hash = read_u64(r);
-	item.cause.number = read_u64(r);
-	item.received_us = (int64_t)read_u64(r);
-	item.flags = read_u32(r);
-	if ((item.flags & IMAGE_STORED) != 0) {
-		item.stored.key = read_u64(r);
-		item.stored.hash = read_u64(r);
-	}
-	item.xml = read_text(r, &item.len);
-	if (r->is_bad) {
-		free(item.xml);
-		return;
-	}
-	if (i->first > i->item_count / 2) {
-		i->item_count -= i->first;
-		memmove(i->items, i->items + i->first, i->item_count * sizeof(*i->items));
-		i->first = 0;
-	}
-	if (i->item_count == i->item_room) {
-		i->item_room = i->item_room != 0 ? 2 * i->item_room : 4;
-		i->items = mem_resize(i->items, i->item_room * sizeof(*i->items));
-	}
-	i->items[i->item_count++] = item;
-}
-
-static struct image_handled read_one_handled(struct reader *r)
-{
-	struct image_handled item = { .number = read_u32(r) };
-
-	item.hash = read_u64(r);
-	return item;
-}
-
-static void read_handled(struct image *i, struct reader *r)
-{
-	i->handled_count = read_count(r, sizeof(uint32_t) + sizeof(uint64_t));
-	i->handled = mem_array(i->handled_count, sizeof(*i->handled));
-	for (size_t n = 0; n < i->handled_count; n++)
-		i->handled[n] = read_one_handled(r);
-}
-
-static void read_seen(struct image *i, struct reader *r)
-{
-	i->seen_count = i->seen_room = read_count(r, 2 * sizeof(uint64_t));
-	i->seen = mem_array(i->seen_count, sizeof(*i->seen));
-	for (size_t n = 0; n < i->seen_count; n++) {
-		i->seen[n].key = read_u64(r);
-		i->seen[n].hash = read_u64(r);
-	}
-}
-
-static struct image *read_image(uint64_t key, struct reader *r)
-{
-	struct image *i = mem_new(sizeof(*i));
-	char *id;
-	size_t len;
-
-	list_init(&i->link);
-	i->key = key;
-	read_state(i, r);
-	i->account = read_text(r, NULL);
-	i->resource = read_text(r, NULL);
-	id = read_text(r, &len);
-	if (i->account == NULL || i->resource == NULL || id == NULL || len != SM_ID_SIZE - 1 || strlen(id) != len)
-		r->is_bad = true;
-	else
-		memcpy(i->id, id, SM_ID_SIZE);
-	free(id);
-	i->can_resume = read_u32(r) != 0;
-	i->in = read_u32(r);
-	i->acked = read_u32(r);
-	i->max_ms = read_u64(r);
-	read_handled(i, r);
-	read_seen(i, r);
-	for (size_t n = read_count(r, 4 * sizeof(uint64_t) + 2 * sizeof(uint32_t)); n != 0 && !r->is_bad; n--)
-		read_item(i, r);
-	if (!r->is_bad)
-		return i;
-	image_free(i);
-	return NULL;
-}
+#include "router/image_read.h"
 
 static struct image *find(const struct images *images, uint64_t key)
 {
@@ -244,9 +48,9 @@ static void note_handled(struct images *images, uint64_t key, struct image_handl
 	l->items[l->count++] = item;
 }
 
-static void take_handled(struct images *images, uint64_t key, struct reader *r)
+static void take_handled(struct images *images, uint64_t key, struct image_reader *r)
 {
-	struct image_handled item = read_one_handled(r);
+	struct image_handled item = image_read_handled(r);
 
 	if (!r->is_bad)
 		note_handled(images, key, item);
@@ -349,11 +153,11 @@ static void take_acked(struct image *i, uint32_t acked)
 		i->first = i->item_count = 0;
 }
 
-static void take_settled(struct image *i, struct reader *r)
+static void take_settled(struct image *i, struct image_reader *r)
 {
-	struct cause cause = { .key = read_u64(r) };
+	struct cause cause = { .key = image_read_u64(r) };
 
-	cause.hash = read_u64(r);
+	cause.hash = image_read_u64(r);
 	for (size_t n = i->first; n < i->item_count && !r->is_bad; n++)
 		if (i->items[n].cause.key == cause.key && i->items[n].cause.hash == cause.hash)
 			i->items[n].flags |= IMAGE_SETTLED;
@@ -367,9 +171,9 @@ void image_item_pass(struct image_item *item)
 	item->len = 0;
 }
 
-static void take_passed(struct image *i, struct reader *r)
+static void take_passed(struct image *i, struct image_reader *r)
 {
-	uint32_t n = read_u32(r);
+	uint32_t n = image_read_u32(r);
 
 	if (r->is_bad || n >= i->item_count - i->first) {
 		r->is_bad = true;
@@ -378,9 +182,9 @@ static void take_passed(struct image *i, struct reader *r)
 	image_item_pass(&i->items[i->first + n]);
 }
 
-static void take_session(struct images *images, uint64_t key, struct reader *r)
+static void take_session(struct images *images, uint64_t key, struct image_reader *r)
 {
-	struct image *i = read_image(key, r);
+	struct image *i = image_read(key, r);
 
 	if (i == NULL)
 		return;
@@ -395,11 +199,11 @@ uint64_t images_stored(const struct images *images)
 }
 
 /* A file begins. */
-static void take_file(struct images *images, struct reader *r)
+static void take_file(struct images *images, struct image_reader *r)
 {
-	images->file.generation = read_u32(r);
-	images->file.worker = read_u32(r);
-	images->file.number = read_u32(r);
+	images->file.generation = image_read_u32(r);
+	images->file.worker = image_read_u32(r);
+	images->file.number = image_read_u32(r);
 }
 
 static bool is_of_earlier_file(const struct image *i, const struct image_file *now)
@@ -421,25 +225,9 @@ static void drop_earlier(struct images *images)
 	free(keys);
 }
 
-static void take_state(struct image *i, struct reader *r)
+static void take_count(struct image *i, unsigned type, struct image_reader *r)
 {
-	struct image fresh = { 0 };
-
-	read_state(&fresh, r);
-	if (r->is_bad) {
-		free_state(&fresh);
-		return;
-	}
-	free_state(i);
-	i->presence = fresh.presence;
-	i->presence_us = fresh.presence_us;
-	i->texts = fresh.texts;
-	i->text_count = fresh.text_count;
-}
-
-static void take_count(struct image *i, unsigned type, struct reader *r)
-{
-	uint32_t n = read_u32(r);
+	uint32_t n = image_read_u32(r);
 
 	if (r->is_bad)
 		return;
@@ -450,14 +238,17 @@ static void take_count(struct image *i, unsigned type, struct reader *r)
 }
 
 /* What cannot be read changes nothing. */
-static void take_known(struct images *images, struct image *i, unsigned type, struct reader *r)
+static void take_known(struct images *images, struct image *i, unsigned type, struct image_reader *r)
 {
 	switch (type) {
-	case RECORD_STATE:
-		take_state(i, r);
+	case RECORD_PRESENCE:
+		image_read_presence(i, r);
+		break;
+	case RECORD_KEPT:
+		image_read_kept(i, r);
 		break;
 	case RECORD_SENT:
-		read_item(i, r);
+		image_read_item(i, r);
 		break;
 	case RECORD_ACKED:
 	case RECORD_COUNT:
@@ -486,10 +277,10 @@ static void take_known(struct images *images, struct image *i, unsigned type, st
 	}
 }
 
-static void take_of_file(struct images *images, unsigned type, struct reader *r)
+static void take_of_file(struct images *images, unsigned type, struct image_reader *r)
 {
 	if (type == RECORD_STORED) {
-		images->stored = read_u64(r);
+		images->stored = image_read_u64(r);
 		return;
 	}
 	if (type == RECORD_FILE && images->is_in_file) {
@@ -506,7 +297,7 @@ static void take_of_file(struct images *images, unsigned type, struct reader *r)
 void images_take(void *arg, unsigned type, const char *body, size_t len)
 {
 	struct images *images = arg;
-	struct reader r = { body, body + len, false };
+	struct image_reader r = { body, body + len, false };
 	uint64_t key;
 	struct image *i;
 
@@ -515,7 +306,7 @@ void images_take(void *arg, unsigned type, const char *body, size_t len)
 		images->damaged += r.is_bad;
 		return;
 	}
-	key = read_u64(&r);
+	key = image_read_u64(&r);
 	i = find(images, key);
 	if (type == RECORD_SESSION && !r.is_bad)
 		take_session(images, key, &r);

@@ -19,7 +19,7 @@
 
 enum record_type {
 	RECORD_SESSION = 1,   /* all of a session; replaces what was known of it */
-	RECORD_STATE,         /* its presence and what modules keep */
+	RECORD_PRESENCE,      /* its presence, which has changed */
 	RECORD_SENT,          /* a stanza for its client */
 	RECORD_ACKED,         /* the client has so many */
 	RECORD_COUNT,         /* so many of its own were handled, which it may be told from now on */
@@ -32,6 +32,7 @@ enum record_type {
 	RECORD_WHOLE,         /* all that counts of its earlier files has been written to this one */
 	RECORD_PASSED,        /* of a session that has ended: one stanza has arrived elsewhere */
 	RECORD_STORED,        /* what the store got up to an id, and was asked for by this worker, is noted */
+	RECORD_KEPT,          /* one of the texts that modules keep, which has changed or is not kept any more */
 };
 
 /* What a message is known by: to its sender, who may say it again after a restart, the session that sent it and a hash
@@ -111,8 +112,10 @@ void record_text(struct buf *out, const char *text, size_t len);
 void record_str(struct buf *out, const char *text);
 /* The body of RECORD_SESSION. */
 void image_write(struct buf *out, const struct image *i);
-/* The body of RECORD_STATE, and a part of the other. */
-void image_write_state(struct buf *out, const struct image *i);
+/* The body of RECORD_PRESENCE behind the key, and a part of RECORD_SESSION. xml may be NULL. */
+void image_write_presence(struct buf *out, const char *xml, int64_t us);
+/* The body of RECORD_KEPT behind the key, and a part of RECORD_SESSION. In the former its value may be NULL. */
+void image_write_kept(struct buf *out, const struct image_text *t);
 /* The body of RECORD_HANDLED behind the key, and a part of RECORD_SESSION. */
 void image_write_handled(struct buf *out, const struct image_handled *item);
 /* The body of RECORD_SENT behind the key, and a part of RECORD_SESSION. xml is what was added to out between

@@ -33,17 +33,17 @@ void record_str(struct buf *out, const char *text)
 	record_text(out, text, text != NULL ? strlen(text) : 0);
 }
 
-void image_write_state(struct buf *out, const struct image *i)
+void image_write_presence(struct buf *out, const char *xml, int64_t us)
 {
-	record_u64(out, i->key);
-	record_str(out, i->presence);
-	record_u64(out, (uint64_t)i->presence_us);
-	record_u32(out, (uint32_t)i->text_count);
-	for (size_t n = 0; n < i->text_count; n++) {
-		record_str(out, i->texts[n].module);
-		record_str(out, i->texts[n].key);
-		record_str(out, i->texts[n].value);
-	}
+	record_str(out, xml);
+	record_u64(out, (uint64_t)us);
+}
+
+void image_write_kept(struct buf *out, const struct image_text *t)
+{
+	record_str(out, t->module);
+	record_str(out, t->key);
+	record_str(out, t->value);
 }
 
 size_t image_begin_item(struct buf *out, const struct cause *cause, const struct cause *stored, int64_t received_us,
@@ -78,7 +78,11 @@ void image_write_handled(struct buf *out, const struct image_handled *item)
 
 void image_write(struct buf *out, const struct image *i)
 {
-	image_write_state(out, i);
+	record_u64(out, i->key);
+	image_write_presence(out, i->presence, i->presence_us);
+	record_u32(out, (uint32_t)i->text_count);
+	for (size_t n = 0; n < i->text_count; n++)
+		image_write_kept(out, &i->texts[n]);
 	record_str(out, i->account);
 	record_str(out, i->resource);
 	record_str(out, i->id);

@@ -6,6 +6,6 @@ libcomity_a_SOURCES += src/router/account.c src/router/account.h src/router/cred
 	src/router/shed.c src/router/storeapi.c src/router/storeapi_archive.c src/router/token.c src/router/token.h
 libcomity_a_SOURCES += src/router/ask.c src/router/ask.h src/router/directory_route.c src/router/fed_directory.c \
 	src/router/fed_register.c
-libcomity_a_SOURCES += src/router/crowd.c src/router/crowd.h src/router/copies.c src/router/copies.h src/router/image.c src/router/image_write.c src/router/image.h src/router/safe.c src/router/safe.h \
+libcomity_a_SOURCES += src/router/crowd.c src/router/crowd.h src/router/copies.c src/router/copies.h src/router/image.c src/router/image_read.c src/router/image_read.h src/router/image_write.c src/router/image.h src/router/safe.c src/router/safe.h \
 	src/router/session_in.c src/router/session_resume.c src/router/session_sm_end.c src/router/session_journal.c src/router/session_restore.c src/router/session_restore.h \
 	src/router/session_written.c src/router/session_written.h

@@ -39,7 +39,9 @@ size_t session_size(const struct comity_session *s)
 
 static ptrdiff_t kept_size(const struct kept_text *k)
 {
-	return (ptrdiff_t)(sizeof(*k) + strlen(k->module) + strlen(k->key) + strlen(k->value) + 3);
+	size_t value = k->value != NULL ? strlen(k->value) + 1 : 0;
+
+	return (ptrdiff_t)(sizeof(*k) + strlen(k->module) + 1 + strlen(k->key) + 1 + value);
 }
 
 static void free_kept_text(struct kept_text *k)
@@ -117,7 +119,7 @@ static struct kept_text *find_kept(const struct comity_session *s, const char *m
 	return NULL;
 }
 
-void session_add_kept(struct comity_session *s, const char *module, const char *key, const char *value)
+struct kept_text *session_add_kept(struct comity_session *s, const char *module, const char *key, const char *value)
 {
 	struct kept_text *k = mem_new(sizeof(*k));
 
@@ -127,23 +129,44 @@ void session_add_kept(struct comity_session *s, const char *module, const char *
 	k->value = mem_strdup(value);
 	list_append(&s->kept, &k->link);
 	session_count(s, kept_size(k));
+	return k;
+}
+
+static void set_kept(struct comity_session *s, struct kept_text *k, const char *value)
+{
+	char *copy = value != NULL ? mem_strdup(value) : NULL;
+
+	session_count(s, -kept_size(k));
+	free(k->value);
+	k->value = copy;
+	session_count(s, kept_size(k));
+}
+
+void session_kept_written(struct comity_session *s)
+{
+	LIST_EACH(l, next, &s->kept) {
+		struct kept_text *k = LIST_ENTRY(l, struct kept_text, link);
+
+		k->has_changed = false;
+		if (k->value == NULL) {
+			session_count(s, -kept_size(k));
+			free_kept_text(k);
+		}
+	}
 }
 
 void comity_session_keep(struct comity_mod *m, struct comity_session *s, const char *key, const char *value)
 {
 	struct kept_text *k = find_kept(s, m->def->name, key);
+	const char *old = k != NULL ? k->value : NULL;
 
-	if (k == NULL ? value == NULL : value != NULL && strcmp(k->value, value) == 0)
+	if (old == NULL || value == NULL ? old == value : strcmp(old, value) == 0)
 		return;
-	if (k != NULL) {
-		session_count(s, -kept_size(k));
-		free_kept_text(k);
-	}
-	if (value == NULL) {
-		journal_state(s);
-		return;
-	}
-	session_add_kept(s, m->def->name, key, value);
+	if (k != NULL)
+		set_kept(s, k, value);
+	else
+		k = session_add_kept(s, m->def->name, key, value);
+	k->has_changed = true;
 	journal_state(s);
 }
 
@@ -559,7 +582,7 @@ void comity_session_set_presence(struct comity_session *s, const struct comity_s
 	session_count(s, presence_size(s->presence) - presence_size(old));
 	s->priority = st != NULL ? stanza_priority(st) : 0;
 	s->presence_us = env->wall_us(env);
-	journal_state(s);
+	journal_presence(s);
 	session_ref(s);
 	for (size_t i = 0; i < a->host->mod_count; i++)
 		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_presence != NULL)

@@ -19,11 +19,14 @@ static struct journal *journal_of(const struct session_sm *sm)
 	return sm != NULL && sm->key != 0 ? sm->session->account->router->journal : NULL;
 }
 
-static char *stanza_text(const struct comity_stanza *st, struct comity_jid *from)
+/* The caller frees it; NULL: not available. */
+static char *presence_text(const struct comity_session *s)
 {
 	struct buf out = { 0 };
 
-	stanza_write(&out, st, from != NULL ? comity_jid_text(from) : NULL, NULL, NULL);
+	if (s->presence == NULL)
+		return NULL;
+	stanza_write(&out, s->presence, comity_jid_text(s->jid), NULL, NULL);
 	return buf_take(&out);
 }
 
@@ -58,11 +61,13 @@ static void view_state(struct image *i, struct comity_session *s)
 {
 	collect_kept(s);
 	i->key = s->sm->key;
-	i->presence = s->presence != NULL ? stanza_text(s->presence, s->jid) : NULL;
+	i->presence = presence_text(s);
 	i->presence_us = s->presence_us;
 	LIST_EACH(l, next, &s->kept) {
 		const struct kept_text *k = LIST_ENTRY(l, struct kept_text, link);
 
+		if (k->value == NULL)
+			continue;
 		i->texts = mem_resize(i->texts, (i->text_count + 1) * sizeof(*i->texts));
 		i->texts[i->text_count++] = (struct image_text){ k->module, k->key, k->value };
 	}
@@ -122,6 +127,13 @@ struct buf journal_image_of(struct comity_session *s)
 	return out;
 }
 
+/* Should that not reach the disk, all of the session is written to the next file. */
+static void state_written(struct comity_session *s)
+{
+	s->sm->has_new_presence = false;
+	session_kept_written(s);
+}
+
 static void write_record(struct comity_session *s, uint32_t count)
 {
 	struct journal *j = journal_of(s->sm);
@@ -131,6 +143,7 @@ static void write_record(struct comity_session *s, uint32_t count)
 	list_remove(&s->sm->changed);
 	write_session(journal_begin(j, RECORD_SESSION), s, count);
 	journal_end(j);
+	state_written(s);
 }
 
 void journal_session(struct comity_session *s)
@@ -139,15 +152,41 @@ void journal_session(struct comity_session *s)
 		write_record(s, s->sm->told);
 }
 
+static void write_presence(struct journal *j, const struct comity_session *s)
+{
+	struct buf *out = journal_begin(j, RECORD_PRESENCE);
+	char *xml = presence_text(s);
+
+	record_u64(out, s->sm->key);
+	image_write_presence(out, xml, s->presence_us);
+	journal_end(j);
+	free(xml);
+}
+
+static void write_kept(struct journal *j, const struct comity_session *s, const struct kept_text *k)
+{
+	struct buf *out = journal_begin(j, RECORD_KEPT);
+
+	record_u64(out, s->sm->key);
+	image_write_kept(out, &(struct image_text){ k->module, k->key, k->value });
+	journal_end(j);
+}
+
+/* Only what has changed: all of it may be a thousand times as much. */
 static void write_state(struct comity_session *s)
 {
 	struct journal *j = journal_of(s->sm);
-	struct image i = { 0 };
 
-	view_state(&i, s);
-	image_write_state(journal_begin(j, RECORD_STATE), &i);
-	journal_end(j);
-	free_view(&i);
+	collect_kept(s);
+	if (s->sm->has_new_presence)
+		write_presence(j, s);
+	LIST_EACH(l, next, &s->kept) {
+		const struct kept_text *k = LIST_ENTRY(l, struct kept_text, link);
+
+		if (k->has_changed)
+			write_kept(j, s, k);
+	}
+	state_written(s);
 }
 
 /* At the end of the turn: it may be much, and stanzas of a few bytes change it. */
@@ -163,6 +202,13 @@ void journal_state(struct comity_session *s)
 		write_state(s);
 	else if (list_empty(&s->sm->changed))
 		list_append(&r->changed, &s->sm->changed);
+}
+
+void journal_presence(struct comity_session *s)
+{
+	if (s->sm != NULL)
+		s->sm->has_new_presence = true;
+	journal_state(s);
 }
 
 void journal_state_now(struct comity_session *s)

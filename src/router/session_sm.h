@@ -54,6 +54,7 @@ struct session_sm {
 	uint32_t told_before;          /* this turn */
 	struct list telling;           /* in router->telling */
 	struct list changed;           /* in router->changed */
+	bool has_new_presence;         /* the journal is yet to be told */
 	struct c2s *resuming;          /* a stream that waits for all of it to be safe; with a reference */
 	uint32_t in;                   /* of these, how many are safe, without a gap: h */
 	uint64_t done[SM_WINDOW / 64]; /* those behind a gap, by number */
@@ -159,8 +160,9 @@ void session_in_deinit(struct session_sm *sm);
 void journal_session(struct comity_session *s);
 /* The same as bytes; empty for a session that is not in the journal. */
 struct buf journal_image_of(struct comity_session *s);
-/* Its presence, or what modules keep, has changed: written once when the turn ends; */
+/* What modules keep, or its presence, has changed: written once when the turn ends; */
 void journal_state(struct comity_session *s);
+void journal_presence(struct comity_session *s);
 /* or before, when it changed in this turn: of one, and of all. */
 void journal_state_now(struct comity_session *s);
 void journal_states(struct router *r);

@@ -6,7 +6,7 @@
 
 #include "store/journal.h"
 
-#define JOURNAL_MAGIC "comity journal 1\n"
+#define JOURNAL_MAGIC "comity journal 2\n"
 /* Generation, worker, number. */
 #define JOURNAL_NAME_FORMAT "journal-%08x-%04x-%08x"
 

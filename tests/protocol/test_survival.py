@@ -6,6 +6,7 @@ import os
 import re
 
 from harness import Client, cases, check, dedicated, equal
+from harness.attack import stats
 from test_management import NS_SM, _again, _bodies, _count, _managed, _nothing_more
 
 RESTARTS = [("gracefully", False), ("after_a_kill", True)]
@@ -224,6 +225,52 @@ def who_got_directed_presence_hears_of_the_end_after_a_restart(server, _name, ha
     ann = Client.login(account, presence=True)
     _resume(bob).close()
     ann.expect("presence", from_=bob.jid, type="unavailable")
+
+
+@dedicated(options={"bytes_per_second": 0, "stanzas_per_second": 0})
+@cases([("with carbons", "enable"), ("without", "disable")])
+def of_a_session_only_what_has_changed_is_written(server, _name, last):
+    """Each change alone costs little, whatever else the session has; after a crash all of it is as it was last."""
+    accounts = [server.account(name) for name in ("ann", "carol", "dan")]
+    ann, carol, dan = (Client.login(account, presence=True) for account in accounts)
+    bob = _managed(server.account("bob"), "phone")
+    _befriend(ann, bob)
+    bob.presence(to=dan.bare)
+    bob.presence(payload=f"<status>{'s' * 200000}</status>")
+    bob.presence(to=carol.bare)
+    bob.presence("unavailable", to=dan.bare)
+    bob.ping()
+    before = stats(server)["journal_bytes"]
+    for n in range(200):
+        bob.set(f"<{'enable' if n % 2 == (last == 'disable') else 'disable'} xmlns='urn:xmpp:carbons:2'/>")
+    bob.set(f"<{last} xmlns='urn:xmpp:carbons:2'/>")
+    written = (stats(server)["journal_bytes"] - before) / 200
+    check(written < 2048, f"{written:.0f} bytes were written each time")
+    server.kill()
+    server.start()
+    ann, carol, dan = (Client.login(account, presence=True) for account in accounts)
+    ann.expect("presence", from_=bob.jid, where=lambda e: e.child_text("status") == "s" * 200000)
+    again, desk = _resume(bob), Client.login(bob.account, "desk", presence=True)
+    ann.message(desk.jid, "for the desk")
+    equal(_bodies(desk, 1), ["for the desk"])
+    copies = [e for e in again.drain() if e.name == "message"]
+    equal(len(copies), 1 if last == "enable" else 0, "copies of what the desk got")
+    again.presence("unavailable")
+    carol.expect("presence", from_=bob.jid, type="unavailable")
+    check(all(e["from"] != bob.jid for e in dan.drain()), "who was told of the end before was told again")
+
+
+@dedicated()
+def a_presence_that_was_taken_back_does_not_return_after_a_crash(server):
+    account, bob = server.account("ann"), _managed(server.account("bob"), "phone")
+    ann = Client.login(account, presence=True)
+    _befriend(ann, bob)
+    bob.presence("unavailable")
+    ann.expect("presence", from_=bob.jid, type="unavailable")
+    server.kill()
+    server.start()
+    ann = Client.login(account, presence=True)
+    check(all(e["from"] != bob.jid for e in ann.drain(_resume(bob))), "the presence has returned")
 
 
 @dedicated(options={"resume_time": "2s"})

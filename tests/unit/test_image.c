@@ -205,7 +205,6 @@ END_TEST
 
 START_TEST(test_later_records_count)
 {
-	struct image state = { .key = KEY };
 	struct buf body = { 0 };
 	const struct image *i;
 
@@ -215,15 +214,11 @@ START_TEST(test_later_records_count)
 	/* Over the end of the numbers: the first three are the client's. */
 	take_numbers(RECORD_ACKED, KEY, 1);
 	take_numbers(RECORD_COUNT, KEY, 100);
-	image_write_state(&body, &state);
-	take(RECORD_STATE, &body);
 	record_u64(&body, KEY);
 	record_u64(&body, 11);
 	record_u64(&body, 12);
 	take(RECORD_SETTLED, &body);
 	i = settle();
-	ck_assert_ptr_null(i->presence);
-	ck_assert_uint_eq(i->text_count, 0);
 	ck_assert(i->acked == 1 && i->in == 100);
 	ck_assert_uint_eq(i->item_count - i->first, 2);
 	ck_assert_str_eq(i->items[i->first].xml, "<message id='4'/>");
@@ -232,6 +227,94 @@ START_TEST(test_later_records_count)
 	ck_assert_uint_eq(i->seen_count, 4);
 	ck_assert_uint_eq(i->seen[3].key, 3);
 	ck_assert_uint_eq(images.damaged, 0);
+}
+END_TEST
+
+static void take_presence(const char *xml, int64_t us)
+{
+	struct buf body = { 0 };
+
+	record_u64(&body, KEY);
+	image_write_presence(&body, xml, us);
+	take(RECORD_PRESENCE, &body);
+}
+
+static void take_kept(char *module, char *key, char *value)
+{
+	struct buf body = { 0 };
+
+	record_u64(&body, KEY);
+	image_write_kept(&body, &(struct image_text){ module, key, value });
+	take(RECORD_KEPT, &body);
+}
+
+static const char *kept(const struct image *i, const char *module, const char *key)
+{
+	for (size_t n = 0; n < i->text_count; n++)
+		if (strcmp(i->texts[n].module, module) == 0 && strcmp(i->texts[n].key, key) == 0)
+			return i->texts[n].value;
+	return NULL;
+}
+
+START_TEST(test_a_new_presence_leaves_the_rest)
+{
+	const struct image *i;
+
+	take_sample();
+	take_presence("<presence/>", 1);
+	take_presence("<presence id='2'/>", 2);
+	i = settle();
+	ck_assert_str_eq(i->presence, "<presence id='2'/>");
+	ck_assert_int_eq(i->presence_us, 2);
+	ck_assert_uint_eq(i->text_count, 2);
+	ck_assert_uint_eq(images.damaged, 0);
+}
+END_TEST
+
+START_TEST(test_a_presence_is_taken_back)
+{
+	const struct image *i;
+
+	take_sample();
+	take_presence(NULL, 3);
+	i = settle();
+	ck_assert_ptr_null(i->presence);
+	ck_assert_int_eq(i->presence_us, 3);
+	ck_assert_uint_eq(images.damaged, 0);
+}
+END_TEST
+
+START_TEST(test_each_kept_text_changes_alone)
+{
+	const struct image *i;
+
+	take_sample();
+	take_kept("presence", "directed", "a@x\n");
+	take_kept("presence", "other", "1");
+	take_kept("roster", "directed", "2");
+	take_kept("carbons", "enabled", NULL);
+	take_kept("carbons", "never", NULL);
+	i = settle();
+	ck_assert_str_eq(i->presence, "<presence/>");
+	ck_assert_uint_eq(i->text_count, 3);
+	ck_assert_str_eq(kept(i, "presence", "directed"), "a@x\n");
+	ck_assert_str_eq(kept(i, "presence", "other"), "1");
+	ck_assert_str_eq(kept(i, "roster", "directed"), "2");
+	ck_assert_uint_eq(images.damaged, 0);
+}
+END_TEST
+
+START_TEST(test_a_text_that_is_kept_by_nobody_is_refused)
+{
+	const struct image *i;
+
+	take_sample();
+	take_kept(NULL, "enabled", "0");
+	take_kept("carbons", NULL, "0");
+	i = settle();
+	ck_assert_uint_eq(images.damaged, 2);
+	ck_assert_uint_eq(i->text_count, 2);
+	ck_assert_str_eq(kept(i, "carbons", "enabled"), "1");
 }
 END_TEST
 
@@ -369,6 +452,7 @@ START_TEST(test_any_byte_may_be_another)
 			bytes[n] = (char)(bytes[n] ^ flip);
 			for (unsigned type = 0; type < RECORD_END; type++)
 				take_exactly(type, bytes, len);
+			take_exactly(RECORD_KEPT, bytes, len);
 			bytes[n] = (char)(bytes[n] ^ flip);
 		}
 	}
@@ -377,27 +461,42 @@ START_TEST(test_any_byte_may_be_another)
 }
 END_TEST
 
-START_TEST(test_a_record_that_is_cut_off_changes_nothing)
+/* Behind the key; returns how many were taken. */
+static size_t take_each_beginning(unsigned type, struct buf *body)
 {
-	struct image i = sample();
-	struct buf state = { 0 };
-	const struct image *found;
 	size_t taken = 0;
 
+	for (size_t n = sizeof(uint64_t); n < buf_size(body); n++, taken++)
+		take_exactly(type, buf_bytes(body), n);
+	buf_deinit(body);
+	return taken;
+}
+
+START_TEST(test_a_record_that_is_cut_off_changes_nothing)
+{
+	struct buf body = { 0 };
+	const struct image *found;
+	size_t taken;
+
 	take_sample();
-	image_write_state(&state, &i);
-	for (size_t n = 8; n < buf_size(&state); n++, taken++)
-		take_exactly(RECORD_STATE, buf_bytes(&state), n);
-	for (size_t n = 8; n < 12; n++, taken += 2) {
-		take_exactly(RECORD_ACKED, buf_bytes(&state), n);
-		take_exactly(RECORD_COUNT, buf_bytes(&state), n);
-	}
-	buf_deinit(&state);
+	record_u64(&body, KEY);
+	image_write_presence(&body, "<presence id='2'/>", 2);
+	taken = take_each_beginning(RECORD_PRESENCE, &body);
+	record_u64(&body, KEY);
+	image_write_kept(&body, &(struct image_text){ "presence", "directed", "a@x\n" });
+	taken += take_each_beginning(RECORD_KEPT, &body);
+	record_u64(&body, KEY);
+	record_u32(&body, 1);
+	taken += take_each_beginning(RECORD_ACKED, &body);
+	record_u64(&body, KEY);
+	record_u32(&body, 1);
+	taken += take_each_beginning(RECORD_COUNT, &body);
 	found = settle();
 	ck_assert_uint_eq(images.damaged, taken);
 	ck_assert(found->in == 42 && found->acked == UINT32_MAX - 1 && found->text_count == 2);
 	ck_assert_str_eq(found->presence, "<presence/>");
 	ck_assert_str_eq(found->texts[1].key, "directed");
+	ck_assert_str_eq(found->texts[1].value, "");
 }
 END_TEST
 
@@ -481,6 +580,10 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_what_waits_for_a_client_has_been_handled);
 	tcase_add_test(tc, test_numbers_that_are_known_do_not_count);
 	tcase_add_test(tc, test_later_records_count);
+	tcase_add_test(tc, test_a_new_presence_leaves_the_rest);
+	tcase_add_test(tc, test_a_presence_is_taken_back);
+	tcase_add_test(tc, test_each_kept_text_changes_alone);
+	tcase_add_test(tc, test_a_text_that_is_kept_by_nobody_is_refused);
 	tcase_add_test(tc, test_more_is_acknowledged_than_is_known);
 	tcase_add_test(tc, test_an_ended_session_is_gone);
 	tcase_add_test(tc, test_what_the_count_covers_and_what_is_told_twice_is_forgotten);
