@@ -37,8 +37,8 @@ struct journal_events {
 };
 
 /* Gives the records of all files in the folder, file by file in their order, each in the order in which it
- * was written. A file that ends in the middle is read up to there, and the log says so. *next: a generation
- * that none has. Returns 0, or -ERR_IO. */
+ * was written. A file that ends in the middle is read up to there, and the log says so; one of another version of the
+ * server is an error. *next: a generation that none has. Returns 0, or -ERR_IO. */
 typedef void journal_record_cb(void *arg, unsigned type, const char *body, size_t len);
 int journal_read_all(const char *folder, struct log_ctx *log, journal_record_cb *cb, void *arg, unsigned *next,
                      struct err_text *et);

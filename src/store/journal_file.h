@@ -6,7 +6,9 @@
 
 #include "store/journal.h"
 
-#define JOURNAL_MAGIC "comity journal 2\n"
+/* Followed by the number of the format: it is another whenever a record means something else than before. */
+#define JOURNAL_MAGIC_NAME "comity journal "
+#define JOURNAL_MAGIC JOURNAL_MAGIC_NAME "2\n"
 /* Generation, worker, number. */
 #define JOURNAL_NAME_FORMAT "journal-%08x-%04x-%08x"
 

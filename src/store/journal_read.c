@@ -105,6 +105,19 @@ static size_t read_frames(const char *bytes, size_t len, journal_record_cb *cb, 
 	return at;
 }
 
+/* What it says cannot be known, and is not lost. */
+static bool is_of_other_format(const char *bytes, size_t len)
+{
+	size_t name = sizeof(JOURNAL_MAGIC_NAME) - 1, at = name;
+
+	if (len < name || memcmp(bytes, JOURNAL_MAGIC_NAME, name) != 0)
+		return false;
+	while (at < len && bytes[at] >= '0' && bytes[at] <= '9')
+		at++;
+	return at > name && at < len && bytes[at] == '\n' &&
+	       (at + 1 != sizeof(JOURNAL_MAGIC) - 1 || memcmp(bytes, JOURNAL_MAGIC, at) != 0);
+}
+
 static int read_whole(const char *path, struct buf *out)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -127,6 +140,28 @@ static int read_whole(const char *path, struct buf *out)
 	return rc;
 }
 
+static int read_journal(const char *path, struct log_ctx *log, journal_record_cb *cb, void *arg, struct err_text *et)
+{
+	struct buf bytes = { 0 };
+	int rc = read_whole(path, &bytes);
+	size_t sound;
+
+	if (rc != 0) {
+		err_text_set(et, "cannot read %s: %s", path, strerror(-rc));
+	} else if (is_of_other_format(buf_bytes(&bytes), buf_size(&bytes))) {
+		err_text_set(et, "%s was written by another version of this server, and was left as it is; move it away to start "
+		             "without its sessions", path);
+		rc = -ERR_IO;
+	} else {
+		sound = read_frames(buf_bytes(&bytes), buf_size(&bytes), cb, arg);
+		/* The last turn before a crash was not written whole: nothing of it had left. */
+		if (sound < buf_size(&bytes))
+			log_warning(log, "%s ends in the middle: %zu of %zu bytes are read", path, sound, buf_size(&bytes));
+	}
+	buf_deinit(&bytes);
+	return rc == 0 ? 0 : -ERR_IO;
+}
+
 int journal_read_all(const char *folder, struct log_ctx *log, journal_record_cb *cb, void *arg, unsigned *next,
                      struct err_text *et)
 {
@@ -136,20 +171,10 @@ int journal_read_all(const char *folder, struct log_ctx *log, journal_record_cb 
 	*next = 1;
 	for (size_t i = 0; rc == 0 && i < list.count; i++) {
 		char *path = mem_printf("%s/%s", folder, list.names[i]);
-		struct buf bytes = { 0 };
-		int failed = read_whole(path, &bytes);
-		size_t sound = failed == 0 ? read_frames(buf_bytes(&bytes), buf_size(&bytes), cb, arg) : 0;
 
-		if (failed != 0) {
-			err_text_set(et, "cannot read %s: %s", path, strerror(-failed));
-			rc = -ERR_IO;
-		} else if (sound < buf_size(&bytes)) {
-			/* The last turn before a crash was not written whole: nothing of it had left. */
-			log_warning(log, "%s ends in the middle: %zu of %zu bytes are read", path, sound, buf_size(&bytes));
-		}
+		rc = read_journal(path, log, cb, arg, et);
 		if (generation_of(list.names[i]) >= *next)
 			*next = generation_of(list.names[i]) + 1;
-		buf_deinit(&bytes);
 		free(path);
 	}
 	if (rc == 0 && list.count != 0) {

@@ -220,6 +220,28 @@ START_TEST(test_a_damaged_turn_is_left_out)
 }
 END_TEST
 
+/* What a version before or behind this one left is neither misread nor removed. */
+START_TEST(test_a_file_of_another_version_is_refused)
+{
+	static const char *const magics[] = { "comity journal 1\n", "comity journal 10\n" };
+
+	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
+		struct err_text et = { "" };
+		char path[200];
+		int fd;
+
+		path_of(7, 1, path);
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+		ck_assert_int_eq(write(fd, magics[i], strlen(magics[i])), (ssize_t)strlen(magics[i]));
+		close(fd);
+		ck_assert_int_eq(journal_read_all(j.f.folder, &j.log, on_record, NULL, &j.next, &et), -ERR_IO);
+		ck_assert_ptr_nonnull(strstr(et.text, "another version"));
+		ck_assert_int_eq(access(path, F_OK), 0);
+		unlink(path);
+	}
+}
+END_TEST
+
 START_TEST(test_a_file_that_has_grown_is_replaced)
 {
 	static char large[10000];
@@ -439,6 +461,7 @@ static void add_tests(TCase *tc)
 	tcase_add_loop_test(tc, test_a_sync_covers_what_was_written_before, 0, 2);
 	tcase_add_test(tc, test_a_torn_tail_is_left_out);
 	tcase_add_test(tc, test_a_damaged_turn_is_left_out);
+	tcase_add_test(tc, test_a_file_of_another_version_is_refused);
 	tcase_add_test(tc, test_a_file_that_has_grown_is_replaced);
 	tcase_add_test(tc, test_generations_are_read_in_order_and_removed);
 	tcase_add_test(tc, test_other_files_are_let_be);
