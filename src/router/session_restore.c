@@ -36,6 +36,8 @@ static size_t image_memory(const struct image *i)
 
 	for (size_t n = i->first; n < i->item_count; n++)
 		bytes += i->items[n].len;
+	for (size_t n = 0; n < i->text_count; n++)
+		bytes += sizeof(*i->texts) + strlen(i->texts[n].value);
 	return bytes + (i->presence != NULL ? strlen(i->presence) : 0);
 }
 
@@ -217,6 +219,7 @@ static void restore_presence(struct comity_session *s, const struct image *i)
 	if (st == NULL)
 		return;
 	s->presence = stanza_keep(st);
+	session_count(s, (ptrdiff_t)stanza_memory(s->presence));
 	s->priority = stanza_priority(st);
 	s->presence_us = i->presence_us;
 	comity_stanza_unref(st);

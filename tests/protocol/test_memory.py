@@ -82,6 +82,22 @@ def the_largest_are_named(server):
     check(_bytes_of(server, "session", "list", bob.bare) < before + 50000, "what was acknowledged still counts")
 
 
+@dedicated(options={"bytes_per_second": 0})
+def a_presence_counts_after_a_restart(server):
+    bob = _managed(server.account("bob"), "phone")
+    bob.presence(payload=f"<status>{BIG}</status>")
+    bob.ping()
+    server.restart()
+    again = _again(bob, bob.stanzas - bob.enabled_at)
+    again.expect("resumed", NS_SM)
+    whole = _bytes_of(server, "session", "list", bob.bare)
+    check(whole > len(BIG), f"{whole} bytes with the presence")
+    again.presence("unavailable")
+    again.ping()
+    left = _bytes_of(server, "session", "list", bob.bare)
+    check(0 < left < whole - len(BIG) // 2, f"{left} of {whole} bytes are left without it")
+
+
 def an_account_counts_its_contacts(server):
     ann = Client.login(server.account("ann"))
     before = _bytes_of(server, "user", "show", ann.bare)
