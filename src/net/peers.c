@@ -15,6 +15,8 @@
 /* Bytes of an IPv6 address that name a network (RFC 6177). */
 #define NETWORK_SIZE 8
 
+_Static_assert(PEERS_NETWORK_MAX >= INET6_ADDRSTRLEN, "room for an address");
+
 struct peer {
 	unsigned waiting, streams, failures;
 	uint64_t first_failure;
@@ -54,28 +56,28 @@ static void forget(struct peers *p, struct peer *e)
 	free(e);
 }
 
-static const char *network_of(const char *address, char room[INET6_ADDRSTRLEN])
+const char *peers_network(const char *address, char room[PEERS_NETWORK_MAX])
 {
 	unsigned char bytes[16];
 
 	if (inet_pton(AF_INET6, address, bytes) != 1)
 		return address;
 	memset(bytes + NETWORK_SIZE, 0, sizeof(bytes) - NETWORK_SIZE);
-	return inet_ntop(AF_INET6, bytes, room, INET6_ADDRSTRLEN);
+	return inet_ntop(AF_INET6, bytes, room, PEERS_NETWORK_MAX);
 }
 
 static struct peer *find(struct peers *p, const char *address)
 {
-	char room[INET6_ADDRSTRLEN];
-	const char *name = network_of(address, room);
+	char room[PEERS_NETWORK_MAX];
+	const char *name = peers_network(address, room);
 
 	return map_find(&p->table, name, strlen(name));
 }
 
 static struct peer *find_or_add(struct peers *p, const char *address)
 {
-	char room[INET6_ADDRSTRLEN];
-	const char *name = network_of(address, room);
+	char room[PEERS_NETWORK_MAX];
+	const char *name = peers_network(address, room);
 	size_t len = strlen(name);
 	struct peer *e = map_find(&p->table, name, len);
 

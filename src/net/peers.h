@@ -23,6 +23,9 @@ void peers_free(struct peers *p);
 /* Counts a connection that has not authenticated and, where limits->streams is not 0, an open stream. Counts nothing
  * when a limit is reached. Of an IPv6 address the first half counts, as one customer has all of the second. */
 enum peers_verdict peers_admit(struct peers *p, const char *address, const struct peers_limits *limits);
+#define PEERS_NETWORK_MAX 64
+/* What counts of an address: all of it, or of an IPv6 address the first half, written to room. */
+const char *peers_network(const char *address, char room[PEERS_NETWORK_MAX]);
 /* For the peer and the log. */
 const char *peers_verdict_text(enum peers_verdict verdict);
 /* The connection has authenticated or is gone. */

@@ -58,10 +58,11 @@ static const struct s2s_policy *find_policy(struct worker *w, const char *remote
 static void on_verify(struct s2s *s, const char *local, const char *remote, const char *key)
 {
 	struct federation *f = fed_of(s->conn->worker);
+	const char *refusal = fed_refuse_check(f, s);
 	struct fed_link *l;
 
-	if (f->check_count >= f->router->settings->fed.verifications) {
-		s2s_verified(s, local, remote, DIALBACK_ERROR, COMITY_RESOURCE_CONSTRAINT, "too many dialback keys are being verified");
+	if (refusal != NULL) {
+		s2s_verified(s, local, remote, DIALBACK_ERROR, COMITY_RESOURCE_CONSTRAINT, refusal);
 		return;
 	}
 	l = link_get(f, local, remote);
@@ -531,6 +532,7 @@ void fed_free(struct federation *f)
 	for (struct fed_link *l; (l = map_next(&f->links, &pos)) != NULL;)
 		link_free(l);
 	map_deinit(&f->links);
+	quota_deinit(&f->checkers);
 	fed_forget_presence(f);
 	LIST_EACH(l, next, &f->suspended)
 		drop_suspended(f, LIST_ENTRY(l, struct fed_suspended, link));

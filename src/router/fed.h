@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "base/quota.h"
 #include "comity/directory.h"
 #include "comity/option.h"
 #include "net/dial.h"
@@ -80,7 +81,8 @@ struct federation {
 	struct list registrations;     /* struct fed_registration, on one worker only */
 	struct timer registering;
 	size_t queued_bytes;
-	size_t check_count;            /* dialback keys being asked about */
+	size_t check_count;            /* dialback keys being asked about, */
+	struct quota checkers;         /* and of which address */
 	size_t seen_count, seen_bytes; /* remote resources that are seen as available, of all links */
 	struct list tellers;           /* links that have some of that to tell or to ask; */
 	struct list farewells;         /* struct fed_farewell: what links that are gone had; */
@@ -226,6 +228,8 @@ void fed_trim(struct worker *w, struct timer *t);
 
 /* ---- dialback keys to verify (fed_check.c) ---- */
 
+/* Why a key that came on s cannot be verified now; NULL: it can. */
+const char *fed_refuse_check(const struct federation *f, const struct s2s *s);
 /* Asks the server of remote about a dialback key that came on s. */
 void link_verify(struct fed_link *l, struct s2s *s, const char *key);
 /* The stream of the link can be asked on. */

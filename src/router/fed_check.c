@@ -4,16 +4,42 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "net/peers.h"
 #include "router/fed.h"
+#include "router/router.h"
 
 /* A dialback key that came on a stream and waits for its domain's server to know it. */
 struct fed_check {
 	struct list link;
 	struct s2s *stream;    /* with a reference */
 	char *id, *key;
+	struct quota_holder *of;   /* the address that it came from */
 	uint64_t since;
 	bool is_asked;
 };
+
+/* Of the keys that may be verified at a time, one address may hold one in so many. */
+#define ADDRESS_PART 10
+
+const char *fed_refuse_check(const struct federation *f, const struct s2s *s)
+{
+	size_t most = f->router->settings->fed.verifications, part = most / ADDRESS_PART;
+	char room[PEERS_NETWORK_MAX];
+
+	if (quota_held(&f->checkers, peers_network(s->conn->address, room)) >= (part != 0 ? part : 1))
+		return "too many dialback keys of your address are being verified";
+	return f->check_count >= most ? "too many dialback keys are being verified" : NULL;
+}
+
+static void check_free(struct federation *f, struct fed_check *c)
+{
+	f->check_count--;
+	quota_return(&f->checkers, &c->of);
+	s2s_unref(c->stream);
+	free(c->id);
+	free(c->key);
+	free(c);
+}
 
 void link_ask_checks(struct fed_link *l)
 {
@@ -30,12 +56,8 @@ static void end_check(struct fed_link *l, struct fed_check *c, enum dialback_ans
                       const char *text)
 {
 	list_remove(&c->link);
-	l->fed->check_count--;
 	s2s_verified(c->stream, l->local, l->remote, answer, cond, text);
-	s2s_unref(c->stream);
-	free(c->id);
-	free(c->key);
-	free(c);
+	check_free(l->fed, c);
 }
 
 void link_end_checks_before(struct fed_link *l, uint64_t moment, enum comity_cond cond, const char *text)
@@ -56,21 +78,16 @@ uint64_t link_oldest_check(const struct fed_link *l)
 
 void link_drop_checks(struct fed_link *l)
 {
-	for (struct list *i; (i = list_shift(&l->checks)) != NULL;) {
-		struct fed_check *c = LIST_ENTRY(i, struct fed_check, link);
-
-		l->fed->check_count--;
-		s2s_unref(c->stream);
-		free(c->id);
-		free(c->key);
-		free(c);
-	}
+	for (struct list *i; (i = list_shift(&l->checks)) != NULL;)
+		check_free(l->fed, LIST_ENTRY(i, struct fed_check, link));
 }
 
 void link_verify(struct fed_link *l, struct s2s *s, const char *key)
 {
 	struct fed_check *c = mem_new(sizeof(*c));
+	char room[PEERS_NETWORK_MAX];
 
+	c->of = quota_take(&l->fed->checkers, peers_network(s->conn->address, room));
 	c->stream = s2s_ref(s);
 	c->id = mem_strdup(s->id);
 	c->key = mem_strdup(key);

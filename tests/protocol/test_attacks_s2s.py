@@ -52,6 +52,26 @@ def keys_being_verified_are_limited(server):
         equal(prove(call(server, "y.fake.test"), "y.fake.test")["type"], "error", "after the others")
 
 
+@dedicated(start=False)
+def keys_of_one_address_leave_room_for_others(server):
+    """One address claims 297 domains whose server says nothing; another one proves itself meanwhile."""
+    del server
+    honest = FakeServer()
+    server = _server(FakeServer(verdict=None), f"route honest.test {{\n\thost = 127.0.0.1\n\tport = {honest.port}\n"
+                     "\tsecurity = insecure\n}\n", s2s_verifications=100, s2s_verify_timeout="4s", workers=1)
+    with Innocents(server), bounded(server, 40):
+        streams = [call(server, f"x{n}.fake.test", source="127.33.0.1") for n in range(3)]
+        for n, stream in enumerate(streams):
+            stream.send("".join(f"<db:result from='d{i}.x{n}.fake.test' to='{A}'>key</db:result>" for i in range(99)))
+        equal(prove(call(server, "honest.test", source="127.33.0.2"), "honest.test")["type"], "valid", "another address")
+        errors = [s.expect("result", type="error").find("error") for s in streams for _ in range(99)]
+        named = [e for e in errors if e.find("resource-constraint") is not None]
+        equal(len(named), 287, "keys over the tenth of one address")
+        check("of your address" in named[0].child_text("text"), named[0])
+        check(all(e.find("remote-server-timeout") is not None for e in errors if e not in named), errors)
+        equal(prove(call(server, "honest.test", source="127.33.0.1"), "honest.test")["type"], "valid", "after their time")
+
+
 @cases([("hosts that are not here", "<db:result from='x1.fake.test' to='h{}.test'>key</db:result>"),
         ("domains without TLS", "<db:result from='d{}.test' to='a.test'>key</db:result>"),
         ("logins", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>={}</auth>")])

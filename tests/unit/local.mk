@@ -17,7 +17,7 @@ tests_unit_unit_CPPFLAGS += -DTEST_MAN=\"$(abs_top_srcdir)/man\" -DTEST_MODULES=
 	-DCOMITY_STATE_DIR=\"/var/lib/comity\" -DCOMITY_CONF_DIR=\"/etc/comity\" -DCOMITY_MODULE_DIR=\"/usr/lib/comity\"
 tests_unit_unit_SOURCES += tests/unit/test_directory_route.c
 tests_unit_unit_SOURCES += tests/unit/test_image.c tests/unit/test_journal.c tests/unit/test_ahead.c tests/unit/test_pool.c tests/unit/test_strangers.c
-tests_unit_unit_SOURCES += tests/unit/test_peers.c
+tests_unit_unit_SOURCES += tests/unit/test_peers.c tests/unit/test_quota.c
 tests_unit_unit_SOURCES += tests/unit/test_memory.c
 tests_unit_unit_SOURCES += tests/unit/test_seen.c
 tests_unit_unit_SOURCES += tests/unit/test_token.c
