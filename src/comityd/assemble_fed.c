@@ -136,6 +136,7 @@ int assemble_fed(struct conf *conf, struct fed_settings *f, struct err_text *et)
 	f->retry_min_ms = c->s2s_retry_min;
 	f->retry_max_ms = c->s2s_retry_max;
 	f->links = (size_t)c->s2s_links;
+	f->links_per_user = (size_t)c->s2s_links_per_user;
 	f->verifications = (size_t)c->s2s_verifications;
 	f->dial = (struct dial_settings){
 		.connect_ms = c->s2s_connect_timeout, .total_ms = c->s2s_reach_timeout, .dane = c->dane,

@@ -108,6 +108,7 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_TIME(S, s2s_retry_min, "1s", 10, 3600000, "Time until a remote domain is tried again after a failure; doubles with each further one."),
 	COMITY_OPT_TIME(S, s2s_retry_max, "20s", 10, 86400000, "Longest such time."),
 	COMITY_OPT_INT(S, s2s_links, "20000", 10, 10000000, "Remote domains that are known at a time, per worker; the one used longest ago is let go for another."),
+	COMITY_OPT_INT(S, s2s_links_per_user, "0", 0, 10000000, "Of these, how many one user may have that are not reached yet; 0 is a twentieth, and five at least."),
 	COMITY_OPT_INT(S, scram_iterations, "10000", 4096, 10000000, "Iterations of SCRAM keys made from now on."),
 	COMITY_OPT_INT(S, password_threads, "2", 1, 64, "Threads that hash passwords."),
 	COMITY_OPT_SIZE(S, journal_size, "16MiB", 65536, 17179869184, "Size at which a file of the journal of sessions is replaced, once it is also four times as large as what counts in it."),

@@ -32,7 +32,7 @@ struct server_conf {
 	int64_t directory_port;
 	uint64_t directory_timeout, directory_expiry;
 	bool dane;
-	int64_t dns_cache, s2s_stanzas_per_second, s2s_streams_per_address, s2s_verifications, s2s_pairs_per_stream, s2s_queue_stanzas, s2s_links;
+	int64_t dns_cache, s2s_stanzas_per_second, s2s_streams_per_address, s2s_verifications, s2s_pairs_per_stream, s2s_queue_stanzas, s2s_links, s2s_links_per_user;
 	uint64_t dns_timeout, dns_cache_size, s2s_connect_timeout, s2s_reach_timeout, s2s_negotiate_timeout, s2s_verify_timeout;
 	uint64_t s2s_idle_timeout, s2s_dead_timeout, s2s_resume_time, s2s_queue_age, s2s_retry_min, s2s_retry_max;
 	uint64_t s2s_max_stanza_bytes, s2s_output_queue, s2s_bytes_per_second, s2s_queue_bytes, s2s_queue_total;

@@ -359,20 +359,34 @@ static void on_closed(struct s2s *s, enum s2s_cause cause, const char *text)
 
 /* ---- stanzas for remote domains ---- */
 
+static void return_unsent(struct federation *f, struct comity_rq *rq, enum comity_cond cond, const char *text)
+{
+	metrics_add(&f->router->worker->metrics, METRIC_S2S_BOUNCED, 1);
+	rq_refuse(rq, cond, text);
+	comity_rq_release(rq);
+}
+
 static void send_to_link(struct federation *f, struct comity_rq *rq)
 {
-	struct fed_link *l = link_get(f, comity_jid_domain(rq->from), comity_jid_domain(rq->to));
+	const char *local = comity_jid_domain(rq->from), *remote = comity_jid_domain(rq->to);
+	struct fed_link *l = link_find(f, local, remote);
 
-	if (l != NULL) {
-		link_send(l, rq);
+	/* Before it is made: it would take the place of one that is used. */
+	if (!fed_may_reach(f, l, rq)) {
+		return_unsent(f, rq, COMITY_RESOURCE_CONSTRAINT, "too many other servers are being reached for you at once");
 		return;
 	}
-	metrics_add(&f->router->worker->metrics, METRIC_S2S_BOUNCED, 1);
-	if (fed_has_room(f))
-		rq_refuse(rq, COMITY_REMOTE_SERVER_NOT_FOUND, "this domain does not federate with other servers");
-	else
-		rq_refuse(rq, COMITY_RESOURCE_CONSTRAINT, "too many other servers are talked to at once");
-	comity_rq_release(rq);
+	if (l == NULL)
+		l = link_get(f, local, remote);
+	if (l != NULL) {
+		link_count_for(l, rq);
+		link_send(l, rq);
+		link_note_use(l);
+	} else if (fed_has_room(f)) {
+		return_unsent(f, rq, COMITY_REMOTE_SERVER_NOT_FOUND, "this domain does not federate with other servers");
+	} else {
+		return_unsent(f, rq, COMITY_RESOURCE_CONSTRAINT, "too many other servers are talked to at once");
+	}
 }
 
 static void arrive(struct worker *w, struct mail *mail)
@@ -381,6 +395,17 @@ static void arrive(struct worker *w, struct mail *mail)
 
 	rq->router = router_of(w);
 	send_to_link(rq->router->fed, rq);
+}
+
+/* An answer, whoever it is in the name of, or what comes of a stanza of another server. */
+static bool is_caused_by_others(const struct router *r, const struct comity_rq *rq)
+{
+	const struct comity_rq *cause = r->current;
+
+	if (rq->session != NULL)
+		return false;
+	return rq->st->type == COMITY_TYPE_ERROR || rq->st->type == COMITY_TYPE_RESULT ||
+	       (cause != NULL && cause->from != NULL && router_find_host(r, comity_jid_domain(cause->from)) == NULL);
 }
 
 void fed_route(struct router *r, struct comity_rq *rq)
@@ -392,6 +417,7 @@ void fed_route(struct router *r, struct comity_rq *rq)
 		comity_rq_release(rq);
 		return;
 	}
+	rq->is_caused_by_others = is_caused_by_others(r, rq);
 	home = home_of_remote(r->server, comity_jid_domain(rq->to));
 	if (home == r->worker) {
 		send_to_link(r->fed, rq);
@@ -533,6 +559,7 @@ void fed_free(struct federation *f)
 		link_free(l);
 	map_deinit(&f->links);
 	quota_deinit(&f->checkers);
+	quota_deinit(&f->reached_for);
 	fed_forget_presence(f);
 	LIST_EACH(l, next, &f->suspended)
 		drop_suspended(f, LIST_ENTRY(l, struct fed_suspended, link));

@@ -47,6 +47,7 @@ struct fed_settings {
 	uint64_t queue_age_ms;
 	uint64_t retry_min_ms, retry_max_ms;
 	size_t links;                             /* remembered per worker */
+	size_t links_per_user;                    /* of those, that are not reached yet; 0: a part of them */
 	size_t verifications;                     /* dialback keys being asked about, per worker */
 	bool uses_dns;
 	const struct comity_list *directories;    /* domains, in the order in which they are asked */
@@ -69,6 +70,7 @@ struct federation {
 	struct dns *dns;
 	struct map links;              /* "local remote" to struct fed_link */
 	size_t link_count;
+	struct quota reached_for;      /* links that are not usable yet, by who has written to them */
 	struct list probes;            /* links of comityctl why */
 	struct list used, unused;      /* links, those used last at the end; unused: without stream, queue or presence */
 	struct timer trim;             /* lets links go when there are too many */
@@ -127,6 +129,7 @@ struct fed_link {
 	char *key, *local, *remote;    /* all lie behind the struct */
 	struct stream_host *host;
 	enum link_state state;
+	struct quota_holder *reached_for;   /* for whom it is not usable yet; NULL: it is, or for nobody */
 	struct dial *dial;             /* while LINK_DIALING, and kept for the next address */
 	struct fed_lookup *lookup;     /* while LINK_DIALING: directories are being asked */
 	struct fed_place *place;       /* what they said; NULL: nothing */
@@ -223,6 +226,10 @@ void link_schedule(struct fed_link *l);
 void link_note_use(struct fed_link *l);
 /* For a link more; when it becomes close, those that can go do so in the next turn. */
 bool fed_has_room(struct federation *f);
+/* Whether one more link may be reached for who sends this; of a link that he is to share nothing is asked. */
+bool fed_may_reach(const struct federation *f, const struct fed_link *l, const struct comity_rq *rq);
+/* It counts for who has sent this, until it is usable or nothing waits for it any more. */
+void link_count_for(struct fed_link *l, const struct comity_rq *rq);
 /* For the timer of the federation. */
 void fed_trim(struct worker *w, struct timer *t);
 

@@ -5,9 +5,61 @@
 
 #include "router/fed.h"
 #include "router/router.h"
+#include "router/rq.h"
 
 /* So many links that are in use are looked at in one turn. */
 #define LOOK_AT 256
+/* Links that are not reached yet cannot go to make room, so that one user may have one in so many, and some. */
+#define USER_PART 20
+#define USER_LEAST 5
+/* No address, as it has a space. */
+#define ANSWERS "answers to others"
+
+/* ---- for whom they are reached ---- */
+
+/* Nothing waits and nothing is under way: closing it costs no more than opening it again. */
+static bool can_go(const struct fed_link *l)
+{
+	return l->state != LINK_DIALING && l->state != LINK_NEGOTIATING && list_empty(&l->queue) &&
+	       list_empty(&l->returned) && list_empty(&l->checks) && !link_has_unacked(l) &&
+	       (l->out == NULL || l->out->sm == NULL || l->out->sm->unacked_count == 0);
+}
+
+static bool is_being_reached(const struct fed_link *l)
+{
+	return l->state != LINK_READY && !can_go(l);
+}
+
+/* What is made for a user, as a probe, is his. What others cause here is not: they could use up what is his, or choose
+ * names of nobody to have one share each. */
+static const char *owner_of(const struct comity_rq *rq)
+{
+	return rq->is_caused_by_others ? ANSWERS : comity_jid_text(comity_jid_bare(rq->from));
+}
+
+static size_t most_of_user(const struct fed_settings *s)
+{
+	size_t part = s->links / USER_PART;
+
+	if (s->links_per_user != 0)
+		return s->links_per_user;
+	return part > USER_LEAST ? part : USER_LEAST;
+}
+
+bool fed_may_reach(const struct federation *f, const struct fed_link *l, const struct comity_rq *rq)
+{
+	if (l != NULL && (l->state == LINK_READY || l->reached_for != NULL))
+		return true;
+	return quota_held(&f->reached_for, owner_of(rq)) < most_of_user(&f->router->settings->fed);
+}
+
+void link_count_for(struct fed_link *l, const struct comity_rq *rq)
+{
+	if (l->state != LINK_READY && l->reached_for == NULL)
+		l->reached_for = quota_take(&l->fed->reached_for, owner_of(rq));
+}
+
+/* ---- how many there are ---- */
 
 static bool is_busy(const struct fed_link *l)
 {
@@ -19,18 +71,12 @@ void link_note_use(struct fed_link *l)
 {
 	struct federation *f = l->fed;
 
+	if (l->reached_for != NULL && !is_being_reached(l))
+		quota_return(&f->reached_for, &l->reached_for);
 	l->last_used = worker_now(link_worker(l));
 	list_remove(&l->use);
 	if (!l->is_probe)
 		list_append(is_busy(l) ? &f->used : &f->unused, &l->use);
-}
-
-/* Nothing waits and nothing is under way: closing it costs no more than opening it again. */
-static bool can_go(const struct fed_link *l)
-{
-	return l->state != LINK_DIALING && l->state != LINK_NEGOTIATING && list_empty(&l->queue) &&
-	       list_empty(&l->returned) && list_empty(&l->checks) && !link_has_unacked(l) &&
-	       (l->out == NULL || l->out->sm == NULL || l->out->sm->unacked_count == 0);
 }
 
 static void forget(struct fed_link *l)

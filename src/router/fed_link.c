@@ -86,6 +86,7 @@ void link_free(struct fed_link *l)
 	dial_free(l->dial);
 	directory_cancel(l);
 	free(l->place);
+	quota_return(&l->fed->reached_for, &l->reached_for);
 	list_remove(&l->use);
 	list_remove(&l->probe);
 	link_drop_checks(l);

@@ -267,7 +267,8 @@ def run_variant(name, args):
     else:
         port, kept = silent_port()
     options = UNLIMITED | {"log_level": "error", "s2s_idle_timeout": "20s", "s2s_connect_timeout": "5s",
-                           "s2s_reach_timeout": "10s", "s2s_queue_age": "20s", "s2s_resume_time": args.resume}
+                           "s2s_reach_timeout": "10s", "s2s_queue_age": "20s", "s2s_resume_time": args.resume,
+               "s2s_links_per_user": args.domains}   # one user writes to all of them
     options |= {k: v for k, v in (("s2s_links", args.links), ("s2s_queue_total", args.queue_total)) if v}
     if name == "up":   # ten thousand handshakes at once, and the other server needs as long for its side
         options |= {"s2s_queue_age": "3m", "s2s_negotiate_timeout": "3m"}

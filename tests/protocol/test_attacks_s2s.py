@@ -15,9 +15,13 @@ from harness.fake import A, NS_SERVER, FakeNames, FakeServer, call, prove, send_
 NO_RATE = {"bytes_per_second": 0, "stanzas_per_second": 0}
 
 
+def _route(domain, fake):
+    return f"route {domain} {{\n\thost = 127.0.0.1\n\tport = {fake.port}\n\tsecurity = insecure\n}}\n"
+
+
 def _server(fake, text="", **options):
     server = Comity(domains=(A,), options=NO_RATE | options)
-    server.text = (f"route *.fake.test {{\n\thost = 127.0.0.1\n\tport = {fake.port}\n\tsecurity = insecure\n}}\n" + text)
+    server.text = _route("*.fake.test", fake) + text
     return start(server)
 
 
@@ -57,8 +61,8 @@ def keys_of_one_address_leave_room_for_others(server):
     """One address claims 297 domains whose server says nothing; another one proves itself meanwhile."""
     del server
     honest = FakeServer()
-    server = _server(FakeServer(verdict=None), f"route honest.test {{\n\thost = 127.0.0.1\n\tport = {honest.port}\n"
-                     "\tsecurity = insecure\n}\n", s2s_verifications=100, s2s_verify_timeout="4s", workers=1)
+    server = _server(FakeServer(verdict=None), _route("honest.test", honest), s2s_verifications=100, s2s_verify_timeout="4s",
+                     workers=1)
     with Innocents(server), bounded(server, 40):
         streams = [call(server, f"x{n}.fake.test", source="127.33.0.1") for n in range(3)]
         for n, stream in enumerate(streams):
@@ -323,16 +327,42 @@ def server_that_never_reads_is_cut_off_and_harms_no_sender(server):
 
 @dedicated(start=False)
 def domains_that_are_talked_to_are_limited(server):
-    """One user writes to 200 domains at once, none of whose servers answers."""
+    """Eight users write to 200 domains at once, none of whose servers answers."""
     del server
     server = _server(FakeServer(limit=0), s2s_links=30, workers=1, s2s_negotiate_timeout="1m")
     with Innocents(server), bounded(server, 40):
-        sender = _user(server, "sender")
-        for n in range(200):
+        errors = []
+        for number in range(8):
+            sender = _user(server, f"sender{number}")
+            for n in range(25):
+                sender.message(f"ann@x{n}.of{number}.fake.test", "hello")
+            errors += _refused(sender, 25)
+        equal(len(errors), 170, "messages that came back")
+        check("too many other servers are talked to" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
+
+
+@dedicated(start=False)
+def domains_of_one_user_leave_room_for_others(server):
+    """One user writes to 300 domains whose servers say nothing; another one reaches a new domain meanwhile."""
+    del server
+    honest = FakeServer()
+    routes = _route("honest.test", honest) + _route("*.honest.test", honest)
+    server = _server(FakeServer(limit=0), routes, s2s_links=200, workers=1, s2s_negotiate_timeout="2s", s2s_queue_age="4s",
+                     s2s_retry_min="1m", s2s_retry_max="1m")
+    with Innocents(server), bounded(server, 40):
+        sender, other = _user(server, "sender"), _user(server, "other")
+        for n in range(300):
             sender.message(f"ann@x{n}.fake.test", "hello")
-        errors = _refused(sender, 200)
-        check(160 <= len(errors) <= 170, f"{len(errors)} of 200 came back")
-        check("too many other servers" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
+        errors = _refused(sender, 300)
+        equal(len(errors), 290, "messages over the twentieth of one user")
+        check("for you" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
+        other.message("ann@honest.test", "hello")
+        equal(honest.wait_stanza("message")["from"], str(other.jid))
+        for _ in range(10):
+            check_error(sender.expect("message", type="error", timeout=20), "remote-server-timeout")
+        honest.stanzas.clear()
+        sender.message("ann@others.honest.test", "hello")
+        equal(honest.wait_stanza("message")["from"], str(sender.jid))
 
 
 @dedicated(start=False)
@@ -412,7 +442,7 @@ def names_of_thousands_of_domains_are_kept_within_the_limit(server):
     names = FakeNames()
     names.COUNT = 0
     server = Comity(domains=(A,), options=NO_RATE | {"dns_servers": f"127.0.0.1:{names.port}", "dns_cache": 10,
-                                                     "s2s_links": 1000, "s2s_queue_age": "1s"})
+                                                     "s2s_queue_age": "1s"})
     start(server)
     with Innocents(server), bounded(server, 40):
         sender = _user(server, "sender")
