@@ -318,7 +318,7 @@ static void on_written(struct comity_mod *m, void *arg, enum comity_written how)
 	/* They hold the account. */
 	if (how == COMITY_WRITE_FORGOTTEN && data != NULL) {
 		forget_waiting(data);
-	} else if (is_here(m, p->account)) {
+	} else if (data != NULL && !comity_account_is_removed(p->account)) {
 		settle(m, p, how == COMITY_WRITTEN);
 		if (data->page == p)
 			go_on(m, p->account, p->resource);

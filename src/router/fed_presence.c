@@ -384,6 +384,6 @@ void link_forget_presence(struct fed_link *l)
 void fed_forget_presence(struct federation *f)
 {
 	worker_timer_stop(f->router->worker, &f->telling);
-	while (!list_empty(&f->farewells))
-		farewell_free(f, LIST_ENTRY(f->farewells.next, struct fed_farewell, link));
+	for (struct list *l; (l = list_shift(&f->farewells)) != NULL;)
+		farewell_free(f, LIST_ENTRY(l, struct fed_farewell, link));
 }
