@@ -141,6 +141,9 @@ int conn_touch(struct conn *c)
 
 void conn_tell_drained(struct conn *c)
 {
+	/* What the owner writes now goes nowhere. */
+	if (c->is_closing || c->is_broken)
+		return;
 	c->tells_drained = true;
 	mark_dirty(c);
 }

@@ -109,7 +109,7 @@ int conn_write(struct conn *c, const void *bytes, size_t len);
 struct buf *conn_out(struct conn *c);
 int conn_touch(struct conn *c);
 size_t conn_queued(const struct conn *c);
-/* The owner is told, at the end of a turn, when the system has taken all that is queued. */
+/* The owner is told, at the end of a turn, when the system has taken all that is queued; never if it is closed first. */
 void conn_tell_drained(struct conn *c);
 /* Who it is has been proved; more may wait for it from now on. */
 void conn_introduce(struct conn *c, size_t out_limit);

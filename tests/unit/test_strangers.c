@@ -20,6 +20,7 @@ static struct fixture {
 	struct conn *conns[COUNT];
 	char order[64];              /* whose bytes were read, by letter */
 	bool watched[COUNT];
+	int drained;                 /* times that something was told of it */
 } f;
 
 static uint64_t mono(struct comity_env *env)
@@ -69,7 +70,13 @@ static void on_closed(struct conn *c, void *owner, const char *reason)
 	(void)c, (void)owner, (void)reason;
 }
 
-static const struct conn_events events = { .on_data = on_data, .on_closed = on_closed };
+static void on_drained(struct conn *c, void *owner)
+{
+	(void)c, (void)owner;
+	f.drained++;
+}
+
+static const struct conn_events events = { .on_data = on_data, .on_closed = on_closed, .on_drained = on_drained };
 
 static void init(void)
 {
@@ -159,6 +166,22 @@ START_TEST(test_who_is_gone_waits_no_longer)
 }
 END_TEST
 
+/* What is written to one that is being closed goes nowhere, though all that waits is sent. */
+START_TEST(test_a_connection_that_is_being_closed_has_not_drained)
+{
+	for (int i = 0; i < 2; i++) {
+		init();
+		conn_write(f.conns[0], "x", 1);
+		if (i == 1)
+			conn_close(f.conns[0]);
+		conn_tell_drained(f.conns[0]);
+		worker_turn(&f.worker);
+		ck_assert_int_eq(f.drained, i == 0);
+		deinit();
+	}
+}
+END_TEST
+
 START_TEST(test_each_reason_to_stop_counts)
 {
 	struct conn *c;
@@ -186,6 +209,7 @@ static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, test_strangers_wait_and_those_who_got_further_come_first);
 	tcase_add_test(tc, test_their_time_in_a_turn_is_bounded);
+	tcase_add_test(tc, test_a_connection_that_is_being_closed_has_not_drained);
 	tcase_add_test(tc, test_each_reason_to_stop_counts);
 	tcase_add_test(tc, test_who_waits_is_not_watched_after_a_second_event);
 	tcase_add_test(tc, test_who_is_gone_waits_no_longer);
