@@ -364,15 +364,30 @@ static void deliver_page(struct comity_mod *m, struct page *p, struct comity_ses
 	comity_safe_release(safe);
 }
 
+/* A session that takes them now. */
+static struct comity_session *find_present(struct comity_mod *m, struct comity_account *a)
+{
+	struct comity_session *s = comity_account_first_session(a);
+
+	while (s != NULL && (!takes_stored(s) || is_away(m, s)))
+		s = comity_session_next(s);
+	return s;
+}
+
 static void take_page(struct comity_mod *m, struct page *p, const struct store_entries *entries)
 {
 	struct comity_account *a = p->account;
 	struct comity_session *s = comity_account_find_session(a, p->resource);
+	struct comity_session *present = s != NULL && is_away(m, s) ? find_present(m, a) : NULL;
 
+	if (present != NULL) {
+		begin(m, present);
+		return;
+	}
 	/* Without a session they stay for the next one. */
 	if (s != NULL && entries->count != 0)
 		deliver_page(m, p, s, entries);
-	if (s != NULL ? entries->total <= entries->count : !begin_anew(m, a))
+	if (s != NULL ? entries->count == 0 || entries->total <= entries->count : !begin_anew(m, a))
 		end(m, a);
 }
 
@@ -413,15 +428,14 @@ static void on_session_suspended(struct comity_mod *m, struct comity_session *s)
 	struct session *session = comity_session_data(m, s);
 	struct comity_account *a = comity_session_account(s);
 	const struct account *data = comity_account_data(m, a);
-	struct comity_session *other = comity_account_first_session(a);
+	struct comity_session *present;
 
 	session->is_away = true;
 	if (data->page == NULL || comity_account_find_session(a, data->page->resource) != s)
 		return;
-	while (other != NULL && (!takes_stored(other) || is_away(m, other)))
-		other = comity_session_next(other);
-	if (other != NULL)
-		begin(m, other);
+	present = find_present(m, a);
+	if (present != NULL)
+		begin(m, present);
 	else
 		stop_holding(m, a);
 }

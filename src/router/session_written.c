@@ -52,12 +52,16 @@ static void finish_all(struct comity_session *s, bool is_by_ack, enum comity_wri
 static void on_time(struct worker *w, struct timer *t)
 {
 	struct awaited *a = LIST_ENTRY(t, struct awaited, timer);
+	struct comity_session *s = a->session;
 
 	(void)w;
-	if (a->is_written)
-		finish(a, COMITY_WRITTEN);
-	else
+	if (!a->is_written) {
 		a->done(a->mod, a->arg, COMITY_NOT_WRITTEN_YET);
+		return;
+	}
+	session_ref(s);
+	finish(a, COMITY_WRITTEN);
+	session_unref(s);
 }
 
 void comity_session_await_written(struct comity_mod *m, struct comity_session *s, uint64_t ms, comity_written_cb *done,

@@ -217,6 +217,17 @@ static void tell(struct archive_call *call, const struct store_entries *all)
 	free(entries);
 }
 
+/* A page of nothing but such entries, before others that count. */
+static bool is_all_deleted(const struct archive_call *call, const struct store_entries *all)
+{
+	if (all->count == 0 || all->total <= all->count || call->query.backwards || router_for(call)->has_stopped)
+		return false;
+	for (size_t i = 0; i < all->count; i++)
+		if (!is_deleted(call, all->entries[i].id))
+			return false;
+	return true;
+}
+
 static void on_entries(void *arg, const struct store_entries *entries)
 {
 	struct archive_call *call = arg;
@@ -224,6 +235,11 @@ static void on_entries(void *arg, const struct store_entries *entries)
 	call->failures += entries->status == -ERR_IO;
 	if (is_passing(entries->status) && call->failures < READS_MAX && !router_for(call)->is_ending) {
 		wait_again(call);
+		return;
+	}
+	if (is_all_deleted(call, entries)) {
+		call->query.after_id = entries->entries[entries->count - 1].id;
+		submit(call);
 		return;
 	}
 	list_remove(&call->link);
