@@ -23,8 +23,6 @@
 
 /* Two, so that a backup, which is long, does not stop reading. */
 #define READERS_MIN 2
-/* Between two looks at whether a worker has taken what was read for it. */
-#define AHEAD_MS 1
 #define NS_PER_MS 1000000L
 #define NS_PER_S 1000000000L
 
@@ -233,24 +231,31 @@ static void *run_writer(void *arg)
 
 /* ---- the readers ---- */
 
-static bool is_ahead_of_worker(const struct store *s)
+/* The first for a worker that has taken most of what was read for it. */
+static struct list *shift_read(struct store *s)
 {
-	return !list_empty(&s->reads) && !s->is_ending && request_is_ahead(LIST_ENTRY(s->reads.next, struct request, link));
+	LIST_EACH(l, next, &s->reads) {
+		if (!s->is_ending && s->has_threads && request_is_ahead(LIST_ENTRY(l, struct request, link)))
+			continue;
+		list_remove(l);
+		return l;
+	}
+	return NULL;
 }
 
-/* Workers do not tell when they have taken something: that is for floods only. */
+/* Workers do not tell when they have taken something, so that it looks again after a millisecond: that is for floods. */
 static void wait_for_worker(struct store *s)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	add_ms(&until, AHEAD_MS);
+	add_ms(&until, 1);
 	pthread_cond_timedwait(&s->read_wanted, &s->lock, &until);
 }
 
 static struct request *take_read(struct store *s)
 {
-	struct list *l = list_shift(&s->reads);
+	struct list *l = shift_read(s);
 
 	if (l == NULL && !s->is_backing_up) {
 		l = list_shift(&s->backups);
@@ -282,17 +287,14 @@ static void *run_reader(void *arg)
 	pthread_setname_np(pthread_self(), "store-reader");
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
-		struct request *r;
+		struct request *r = take_read(s);
 
-		if (is_ahead_of_worker(s)) {
-			wait_for_worker(s);
-			continue;
-		}
-		r = take_read(s);
 		if (r == NULL && s->writer_is_done)
 			break;
 		if (r != NULL)
 			read_one(s, reader->conn, r);
+		else if (!list_empty(&s->reads))
+			wait_for_worker(s);
 		else
 			pthread_cond_wait(&s->read_wanted, &s->lock);
 	}
