@@ -86,8 +86,7 @@ static bool has_room(const struct fed_link *l, size_t bytes)
 	const struct federation *f = l->fed;
 	const struct fed_settings *s = link_settings(l);
 
-	/* When memory is short, what is not known yet is not passed on either. */
-	return f->router->pressure < PRESSURE_PRESENCE && l->seen.count < SEEN_MAX && f->seen_count < SEEN_MAX_IN_ALL &&
+	return l->seen.count < SEEN_MAX && f->seen_count < SEEN_MAX_IN_ALL &&
 	       l->seen_bytes + bytes <= s->presence_bytes && f->seen_bytes + bytes <= s->presence_total;
 }
 
