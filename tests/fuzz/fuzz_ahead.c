@@ -159,9 +159,11 @@ static int set_settled(struct driver_conn *c, const char *owner, uint64_t id)
 	return 0;
 }
 
-static int count_none(struct driver_conn *c, const char *owner, const char *name, uint64_t *count)
+static int count_none(struct driver_conn *c, const char *owner, const char *name, uint64_t *count, uint64_t *bytes)
 {
 	(void)c, (void)owner, (void)name;
+	if (bytes != NULL)
+		*bytes = 0;
 	*count = 0;
 	return 0;
 }
