@@ -313,7 +313,7 @@ def what_waits_for_other_servers_is_limited(server, _what, options, count, size,
 def server_that_never_reads_is_cut_off_and_harms_no_sender(server):
     del server
     server = _server(FakeServer(limit=5000), s2s_output_queue="256KiB", s2s_queue_bytes="1MiB", s2s_resume_time=0,
-                     s2s_queue_age="1s", s2s_retry_min="500ms")
+                     s2s_queue_age="1s", s2s_retry_min="5s")
     with Innocents(server), bounded(server, 60):
         sender = _user(server, "sender")
         for n in range(600):   # 24 MB
