@@ -218,17 +218,27 @@ static void begin(struct comity_mod *m, struct comity_session *s)
 	comity_archive_query(m, comity_account_jid(a), STORE, &query, on_read, p);
 }
 
+/* A session that takes them now. */
+static struct comity_session *find_present(struct comity_mod *m, struct comity_account *a)
+{
+	struct comity_session *s = comity_account_first_session(a);
+
+	while (s != NULL && (!takes_stored(s) || is_away(m, s)))
+		s = comity_session_next(s);
+	return s;
+}
+
 /* The session that they were for is gone or away, and another one is there. */
 static bool begin_anew(struct comity_mod *m, struct comity_account *a)
 {
-	struct comity_session *found = NULL;
+	struct comity_session *s = find_present(m, a);
 
-	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
-		if (takes_stored(s) && (found == NULL || is_away(m, found)))
-			found = s;
-	if (found != NULL)
-		begin(m, found);
-	return found != NULL;
+	if (s == NULL)
+		for (s = comity_account_first_session(a); s != NULL && !takes_stored(s); s = comity_session_next(s))
+			;
+	if (s != NULL)
+		begin(m, s);
+	return s != NULL;
 }
 
 /* What a session has not taken comes again, unless others are with one that may yet take them. */
@@ -362,16 +372,6 @@ static void deliver_page(struct comity_mod *m, struct page *p, struct comity_ses
 	data->last = p->last;
 	await(m, p, s, entries->total <= entries->count);
 	comity_safe_release(safe);
-}
-
-/* A session that takes them now. */
-static struct comity_session *find_present(struct comity_mod *m, struct comity_account *a)
-{
-	struct comity_session *s = comity_account_first_session(a);
-
-	while (s != NULL && (!takes_stored(s) || is_away(m, s)))
-		s = comity_session_next(s);
-	return s;
 }
 
 static void take_page(struct comity_mod *m, struct page *p, const struct store_entries *entries)

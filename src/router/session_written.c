@@ -36,6 +36,9 @@ static void finish_all(struct comity_session *s, bool is_by_ack, enum comity_wri
 {
 	struct list due;
 
+	/* As nearly always: each acknowledgement comes here. */
+	if (list_empty(&s->awaiting))
+		return;
 	list_init(&due);
 	LIST_EACH(l, next, &s->awaiting) {
 		if (LIST_ENTRY(l, struct awaited, link)->is_by_ack != is_by_ack)

@@ -208,7 +208,7 @@ static void fail(struct journal *j, int rc)
 		worker_timer_start(j->worker, &j->timer, j->first_size < MUCH ? RETRY_MS : 10 * RETRY_MS);
 }
 
-/* Puts all that counts into a new file; between two turns, so that each turn's records are told of. */
+/* Puts all that counts into a new file; behind a turn's records, which have been told of. */
 static void replace_file(struct journal *j)
 {
 	int old_fd = j->fd, rc;
