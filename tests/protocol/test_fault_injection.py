@@ -355,6 +355,28 @@ def messages_keep_their_order_over_a_stop_that_could_not_read_them(server):
     server.stop()
 
 
+@dedicated(start=False, timeout=60)
+def a_page_that_was_read_for_one_who_has_left_goes_to_another_device(server):
+    del server
+    server = _start()
+    juliet, romeo = _managed(server.account("juliet")), server.account("romeo")
+    for n in range(2):
+        juliet.message(romeo.jid, f"m{n}")
+    equal(_count(juliet), 2)
+    devices = [_managed(romeo, name, presence=False) for name in ("desk", "phone")]
+    server.faults.on(SEED, only=["malloc"], memory=1)
+    for device in devices:
+        device.presence()
+        device.ping()
+    devices[0].abort()
+    server.wait_for(lambda: "waits to be resumed" in server.log(), "the one who has left")
+    server.faults.off()
+    equal(_bodies(devices[1], 2), ["m0", "m1"])
+    for client in (juliet, devices[1]):
+        client.abort()
+    server.stop()
+
+
 @dedicated(start=False)
 def each_question_is_answered_while_nothing_is_safe(server):
     del server

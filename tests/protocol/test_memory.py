@@ -402,8 +402,9 @@ def growth_is_stopped_and_undone(server):
     check(server.stored_messages(scene.gone.bare) > 20, "what had been accepted was lost")
 
 
+@cases([("known", True), ("new", False)])
 @dedicated(start=False)
-def presence_of_other_servers_is_asked_for_afterwards(server):
+def presence_of_other_servers_is_asked_for_afterwards(server, _name, is_known):
     del server
     a, b = _pair(options_a=ROOMY)
     juliet, romeo = _users(a, b)
@@ -415,6 +416,9 @@ def presence_of_other_servers_is_asked_for_afterwards(server):
     gone = _managed(a.account("gone"), "away")
     gone.abort()
     _fill(juliet, gone, 60)
+    if not is_known:
+        romeo.presence("unavailable")
+        juliet.expect("presence", type="unavailable", from_=romeo.jid)
     _press(a, 93, 2)
     romeo.presence(payload="<show>dnd</show>")
     # Behind it on the same way.
