@@ -8,6 +8,7 @@
 #include "router/host.h"
 #include "router/rq.h"
 #include "router/session_sm.h"
+#include "xmpp/ns.h"
 
 struct worker *home_of(const struct server *server, const struct comity_jid *jid)
 {
@@ -207,6 +208,26 @@ static void send_out(struct comity_rq *rq)
 	route(rq);
 }
 
+/* What is asked of the stream itself: a second resource (RFC 6120 7.1 has one for each), or the session of RFC 3921,
+ * which begins with the resource. */
+static bool answer_for_stream(struct comity_rq *rq)
+{
+	const struct comity_elem *payload;
+
+	if (rq->st->kind != COMITY_IQ || rq->st->type != COMITY_TYPE_SET ||
+	    (!rq->is_to_implied && !comity_jid_equal(rq->to, rq->session->account->host->jid)))
+		return false;
+	payload = comity_rq_payload(rq);
+	if (comity_elem_is(payload, NS_SESSION, "session"))
+		comity_reply(rq);
+	else if (comity_elem_is(payload, NS_BIND, "bind"))
+		rq_refuse(rq, COMITY_NOT_ALLOWED, "a resource is bound already");
+	else
+		return false;
+	comity_rq_release(rq);
+	return true;
+}
+
 void route_from_session(struct comity_session *s, struct comity_stanza *st)
 {
 	const char *to_text = comity_elem_attr(st->doc->root, "to");
@@ -245,7 +266,7 @@ void route_from_session(struct comity_session *s, struct comity_stanza *st)
 		comity_rq_release(rq);
 		return;
 	}
-	if (!shed_stanza(rq, false))
+	if (!answer_for_stream(rq) && !shed_stanza(rq, false))
 		send_out(rq);
 }
 

@@ -113,16 +113,6 @@ static bool on_element(struct c2s *c, const struct comity_elem *e)
 	return row != NULL;
 }
 
-static void on_wrote(struct c2s *c)
-{
-	struct comity_session *s = c->session;
-
-	if (s == NULL || s->sm == NULL)
-		return;
-	session_in_count(s->sm);
-	session_sm_sent(s, NULL, NULL);
-}
-
 static bool on_early_iq(struct c2s *c, struct comity_stanza *st)
 {
 	struct router *r = router_of(c->conn->worker);
@@ -221,7 +211,6 @@ struct router *router_new(struct server *server, struct worker *worker)
 		.stanza = on_stanza,
 		.manage = session_on_sm,
 		.element = on_element,
-		.wrote = on_wrote,
 		.early_iq = on_early_iq,
 		.drained = on_drained,
 		.closed = on_closed,

@@ -343,13 +343,6 @@ bool session_in_take(struct comity_session *s, struct comity_rq *rq)
 	return is_new;
 }
 
-void session_in_count(struct session_sm *sm)
-{
-	sm->received++;
-	mark_done(sm, &(struct image_handled){ .number = sm->received });
-	check_room(sm);
-}
-
 void session_in_ask(struct session_sm *sm)
 {
 	if (sm->in == sm->received) {

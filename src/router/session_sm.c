@@ -178,8 +178,8 @@ bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq, struc
 
 	if (sm == NULL)
 		return true;
-	item = rq != NULL ? make_item(rq) : sm_item_new(NULL, NULL, NULL);
-	if (rq != NULL && rq->copies != NULL && rq->copies->account == s->account)
+	item = make_item(rq);
+	if (rq->copies != NULL && rq->copies->account == s->account)
 		copies_join(rq->copies, item);
 	session_sm_add(sm, item);
 	item->is_written = s->stream != NULL && sm->unwritten == 0;

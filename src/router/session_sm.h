@@ -93,8 +93,7 @@ struct sent_text {
 	size_t len;
 };
 
-/* rq is written, or (NULL) a stanza that the stream made itself. False when too much waits: the session is
- * over then. text may be NULL. */
+/* rq is written. False when too much waits: the session is over then. text may be NULL. */
 bool session_sm_sent(struct comity_session *s, const struct comity_rq *rq, struct sent_text *text);
 /* The stream is gone: true when the session stays for a while. */
 bool session_suspend(struct comity_session *s);
@@ -145,8 +144,6 @@ void session_in_ask(struct session_sm *sm);
 bool session_in_is_message(const struct image_handled *item);
 /* The journal has the count that was told last. */
 void session_in_counted(struct session_sm *sm);
-/* A stanza of the client that the stream has answered itself. */
-void session_in_count(struct session_sm *sm);
 /* False: something of what the client sent is still to be safe; c goes on when it is. */
 bool session_in_settled(struct session_sm *sm, struct c2s *c);
 /* The client has come back, and sends what it thinks is not handled. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Resource binding (RFC 6120 7) and the session element of RFC 3921, which some clients still want. */
+/* Resource binding (RFC 6120 7). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,29 +17,16 @@ void bind_write_feature(struct c2s *c, struct buf *out)
 	                 "<session xmlns='" NS_SESSION "'><optional/></session><sm xmlns='" NS_SM "'/>");
 }
 
-static void answer_iq(struct c2s *c, const char *id, const char *type, const char *inner)
-{
-	struct buf out = { 0 };
-
-	buf_printf(&out, "<iq type='%s'", type);
-	if (id != NULL)
-		xml_write_attr(&out, "id", id);
-	buf_printf(&out, ">%s</iq>", inner);
-	conn_write(c->conn, buf_bytes(&out), buf_size(&out));
-	buf_deinit(&out);
-}
-
 void bind_answer(struct c2s *c)
 {
-	struct buf inner = { 0 };
-	char *text;
+	struct buf *out = conn_out(c->conn);
 
-	buf_add_str(&inner, "<bind xmlns='" NS_BIND "'><jid>");
-	xml_write_text(&inner, comity_jid_text(c->user), comity_jid_text_len(c->user));
-	buf_add_str(&inner, "</jid></bind>");
-	text = buf_take(&inner);
-	answer_iq(c, c->bind_id, "result", text);
-	free(text);
+	buf_add_str(out, "<iq type='result'");
+	xml_write_attr(out, "id", c->bind_id);
+	buf_add_str(out, "><bind xmlns='" NS_BIND "'><jid>");
+	xml_write_text(out, comity_jid_text(c->user), comity_jid_text_len(c->user));
+	buf_add_str(out, "</jid></bind></iq>");
+	conn_touch(c->conn);
 	free(c->bind_id);
 	c->bind_id = NULL;
 }
@@ -64,14 +51,13 @@ void c2s_refuse_bind(struct c2s *c, enum comity_cond cond, const char *text)
 	conn_resume(c->conn, CONN_STOP_LOGIN);
 }
 
-/* An iq set with this payload; anything else is for others. */
-static const struct comity_elem *find_request(const struct comity_elem *e, const char *ns, const char *name)
+static const struct comity_elem *find_request(const struct comity_elem *e)
 {
 	const char *type = comity_elem_attr(e, "type");
 
 	if (!comity_elem_is(e, NS_CLIENT, "iq") || type == NULL || strcmp(type, "set") != 0)
 		return NULL;
-	return comity_elem_find(e, ns, name);
+	return comity_elem_find(e, NS_BIND, "bind");
 }
 
 bool bind_on_element(struct c2s *c, const struct comity_elem *e)
@@ -79,23 +65,11 @@ bool bind_on_element(struct c2s *c, const struct comity_elem *e)
 	const struct comity_elem *request, *resource;
 	const char *id = comity_elem_attr(e, "id");
 
-	if (c->phase == C2S_BOUND && find_request(e, NS_SESSION, "session") != NULL) {
-		answer_iq(c, id, "result", "");
-		c->shared->wrote(c);
-		return true;
-	}
-	request = find_request(e, NS_BIND, "bind");
-	if (request == NULL || (c->phase != C2S_LOGGED_IN && c->phase != C2S_BOUND))
+	request = c->phase == C2S_LOGGED_IN ? find_request(e) : NULL;
+	if (request == NULL)
 		return false;
 	free(c->bind_id);
 	c->bind_id = mem_strdup(id != NULL ? id : "");
-	if (c->phase == C2S_BOUND) {
-		/* RFC 6120 7.1: one resource per stream. */
-		c2s_refuse_bind(c, COMITY_NOT_ALLOWED, "a resource is bound already");
-		c->phase = C2S_BOUND;
-		c->shared->wrote(c);
-		return true;
-	}
 	c->phase = C2S_BINDING;
 	conn_stop(c->conn, CONN_STOP_LOGIN);
 	resource = comity_elem_find(request, NS_BIND, "resource");

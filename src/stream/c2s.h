@@ -85,8 +85,6 @@ struct c2s_shared {
 	void (*manage)(struct c2s *c, const struct comity_elem *e);
 	/* Another element of a bound client that is no stanza. False: nobody knows it. */
 	bool (*element)(struct c2s *c, const struct comity_elem *e);
-	/* The stream itself has written a stanza to a bound client. */
-	void (*wrote)(struct c2s *c);
 	/* An iq before login; consumes it. False: not wanted. */
 	bool (*early_iq)(struct c2s *c, struct comity_stanza *st);
 	/* The system has taken what was written before c2s_tell_drained(). */

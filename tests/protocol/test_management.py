@@ -5,6 +5,7 @@ import socket
 
 from harness import Client, cases, check, dedicated, equal
 from harness.client import check_error
+from harness.stream import NS_BIND, NS_SESSION
 
 NS_SM = "urn:xmpp:sm:3"
 
@@ -78,6 +79,17 @@ def a_lost_session_is_resumed_with_what_it_missed(server):
     back.message(ann.jid, "hello")
     equal(ann.expect("message").child_text("body"), "hello")
     equal(_count(back), 1)
+
+
+@cases([("session", f"<session xmlns='{NS_SESSION}'/>", "result"), ("bind", f"<bind xmlns='{NS_BIND}'/>", "error")])
+def what_the_stream_itself_answers_comes_again(server, _what, payload, type_):
+    bob = _managed(server.account("bob"), presence=False)
+    bob.send(f"<iq type='set' id='lost'>{payload}</iq>")
+    equal(_count(bob), 1)
+    bob.abort()
+    back = _again(bob, 0)
+    back.expect("resumed", NS_SM)
+    back.expect("iq", type=type_, id="lost")
 
 
 def contacts_see_nothing_of_a_resumption(server):
