@@ -13,6 +13,7 @@
 #include "router/account.h"
 #include "router/fed.h"
 #include "router/router.h"
+#include "store/journal.h"
 #include "xmpp/ns.h"
 
 #define RESUME_MS 300000
@@ -20,6 +21,15 @@
 #define ROUNDS_MAX 20000
 #define ACTS_MAX 200
 #define STEADY_MS 5000
+/* Of a stanza, and of what waits for a reader: little, so that inputs reach it. */
+#define STANZA_MAX 16384
+#define UNREAD_MAX 40000
+/* A journal that is replaced again and again, and one that is not. */
+#define JOURNAL_SMALL 2000
+#define JOURNAL_LARGE (1 << 20)
+/* What may be written to it: so much for each byte that is said, and so much beside. */
+#define JOURNAL_FOR_EACH 2
+#define JOURNAL_FREE 8192
 
 static struct stage the_stage;
 
@@ -61,6 +71,10 @@ static struct stage *raise_curtain(void)
 	settings->sm_resume_ms = RESUME_MS;
 	settings->sm_ack_ms = 60000;
 	settings->sm_unacked = 200;
+	settings->limits.after_auth.element_bytes = STANZA_MAX;
+	settings->limits.out_bytes = UNREAD_MAX;
+	settings->fed.limits.after_auth.element_bytes = STANZA_MAX;
+	settings->fed.limits.out_bytes = UNREAD_MAX;
 	settings->fed.queue_age_ms = QUEUE_AGE_MS;
 	settings->fed.limits.dead_ms = 20000;
 	settings->fed.retry_min_ms = settings->fed.retry_max_ms = 500;
@@ -162,6 +176,16 @@ static void fail_store(struct stage *s, uint32_t how)
 		life_make_room(&s->life);
 }
 
+/* Down it refuses connections; deaf it reads nothing of those that it has, or gets. */
+static void change_remote(struct stage *s, uint8_t manner, uint32_t how)
+{
+	s->remote_manner = manner;
+	s->is_remote_down = how == 3;
+	s->is_remote_deaf = how == 2;
+	for (unsigned i = 0; i < PEERS; i++)
+		s->peers[i].line.is_deaf = s->is_remote_deaf;
+}
+
 static void act(struct stage *s)
 {
 	uint32_t what = choose(&s->in, 64);
@@ -179,12 +203,57 @@ static void act(struct stage *s)
 	} else if (what == 62 && (s->scenes & SCENE_ENDS) != 0) {
 		restart(s, choose(&s->in, 256));
 	} else if ((s->scenes & SCENE_REMOTE) != 0) {
-		s->remote_manner = (uint8_t)choose(&s->in, 256);
-		s->is_remote_down = choose(&s->in, 4) == 3;
+		change_remote(s, (uint8_t)choose(&s->in, 256), choose(&s->in, 4));
 	}
 }
 
+/* ---- what it costs ---- */
+
+/* Bytes that the workers have written to their journals; 0 without a server. */
+static uint64_t count_journal(const struct stage *s)
+{
+	struct journal_stats stats;
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; s->life.is_up && i < s->life.workers; i++) {
+		if (router_of(s->life.sim->workers[i])->journal == NULL)
+			continue;
+		journal_get_stats(router_of(s->life.sim->workers[i])->journal, &stats);
+		bytes += stats.bytes;
+	}
+	return bytes;
+}
+
+/* What is kept of sessions for a crash follows what was said; it is not all written again for each word. */
+static void check_journal(struct stage *s, uint64_t before)
+{
+	uint64_t now = count_journal(s);
+
+	/* Less: there is another server. */
+	if (now > before)
+		s->journaled += now - before;
+	if (s->life.file_bytes > JOURNAL_SMALL && s->journaled > JOURNAL_FREE + JOURNAL_FOR_EACH * s->carried)
+		finding("%llu bytes were written to the journal for %llu that were said", (unsigned long long)s->journaled,
+		        (unsigned long long)s->carried);
+}
+
 /* ---- the end ---- */
+
+/* What nobody holds any more is not counted any more. */
+static void check_bytes(struct stage *s)
+{
+	static const enum tally_kind gone[] = { TALLY_CONNECTIONS, TALLY_INPUT, TALLY_OUTPUT, TALLY_SESSIONS, TALLY_UNACKED,
+	                                        TALLY_STANZAS };
+
+	for (size_t k = 0; k < sizeof(gone) / sizeof(gone[0]); k++) {
+		int64_t bytes = 0;
+
+		for (unsigned i = 0; i < s->life.workers; i++)
+			bytes += tally_get(&s->life.sim->workers[i]->tally, gone[k]);
+		if (bytes != 0)
+			finding("%lld bytes are counted for %s, which nobody has", (long long)bytes, tally_name(gone[k]));
+	}
+}
 
 static void check_tallies(struct stage *s)
 {
@@ -206,6 +275,7 @@ static void check_tallies(struct stage *s)
 		if (r->current != NULL)
 			finding("a request is still being handled");
 	}
+	check_bytes(s);
 	if (peers_admit(peers, "192.0.2.1", &(struct peers_limits){ 1, 1, 0 }) != PEERS_ADMITTED)
 		finding("connections are still counted");
 	peers_release(peers, "192.0.2.1");
@@ -256,15 +326,16 @@ static void reset(struct stage *s)
 		s->peers[i].line.stage = s;
 	}
 	s->remote_manner = 0;
-	s->is_remote_down = false;
+	s->is_remote_down = s->is_remote_deaf = false;
 	s->serial = 0;
+	s->carried = s->journaled = 0;
 }
 
 static void set_up_files(struct stage *s, uint32_t how)
 {
 	static const size_t log_bytes[] = { 0, 1500, 10000, 100000 };
 
-	s->life.file_bytes = how % 4 == 3 ? 2000 : 1 << 20;
+	s->life.file_bytes = how % 4 == 3 ? JOURNAL_SMALL : JOURNAL_LARGE;
 	s->life.log_bytes = log_bytes[how / 4 % 4];
 	s->life.sync_ms = how / 16 % 2 * 5;
 }
@@ -282,8 +353,12 @@ void stage_play(const uint8_t *data, size_t size, unsigned scenes, void (*more)(
 	set_up_files(s, choose(&s->in, 256));
 	reset(s);
 	life_start(&s->life, UINT32_MAX);
-	for (unsigned n = 0; choices_left(&s->in) && n < ACTS_MAX; n++)
+	for (unsigned n = 0; choices_left(&s->in) && n < ACTS_MAX; n++) {
+		uint64_t journal = count_journal(s);
+
 		act(s);
+		check_journal(s, journal);
+	}
 	settle(s);
 	everybody_goes(s);
 	check_tallies(s);

@@ -37,6 +37,8 @@ struct line {
 	const char *in;
 	size_t in_len;
 	bool is_cut;               /* by this side */
+	bool is_deaf;              /* this side reads nothing, and the server can write nothing */
+	bool is_awaited;           /* the server wants to be told when it can */
 };
 
 /* An iq that awaits its answer. */
@@ -82,9 +84,11 @@ struct stage {
 	struct client clients[CLIENTS];
 	struct peer peers[PEERS];
 	uint8_t remote_manner;     /* how the other server answers */
-	bool is_remote_down;
+	bool is_remote_down, is_remote_deaf;
 	bool is_traced;            /* COMITY_TRACE is set: all that is said goes to the standard error output */
 	unsigned serial;
+	uint64_t carried;          /* bytes, to and from the server */
+	uint64_t journaled;        /* bytes, written for it */
 };
 
 /* Lets the server work until nothing moves. */

@@ -19,6 +19,7 @@
 #define ANSWERS_ERROR 1      /* to what it is asked, instead of a result */
 #define ANSWERS_NOTHING 2
 #define ACKS_NOTHING 4       /* to <r/> */
+#define READS_LITTLE 8       /* but for a while now and then nothing */
 
 /* ---- what the server says ---- */
 
@@ -242,6 +243,7 @@ static void log_in(struct client *c)
 
 void client_leave(struct client *c)
 {
+	c->line.is_deaf = false;
 	if (c->line.conn != NULL) {
 		line_cut(&c->line);
 		stage_run(c->stage);
@@ -252,6 +254,7 @@ void client_leave(struct client *c)
 
 static void close_stream(struct client *c)
 {
+	c->line.is_deaf = false;
 	line_say(&c->line, "</stream:stream>");
 	stage_run(c->stage);
 	if (!c->is_odd && !ear_is_closed(c->line.ear))
@@ -335,6 +338,8 @@ void client_act(struct client *c)
 	} else if (what == 30) {
 		close_stream(c);
 	} else {
+		/* It is deaf until it asks again. */
+		c->line.is_deaf = !c->line.is_deaf && (c->manner & READS_LITTLE) != 0;
 		line_say(&c->line, "<r xmlns='" NS_SM "'/>");
 		stage_run(c->stage);
 	}
@@ -345,6 +350,8 @@ void client_act(struct client *c)
 void client_settle(struct client *c)
 {
 	c->manner &= (uint8_t)~ACKS_NOTHING;
+	c->line.is_deaf = false;
+	stage_run(c->stage);
 	if (c->is_odd && c->line.ear != NULL)
 		client_leave(c);
 	else if (c->is_bound && c->is_managed)

@@ -25,6 +25,10 @@ static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
 		errno = EPIPE;
 		return -1;
 	}
+	if (l->is_deaf) {
+		errno = EAGAIN;
+		return -1;
+	}
 	if (!l->stage->life.is_dead)
 		buf_add(&l->down, bytes, len);
 	return (ssize_t)len;
@@ -32,7 +36,8 @@ static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
 
 static void on_watch(struct conn *c, bool readable, bool writable)
 {
-	(void)c, (void)readable, (void)writable;
+	(void)readable;
+	((struct line *)c->io_data)->is_awaited = writable;
 }
 
 static void on_shut(struct conn *c)
@@ -113,20 +118,35 @@ static bool carry_up(struct line *l)
 	l->in_len = n;
 	while (l->conn != NULL && l->in_len != 0 && !conn_is_stopped(l->conn))
 		conn_on_ready(l->conn, true, false);
+	l->stage->carried += n - l->in_len;
 	buf_consume(&l->up, n - l->in_len);
 	l->in = NULL;
 	l->in_len = 0;
 	return true;
 }
 
+/* The server may write what could not be written. */
+static bool listen_again(struct line *l)
+{
+	if (l->conn == NULL || l->is_deaf || !l->is_awaited)
+		return false;
+	conn_on_ready(l->conn, false, true);
+	return true;
+}
+
 bool line_carry(struct line *l)
 {
 	bool any = carry_up(l);
-	struct buf heard = l->down;
+	struct buf heard;
 
+	any = listen_again(l) || any;
+	if (l->conn != NULL && !l->conn->is_broken && conn_queued(l->conn) > l->conn->out_limit)
+		finding("%zu bytes wait for a reader", conn_queued(l->conn));
+	heard = l->down;
 	if (buf_size(&heard) == 0)
 		return any;
 	l->down = (struct buf){ 0 };
+	l->stage->carried += buf_size(&heard);
 	trace(l, "<", buf_bytes(&heard), buf_size(&heard));
 	if (!l->is_cut)
 		ear_hear(l->ear, buf_bytes(&heard), buf_size(&heard));

@@ -236,6 +236,7 @@ struct conn *__wrap_conn_new(struct worker *w, int fd, const struct conn_io *io,
 	peer_leave(p);
 	*p = (struct peer){ .stage = s, .is_dialed = true, .received = p->received };
 	line_open(&p->line, s, on_heard, p);
+	p->line.is_deaf = s->is_remote_deaf;
 	line_make_conn(&p->line, w->id);
 	if ((s->remote_manner & CUTS) != 0)
 		line_cut(&p->line);
@@ -256,6 +257,7 @@ static void come(struct peer *p)
 	memcpy(sm_id, p->sm_id, sizeof(sm_id));
 	*p = (struct peer){ .stage = s, .received = p->received };
 	line_open(&p->line, s, on_heard, p);
+	p->line.is_deaf = s->is_remote_deaf;
 	peers_admit(s->life.sim->server.peers, ADDRESS, &(struct peers_limits){ UINT32_MAX, UINT32_MAX, 0 });
 	s2s_accept(w, &router_of(w)->fed->shared, line_make_conn(&p->line, worker), false);
 	line_say(&p->line, "<stream:stream%s to='" HOST "'" NAMESPACES, (how & 1) != 0 ? "" : " from='" REMOTE "'");
@@ -279,6 +281,7 @@ void peer_leave(struct peer *p)
 	if (p->line.conn != NULL) {
 		/* The server may connect anew at once, though not here. */
 		p->is_leaving = true;
+		p->line.is_deaf = false;
 		line_cut(&p->line);
 		stage_run(p->stage);
 		p->is_leaving = false;
