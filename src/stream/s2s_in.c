@@ -96,6 +96,17 @@ static bool find_remote(struct s2s *s, const char *from)
 	return true;
 }
 
+/* The domain of the certificate needs no dialback. */
+static void prove_authenticated(struct s2s *s)
+{
+	struct s2s_pair *pair = s2s_add_pair(s, s->host->name, s->remote);
+
+	if (pair != NULL)
+		s2s_set_proved(s, pair);
+	else
+		s2s_fail(s, STREAM_POLICY_VIOLATION, "too many domains on one stream");
+}
+
 void s2s_in_begin(struct s2s *s)
 {
 	char id[STREAM_ID_SIZE];
@@ -114,7 +125,7 @@ void s2s_in_begin(struct s2s *s)
 	if (s->is_version_1)
 		write_features(s);
 	if (s->is_authenticated)
-		s2s_set_proved(s, s2s_add_pair(s, s->host->name, s->remote));
+		prove_authenticated(s);
 }
 
 void s2s_in_on_open(struct s2s *s, const struct comity_elem *root)
@@ -182,6 +193,9 @@ static void on_auth(struct s2s *s, const struct comity_elem *e)
 		refuse_login(s, "invalid-authzid", "no domain can be read from it");
 	} else if (s->remote != NULL && strcmp(name, s->remote) != 0) {
 		refuse_login(s, "invalid-authzid", "this is not the domain of the stream header");
+	} else if (s->pair_count != 0) {
+		/* A login begins a stream anew, and there is one in use. */
+		refuse_login(s, "not-authorized", "dialback has begun on this stream");
 	} else if (s->is_authenticated || !s2s_is_certified(s, s->shared->policy(s->conn->worker, name), name)) {
 		refuse_login(s, "not-authorized", s->is_authenticated ? "authenticated already" : s->cert.text);
 	} else {

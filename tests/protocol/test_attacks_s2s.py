@@ -11,6 +11,7 @@ from harness import Client, Comity, Failure, Stream, cases, check, dedicated, eq
 from harness.attack import Innocents, bounded, connect, read_all, start, stats
 from harness.client import check_error
 from harness.fake import A, NS_SERVER, FakeNames, FakeServer, call, prove, send_message
+from harness.server import certificates
 
 NO_RATE = {"bytes_per_second": 0, "stanzas_per_second": 0}
 
@@ -91,6 +92,21 @@ def refused_proofs_of_a_stream_are_limited(server, _what, text):
         equal(len(stream.inbox), 21, "answers before the end")
         stream.inbox.clear()
         stream.expect_end()
+
+
+@dedicated(start=False)
+def a_login_on_a_stream_that_has_no_place_for_it_is_refused(server):
+    """The certificate is good, and the stream has proved as many domains by dialback as it may."""
+    del server
+    server = _server(FakeServer(), s2s_pairs_per_stream=20)
+    folder, domain = certificates(A, "x1.fake.test"), "x1.fake.test"
+    with Innocents(server):
+        stream = call(server, domain, tls={"verify": False, "cert": [f"{folder}/{domain}.{end}" for end in ("crt", "key")]})
+        equal({prove(stream, f"d{n}.fake.test")["type"] for n in range(20)}, {"valid"})
+        stream.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>")
+        check("dialback has begun" in stream.expect("failure").child_text("text"), "another cause")
+        send_message(stream, "ann@d1.fake.test", f"nobody@{A}")
+        equal(prove(stream, "d1.fake.test")["type"], "valid", "what was proved before")
 
 
 @dedicated(start=False)

@@ -62,13 +62,23 @@ class FakeServer:
             return next(s for s in self.stanzas if s.name == name)
 
 
-def call(server, domain="x1.fake.test", version="1.0", source=None):
-    """A stream of that domain, up to the features; what it says is not proved yet."""
-    stream = Stream(server, port=server.s2s, domain=A, source=source, name=domain)
-    stream.open_raw(ns=NS_SERVER, version=version, extra=f" xmlns:db='{NS_DIALBACK}' from='{domain}'")
-    stream.wait_header()
-    if version:
-        stream.expect_next("features")
+def call(server, domain="x1.fake.test", version="1.0", source=None, tls=None):
+    """A stream of that domain, up to the features, with TLS if tls says how; what it says is not proved yet."""
+    stream = Stream(server, port=server.s2s, domain=A, source=source, name=domain, tls=tls)
+
+    def begin():
+        stream.open_raw(ns=NS_SERVER, version=version, extra=f" xmlns:db='{NS_DIALBACK}' from='{domain}'")
+        stream.wait_header()
+        if version:
+            stream.expect_next("features")
+
+    begin()
+    if tls is not None:
+        stream.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+        stream.expect_next("proceed")
+        stream.start_tls_layer()
+        stream.restart()
+        begin()
     return stream
 
 
