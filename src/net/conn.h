@@ -25,6 +25,7 @@ enum conn_stop {
 	CONN_STOP_UNSAFE = 1 << 3,      /* too much of what came is not safe yet */
 	CONN_STOP_MOVE = 1 << 4,        /* it is on its way to another worker */
 	CONN_STOP_END = 1 << 5,         /* the server is being stopped */
+	CONN_STOP_ASKED = 1 << 6,       /* a request from before the login is to be answered, which holds the stream here */
 };
 
 /* What the owner is told, always on the connection's worker. */

@@ -131,6 +131,9 @@ static bool on_early_iq(struct c2s *c, struct comity_stanza *st)
 		rq_refuse(rq, (enum comity_cond)-verdict, NULL);
 	else if (verdict == COMITY_PASS)
 		c2s_fail(c, STREAM_NOT_AUTHORIZED, "log in and bind a resource first");
+	/* Behind a login the stream might move to another worker, and who answers is on this one. */
+	else if (verdict == COMITY_LATER && c->conn != NULL)
+		conn_stop(c->conn, CONN_STOP_ASKED);
 	comity_rq_release(rq);
 	return true;
 }

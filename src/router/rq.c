@@ -88,14 +88,23 @@ struct comity_rq *comity_rq_hold(struct comity_rq *rq)
 	return rq;
 }
 
+static void let_go_on(struct c2s *c)
+{
+	if (c != NULL && c->conn != NULL)
+		conn_resume(c->conn, CONN_STOP_ASKED);
+	c2s_unref(c);
+}
+
 void comity_rq_release(struct comity_rq *rq)
 {
+	struct c2s *stream;
+
 	if (rq == NULL || --rq->refs != 0)
 		return;
+	stream = rq->stream;
 	if (rq->seen != 0 && !rq->has_reached)
 		fed_unsee(rq);
 	rq_detach(rq);
-	c2s_unref(rq->stream);
 	comity_stanza_unref(rq->st);
 	comity_jid_unref(rq->from);
 	comity_jid_unref(rq->to);
@@ -103,6 +112,7 @@ void comity_rq_release(struct comity_rq *rq)
 	safe_unref(rq->safe, rq->router);
 	tally_add(&rq->router->worker->tally, rq->counted_as, -(ptrdiff_t)rq->bytes);
 	pool_give(rq, sizeof(*rq));
+	let_go_on(stream);
 }
 
 void comity_rq_continue(struct comity_rq *rq)

@@ -193,11 +193,14 @@ static void on_auth(struct s2s *s, const struct comity_elem *e)
 		refuse_login(s, "invalid-authzid", "no domain can be read from it");
 	} else if (s->remote != NULL && strcmp(name, s->remote) != 0) {
 		refuse_login(s, "invalid-authzid", "this is not the domain of the stream header");
+	} else if (s->is_authenticated) {
+		refuse_login(s, "not-authorized", "authenticated already");
 	} else if (s->pair_count != 0) {
-		/* A login begins a stream anew, and there is one in use. */
+		/* Behind a login the stream may move to another worker; links, keys being verified and what is yet to be safe hold
+		 * it on this one. */
 		refuse_login(s, "not-authorized", "dialback has begun on this stream");
-	} else if (s->is_authenticated || !s2s_is_certified(s, s->shared->policy(s->conn->worker, name), name)) {
-		refuse_login(s, "not-authorized", s->is_authenticated ? "authenticated already" : s->cert.text);
+	} else if (!s2s_is_certified(s, s->shared->policy(s->conn->worker, name), name)) {
+		refuse_login(s, "not-authorized", s->cert.text);
 	} else {
 		if (s->remote == NULL)
 			s->remote = mem_strdup(name);

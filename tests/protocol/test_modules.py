@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What each module answers, keeps and refuses."""
+import base64
+
 from harness import Client, cases, check, dedicated, equal
 from harness.client import check_error
+from harness.stream import NS_SASL
 
 INFO = "http://jabber.org/protocol/disco#info"
 SMALL = "aGVsbG8="                                     # "hello"
@@ -223,6 +226,17 @@ def registration_where_it_is_open(server):
         else:
             client.expect_error(answer, id_=id_)
     client.authenticate("new1", "secret")
+
+
+@dedicated(text="module register { allow_registration = yes }", options={"workers": 2})
+def registration_is_answered_before_the_login_behind_it(server):
+    """The login may take the stream to another worker."""
+    account, client = server.account("user"), Client(server)
+    client.secure()
+    secret = base64.b64encode(f"\0{account.user}\0{account.password}".encode()).decode()
+    client.send("<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>other</username><password>secret"
+                f"</password></query></iq><auth xmlns='{NS_SASL}' mechanism='PLAIN'>{secret}</auth>")
+    equal([client.next().name for _ in range(2)], ["iq", "success"])
 
 
 @dedicated(text="module private { max_elements = 3  max_size = 1KiB }")
