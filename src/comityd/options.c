@@ -59,7 +59,7 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_INT(S, max_sessions_per_account, "20", 1, 10000, "Resources that one account may bind at a time."),
 	COMITY_OPT_TIME(S, resume_time, "10m", 0, 86400000, "Time in which a session that was cut off can be resumed (XEP-0198); 0 is never."),
 	COMITY_OPT_TIME(S, acknowledge_timeout, "1m", 1000, 3600000, "Time in which a client with stream management acknowledges what it was sent; after that it is cut off."),
-	COMITY_OPT_INT(S, unacknowledged_stanzas, "1000", 10, 1000000, "Stanzas that a client with stream management may leave unacknowledged; more ends its session."),
+	COMITY_OPT_INT(S, unacknowledged_stanzas, "5000", 10, 1000000, "Stanzas that a client with stream management may leave unacknowledged; more ends its session."),
 	COMITY_OPT_STRING(S, resume_location, NULL, "Host and port that clients are told to come back to when they resume (XEP-0198); not told when not set."),
 	COMITY_OPT_CHOICE(S, resource_conflict, "replace", conflicts, "What happens when a resource is in use: replace the old session or refuse the new one."),
 	COMITY_OPT_INT(S, idle_accounts, "2000", 0, 10000000, "Accounts without sessions kept in memory, per worker."),

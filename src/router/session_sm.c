@@ -22,7 +22,7 @@
 /* A session whose end has to wait is looked at again. */
 #define EXPIRE_LATER_MS 1000
 /* What an item costs beside the bytes of its stanza. */
-#define ITEM_COST 256
+#define ITEM_COST 512
 
 static struct worker *worker_of(const struct comity_session *s)
 {
