@@ -91,7 +91,7 @@ static void write_again(struct comity_session *s)
 		session_sm_ask(s->sm);
 }
 
-/* Stanzas without content only counted for the old stream; the client has no use for them now. */
+/* What the journal could not give back only counted for the old stream; the client has no use for it now. */
 static void drop_empty(struct session_sm *sm)
 {
 	bool any = false;

@@ -17,7 +17,7 @@
 
 struct comity_elem;
 
-/* A stanza that was written; without one it only counts. */
+/* A stanza that was written; without one, as the journal could not give it back, it only counts. */
 struct sm_item {
 	struct session_sm *sm;
 	struct list link;
