@@ -232,6 +232,7 @@ static void destroy(struct conn *c)
 	metrics_add(&c->worker->metrics, METRIC_CONNECTIONS_CLOSED, 1);
 	uncount(c);
 	c->io->close(c);
+	conn_leave_peers(c);
 	tls_session_free(c->tls);
 	buf_deinit(&c->out);
 	buf_deinit(&c->wire);

@@ -16,6 +16,7 @@
 #include "net/worker.h"
 
 struct conn;
+struct peers;
 
 /* Why nothing is read for a while. Each reason ends by itself. */
 enum conn_stop {
@@ -80,11 +81,13 @@ struct conn {
 	size_t out_limit;
 	size_t stream_bytes;         /* of the owner, as it has told */
 	size_t counted[3];           /* in the tally of the worker: TALLY_CONNECTIONS, _INPUT, _OUTPUT */
+	struct peers *peers;         /* who counts it, until it has given back the places below */
 	struct worker *moving_to;
 	const char *why_broken;      /* NULL: the connection was lost */
 	char address[CONN_ADDRESS_MAX];
 	bool is_secured, is_handshaking;
 	bool is_stranger;            /* nobody has proved who it is: it is read after all others, and for a bounded time */
+	bool has_place, has_stream_place; /* among the strangers, and the streams, of its address */
 	bool is_muted;               /* it waits for that, and need not be told of again */
 	unsigned stops;              /* of enum conn_stop: why nothing is read now */
 	bool is_closing, is_broken, is_lingering, is_owned;
@@ -112,6 +115,11 @@ int conn_touch(struct conn *c);
 size_t conn_queued(const struct conn *c);
 /* The owner is told, at the end of a turn, when the system has taken all that is queued; never if it is closed first. */
 void conn_tell_drained(struct conn *c);
+/* It was admitted as a stranger and, if so, as a stream (peers_admit): the connection gives back the first place when it
+ * is introduced, and what it then holds when it is gone, which may be some time after its owner has forgotten it. */
+void conn_set_stranger(struct conn *c, struct peers *peers, bool counts_as_stream);
+/* For conn: gives back its places. */
+void conn_leave_peers(struct conn *c);
 /* Who it is has been proved; more may wait for it from now on. */
 void conn_introduce(struct conn *c, size_t out_limit);
 /* Gives up a peer whose system stays silent this long: what was sent is not received, or it does not answer

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Handshakes and logins, of which any number may come at once, do not hold up those who are here already. */
 #include "net/conn.h"
+#include "net/peers.h"
 
 /* Longest time in a turn for connections that have not logged in. */
 #define STRANGERS_MS 5
@@ -13,8 +14,32 @@ static void unmute(struct conn *c)
 	conn_rewatch(c);
 }
 
+void conn_set_stranger(struct conn *c, struct peers *peers, bool counts_as_stream)
+{
+	c->is_stranger = true;
+	c->peers = peers;
+	c->has_place = true;
+	c->has_stream_place = counts_as_stream;
+}
+
+static void give_place_back(struct conn *c)
+{
+	if (c->has_place)
+		peers_release(c->peers, c->address);
+	c->has_place = false;
+}
+
+void conn_leave_peers(struct conn *c)
+{
+	give_place_back(c);
+	if (c->has_stream_place)
+		peers_release_stream(c->peers, c->address);
+	c->has_stream_place = false;
+}
+
 void conn_introduce(struct conn *c, size_t out_limit)
 {
+	give_place_back(c);
 	c->out_limit = out_limit;
 	c->is_stranger = false;
 	list_remove(&c->waiting);

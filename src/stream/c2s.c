@@ -74,23 +74,12 @@ bool c2s_is_open(const struct c2s *c)
 	return c->conn != NULL && !c->has_failed;
 }
 
-/* The connection has logged in or is gone: it no longer counts against its address. */
-static void stop_counting(struct c2s *c)
-{
-	if (!c->is_counted)
-		return;
-	c->is_counted = false;
-	peers_release(c->shared->peers, c->conn->address);
-	conn_introduce(c->conn, c->shared->limits->out_bytes);
-}
-
 static void forget_conn(struct c2s *c, const char *reason)
 {
 	struct conn *conn = c->conn;
 
 	if (conn == NULL)
 		return;
-	stop_counting(c);
 	worker_timer_stop(conn->worker, &c->timer);
 	worker_timer_stop(conn->worker, &c->shape);
 	sasl_abandon(c);
@@ -460,8 +449,7 @@ void c2s_accept(struct worker *w, const struct c2s_shared *shared, struct conn *
 	c->timer.fire = on_timer;
 	c->shape.fire = on_shape;
 	c->is_direct_tls = direct_tls;
-	c->is_counted = true;
-	conn->is_stranger = true;
+	conn_set_stranger(conn, shared->peers, false);
 	log_ctx_init(&c->log, &w->log, describe_c2s);
 	list_init(&c->link);
 	list_append(shared->streams, &c->link);
@@ -488,7 +476,8 @@ static void become_bound(struct c2s *c, struct comity_jid *full, void *session)
 	const struct c2s_limits *limits = c->shared->limits;
 	struct worker *w = c->conn->worker;
 
-	stop_counting(c);
+	if (c->conn->is_stranger)
+		conn_introduce(c->conn, limits->out_bytes);
 	c->phase = C2S_BOUND;
 	c->session = session;
 	rate_init(&c->rate, limits->bytes_per_s, limits->stanzas_per_s, worker_now(w));

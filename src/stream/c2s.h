@@ -121,7 +121,7 @@ struct c2s {
 	struct sasl_attempt *attempt;    /* running login */
 	unsigned refused;
 	unsigned early_elements;         /* that came before a resource was bound */
-	bool is_direct_tls, is_header_sent, has_failed, is_counted, is_probed, is_anonymous;
+	bool is_direct_tls, is_header_sent, has_failed, is_probed, is_anonymous;
 	bool is_awake;                   /* the timer watches for the parser's rest */
 	char *bind_id;                   /* of the iq that asked to bind */
 	char *bind_resource;             /* that it asked for; NULL: the server chooses */

@@ -61,13 +61,10 @@ void s2s_note(struct s2s *s, const char *fmt, ...)
 	s->shared->note(s, line);
 }
 
-void s2s_stop_counting(struct s2s *s)
+void s2s_introduce(struct s2s *s)
 {
-	if (!s->is_counted)
-		return;
-	s->is_counted = false;
-	peers_release(s->shared->peers, s->conn->address);
-	conn_introduce(s->conn, s->shared->limits->out_bytes);
+	if (s->conn->is_stranger)
+		conn_introduce(s->conn, s->shared->limits->out_bytes);
 }
 
 void s2s_count_refusal(struct s2s *s)
@@ -105,9 +102,6 @@ static void forget_conn(struct s2s *s, const char *reason)
 	if (conn == NULL)
 		return;
 	settle_cause(s, reason);
-	s2s_stop_counting(s);
-	if (!s->is_outgoing)
-		peers_release_stream(s->shared->peers, conn->address);
 	worker_timer_stop(conn->worker, &s->timer);
 	worker_timer_stop(conn->worker, &s->shape);
 	worker_timer_stop(conn->worker, &s->ask);
@@ -558,8 +552,7 @@ void s2s_accept(struct worker *w, const struct s2s_shared *shared, struct conn *
 	struct s2s *s = s2s_new(w, shared, conn);
 
 	s->is_direct_tls = direct_tls;
-	s->is_counted = true;
-	conn->is_stranger = true;
+	conn_set_stranger(conn, shared->peers, shared->limits->peers.streams != 0);
 	s->chooser.asks_certificate = true;
 	s->chooser.alpn = direct_tls ? "xmpp-server" : NULL;
 	s2s_restart(s, false);

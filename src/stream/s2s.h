@@ -181,7 +181,7 @@ struct s2s {
 	struct s2s_sm *sm;             /* NULL: not managed */
 	bool is_managing;              /* an answer about stream management is awaited */
 	bool has_sm;                   /* the peer offers it */
-	bool is_outgoing, is_direct_tls, is_header_sent, has_failed, is_counted, is_awake, is_moving;
+	bool is_outgoing, is_direct_tls, is_header_sent, has_failed, is_awake, is_moving;
 	bool is_version_1;             /* the peer's header: there are features */
 	bool is_judged;                /* cert holds what was found */
 	bool is_authenticated;         /* by SASL EXTERNAL */
@@ -236,8 +236,8 @@ void s2s_note(struct s2s *s, const char *fmt, ...) __attribute__((format(printf,
 void s2s_send_text(struct s2s *s, const char *text);
 void s2s_write_header(struct s2s *s);
 void s2s_restart(struct s2s *s, bool keep_rest);
-/* It has proved itself or is gone: it no longer counts against its address. */
-void s2s_stop_counting(struct s2s *s);
+/* It has proved itself: it no longer counts among the strangers of its address. */
+void s2s_introduce(struct s2s *s);
 /* A key or a login of the peer was refused, which cost something; ends the stream when there are too many. */
 void s2s_count_refusal(struct s2s *s);
 /* The pair, made when missing; NULL when there are too many. */

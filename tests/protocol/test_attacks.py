@@ -63,6 +63,31 @@ def connections_over_the_limit_are_told_and_closed(server, _what, option, source
     Client.login(server.account("late"), source=source(0)).close()
 
 
+@cases([("clients of one address", "connections_per_address", lambda server: server.c2s, lambda n: "127.67.0.1"),
+        ("clients in all", "connections_unauthenticated", lambda server: server.c2s, lambda n: f"127.67.{n}.1"),
+        ("servers of one address", "connections_per_address", lambda server: server.s2s, lambda n: "127.67.0.1"),
+        ("streams of one address", "s2s_streams_per_address", lambda server: server.s2s, lambda n: "127.67.0.1")])
+@dedicated(start=False)
+def connections_count_until_they_are_gone(server, _what, option, port, source):
+    """A connection that was ended keeps its descriptor until the peer has read why, and its place as long."""
+    server.options[option] = 20
+    start(server)
+    # The refusals of one burst, which takes less time than a closed connection is kept.
+    socks = []
+    for number in range(30):
+        socks.append(connect(server, port(server), source(number)))
+        with contextlib.suppress(ConnectionError):   # turned away already
+            socks[-1].sendall(b"</x>")
+    server.wait_for(lambda: stats(server)["connections_refused"] == 10, "ten to be turned away")
+    server.wait_for(lambda: stats(server)["connections_closed"] >= 20, "the end of all connections")
+    late = connect(server, port(server), source(0))
+    late.sendall(b"</x>")
+    check(late.recv(4096), "nothing was given back")
+    equal(stats(server)["connections_refused"], 10)
+    for sock in [late, *socks]:
+        sock.close()
+
+
 @dedicated(start=False, options={"preauth_timeout": "2s"})
 def slow_drip_ends_when_the_time_to_log_in_is_over(server):
     start(server)
