@@ -39,19 +39,51 @@ static void write_line(struct logger *l, enum log_level level, const char *line)
 		return; /* nobody to tell */
 }
 
-static void on_line(struct log *log, enum log_level level, const char *line)
+static void write_anywhere(struct logger *l, enum log_level level, const char *line)
 {
-	struct logger *l = (struct logger *)(void *)log;
-
 	if (l->fd < 0)
 		syslog(priorities[level], "%s", line);
 	else
 		write_line(l, level, line);
 }
 
+static void tell_left_out(struct logger *l, uint64_t lines)
+{
+	char text[120];
+
+	snprintf(text, sizeof(text), "%llu lines of level info were left out: the log takes %d a second for long",
+	         (unsigned long long)lines, LOG_LIMIT_PER_S);
+	write_anywhere(l, LOG_LEVEL_WARNING, text);
+}
+
+/* Strangers can cause lines of level info at will. Who turns on debug lines wants them all. */
+static bool is_admitted(struct logger *l)
+{
+	uint64_t left_out = 0;
+	struct timespec ts;
+	bool ok;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	pthread_mutex_lock(&l->lock);
+	ok = log_limit_take(&l->limit, (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000, &left_out);
+	pthread_mutex_unlock(&l->lock);
+	if (left_out != 0)
+		tell_left_out(l, left_out);
+	return ok;
+}
+
+static void on_line(struct log *log, enum log_level level, const char *line)
+{
+	struct logger *l = (struct logger *)(void *)log;
+
+	if (level != LOG_LEVEL_INFO || is_admitted(l))
+		write_anywhere(l, level, line);
+}
+
 int logger_open(struct logger *l, const char *to, enum log_level level, struct err_text *et)
 {
 	*l = (struct logger){ .log.write = on_line, .fd = STDERR_FILENO };
+	pthread_mutex_init(&l->lock, NULL);
 	atomic_store(&l->log.level, (int)level);
 	if (strcmp(to, "stderr") == 0) {
 		l->is_journal = getenv("JOURNAL_STREAM") != NULL;
@@ -71,6 +103,9 @@ int logger_open(struct logger *l, const char *to, enum log_level level, struct e
 
 void logger_close(struct logger *l)
 {
+	if (l->limit.left_out != 0)
+		tell_left_out(l, l->limit.left_out);
+	pthread_mutex_destroy(&l->lock);
 	if (l->fd < 0)
 		closelog();
 	else if (l->is_file)

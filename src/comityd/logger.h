@@ -3,11 +3,16 @@
 #ifndef COMITYD_LOGGER_H
 #define COMITYD_LOGGER_H
 
+#include <pthread.h>
+
 #include "base/err.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 
 struct logger {
 	struct log log;        /* must be first */
+	pthread_mutex_t lock;  /* of the limit */
+	struct log_limit limit;
 	int fd;                /* -1: syslog */
 	bool is_file;
 	bool is_journal;       /* stderr goes to journald, which stamps lines itself */

@@ -157,6 +157,14 @@ static void on_result_answer(struct s2s *s, const struct comity_elem *e, const c
 
 /* ---- authoritative: is this key ours? ---- */
 
+/* Questions about keys that are not ours cost a stranger nothing. Who has proved itself, or was called by us, may be
+ * given wrong keys by others as long as they like, and must not lose its stream for asking. */
+static void count_wrong_key(struct s2s *s)
+{
+	if (s->conn->is_stranger)
+		s2s_count_refusal(s);
+}
+
 static void on_verify_request(struct s2s *s, const struct comity_elem *e, const struct addresses *a)
 {
 	const char *id = comity_elem_attr(e, "id");
@@ -170,12 +178,15 @@ static void on_verify_request(struct s2s *s, const struct comity_elem *e, const 
 		answer.type = "error";
 		answer.cond = COMITY_ITEM_NOT_FOUND;
 		send_element(s, &answer);
+		count_wrong_key(s);
 	} else {
 		make_key(s, a->from, a->to, id, key);
 		answer.type = is_same_key(key, comity_elem_text(e)) ? "valid" : "invalid";
-		if (strcmp(answer.type, "invalid") == 0)
-			log_info(&s->log, "a dialback key is not ours from=%s to=%s", a->from, a->to);
 		send_element(s, &answer);
+		if (strcmp(answer.type, "invalid") == 0) {
+			log_info(&s->log, "a dialback key is not ours from=%s to=%s", a->from, a->to);
+			count_wrong_key(s);
+		}
 	}
 	stream_host_unref(h);
 }

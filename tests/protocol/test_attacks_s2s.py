@@ -79,6 +79,8 @@ def keys_of_one_address_leave_room_for_others(server):
 
 @cases([("hosts that are not here", "<db:result from='x1.fake.test' to='h{}.test'>key</db:result>"),
         ("domains without TLS", "<db:result from='d{}.test' to='a.test'>key</db:result>"),
+        ("wrong keys of ours", "<db:verify from='x1.fake.test' to='a.test' id='{}'>key</db:verify>"),
+        ("keys of hosts that are not here", "<db:verify from='x1.fake.test' to='h.test' id='{}'>key</db:verify>"),
         ("logins", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>={}</auth>")])
 @dedicated(start=False)
 def refused_proofs_of_a_stream_are_limited(server, _what, text):
@@ -92,6 +94,52 @@ def refused_proofs_of_a_stream_are_limited(server, _what, text):
         equal(len(stream.inbox), 21, "answers before the end")
         stream.inbox.clear()
         stream.expect_end()
+
+
+def _key_of(server, fake):
+    """The key that the server showed to the fake one, for the stream id fake1."""
+    juliet = Client.login(server.account("juliet"), presence=True)
+    juliet.message("ann@x1.fake.test", "hello")
+    fake.wait_stanza("message")
+    return next(e for e in fake.asked if e.name == "result").text
+
+
+def _ask(stream, key, count):
+    """The answers to so many questions about a key."""
+    stream.send(f"<db:verify from='x1.fake.test' to='{A}' id='fake1'>{key}</db:verify>" * count)
+    return {stream.expect("verify", timeout=20)["type"] for _ in range(count)}
+
+
+@dedicated(start=False)
+def who_asks_about_keys_of_others_keeps_its_stream(server):
+    """Right keys are no refusals; wrong ones are those of others when the asker has proved itself."""
+    del server
+    fake = FakeServer()
+    server = _server(fake, s2s_pairs_per_stream=20)
+    key = _key_of(server, fake)
+    stranger = call(server)
+    equal(_ask(stranger, key, 50), {"valid"})
+    proved = call(server)
+    equal(prove(proved, "x1.fake.test")["type"], "valid")
+    equal(_ask(proved, "wrong", 50), {"invalid"})
+    equal(_ask(proved, key, 1), {"valid"})
+
+
+@dedicated(start=False, timeout=60)
+def lines_of_the_log_that_others_cause_are_limited(server):
+    """One that has proved a domain asks about wrong keys, each of which is a line."""
+    del server
+    server = _server(FakeServer())
+    stream = call(server)
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    began = time.monotonic()
+    for _ in range(12):
+        equal(_ask(stream, "wrong", 1000), {"invalid"})
+    # The next line after the flood tells how many are missing.
+    server.wait_for(lambda: (_ask(stream, "wrong", 1), "were left out" in server.log())[1], "the number of lines left out")
+    lines = server.log().count("a dialback key is not ours")
+    most = 5000 + 500 * (time.monotonic() - began)
+    check(4000 < lines <= most, f"{lines} lines, wanted at most {most:.0f}")
 
 
 @dedicated(start=False)
@@ -125,7 +173,7 @@ def guesses_at_streams_to_resume_are_limited(server):
 def answers_that_nobody_reads_end_a_caller_without_a_proof(server):
     """Questions about keys need neither TLS nor a proof, and each has an answer as long as itself."""
     del server
-    server = _server(FakeServer())
+    server = _server(FakeServer(), s2s_pairs_per_stream=10000)
     with Innocents(server), bounded(server, 20):
         stream = call(server)
         question = f"<db:verify from='x.fake.test' to='{A}' id='{'i' * 2000}'>key</db:verify>".encode() * 50
