@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -11,50 +12,32 @@
 /* So many jobs go before one that can wait, which must not wait for ever. */
 #define OVERTAKE_MAX 16
 
-/* Linked through their mail, oldest first. */
-struct queue {
-	struct mail *first, **last;
-};
-
 struct jobs {
 	struct comity_env *env;
 	pthread_mutex_t lock;
 	pthread_cond_t wanted;
-	struct queue soon, late;
+	struct list soon, late;      /* oldest first */
+	size_t soon_count;
 	unsigned overtaken;          /* how often the first of late was */
 	bool is_ending;
 	unsigned count;
 	pthread_t threads[];
 };
 
-static void queue_add(struct queue *q, struct job *job)
-{
-	job->mail.next = NULL;
-	*q->last = &job->mail;
-	q->last = &job->mail.next;
-}
-
-static struct job *queue_shift(struct queue *q)
-{
-	struct mail *first = q->first;
-
-	q->first = first->next;
-	if (q->first == NULL)
-		q->last = &q->first;
-	return LIST_ENTRY(first, struct job, mail);
-}
-
 /* The job whose turn it is; NULL when none waits. */
 static struct job *shift(struct jobs *jobs)
 {
-	if (jobs->soon.first == NULL && jobs->late.first == NULL)
+	bool none_soon = list_empty(&jobs->soon), none_late = list_empty(&jobs->late);
+
+	if (none_soon && none_late)
 		return NULL;
-	if (jobs->late.first == NULL || (jobs->soon.first != NULL && jobs->overtaken < OVERTAKE_MAX)) {
-		jobs->overtaken += jobs->late.first != NULL;
-		return queue_shift(&jobs->soon);
+	if (none_late || (!none_soon && jobs->overtaken < OVERTAKE_MAX)) {
+		jobs->overtaken += !none_late;
+		jobs->soon_count--;
+		return LIST_ENTRY(list_shift(&jobs->soon), struct job, link);
 	}
 	jobs->overtaken = 0;
-	return queue_shift(&jobs->late);
+	return LIST_ENTRY(list_shift(&jobs->late), struct job, link);
 }
 
 static void run_done(struct worker *w, struct mail *mail)
@@ -94,8 +77,8 @@ struct jobs *jobs_new(struct comity_env *env, unsigned threads)
 		threads = 0;
 	jobs = mem_new(sizeof(*jobs) + threads * sizeof(pthread_t));
 	jobs->env = env;
-	jobs->soon.last = &jobs->soon.first;
-	jobs->late.last = &jobs->late.first;
+	list_init(&jobs->soon);
+	list_init(&jobs->late);
 	pthread_mutex_init(&jobs->lock, NULL);
 	pthread_cond_init(&jobs->wanted, NULL);
 	sigfillset(&all);
@@ -122,17 +105,56 @@ void jobs_free(struct jobs *jobs)
 	free(jobs);
 }
 
-void jobs_run(struct jobs *jobs, struct worker *w, struct job *job)
+static int enqueue(struct jobs *jobs, struct job *job, size_t most)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&jobs->lock);
+	if (job->can_wait) {
+		list_append(&jobs->late, &job->link);
+	} else if (jobs->soon_count < most) {
+		list_append(&jobs->soon, &job->link);
+		jobs->soon_count++;
+	} else {
+		rc = -ERR_LIMIT;
+	}
+	pthread_cond_signal(&jobs->wanted);
+	pthread_mutex_unlock(&jobs->lock);
+	return rc;
+}
+
+static int run(struct jobs *jobs, struct worker *w, struct job *job, size_t most)
 {
 	job->worker = w;
 	job->mail.run = run_done;
-	if (jobs->env->inline_jobs) {
-		job->work(job);
-		worker_post(w, &job->mail);
-		return;
-	}
+	list_init(&job->link);
+	if (!jobs->env->inline_jobs)
+		return enqueue(jobs, job, most);
+	job->work(job);
+	worker_post(w, &job->mail);
+	return 0;
+}
+
+void jobs_run(struct jobs *jobs, struct worker *w, struct job *job)
+{
+	run(jobs, w, job, SIZE_MAX);
+}
+
+int jobs_try_run(struct jobs *jobs, struct worker *w, struct job *job)
+{
+	return run(jobs, w, job, JOBS_WAITING_MAX);
+}
+
+bool jobs_cancel(struct jobs *jobs, struct job *job)
+{
+	bool waits;
+
 	pthread_mutex_lock(&jobs->lock);
-	queue_add(job->can_wait ? &jobs->late : &jobs->soon, job);
-	pthread_cond_signal(&jobs->wanted);
+	waits = !list_empty(&job->link);
+	if (waits) {
+		list_remove(&job->link);
+		jobs->soon_count -= !job->can_wait;
+	}
 	pthread_mutex_unlock(&jobs->lock);
+	return waits;
 }

@@ -126,6 +126,19 @@ static void attempt_free(struct sasl_attempt *a)
 	free(a);
 }
 
+/* Per address. Returns how many there were of late. */
+static unsigned count_failure(struct c2s *c, const struct sasl_attempt *a, const char *what)
+{
+	struct worker *w = c->conn->worker;
+	unsigned failures = peers_add_failure(c->shared->peers, c->conn->address, worker_now(w),
+	                                      c->shared->limits->failure_window_ms);
+
+	metrics_add(&w->metrics, METRIC_LOGIN_FAILURES, 1);
+	log_info(&c->log, "login refused user=%s mechanism=%s: %s (%u from this address)", a->first.user,
+	         mechanisms[a->mechanism].name, what, failures);
+	return failures;
+}
+
 void sasl_abandon(struct c2s *c)
 {
 	struct sasl_attempt *a = c->attempt;
@@ -135,7 +148,10 @@ void sasl_abandon(struct c2s *c)
 	c->attempt = NULL;
 	worker_timer_stop(c->conn->worker, &a->delay);
 	a->c = NULL;
-	if (a->step != STEP_HASHING) /* else the job's end frees it */
+	/* A guess is one even when nobody waits for what comes of it. */
+	if (a->step == STEP_HASHING)
+		count_failure(c, a, "given up");
+	if (a->step != STEP_HASHING || jobs_cancel(c->shared->jobs, &a->job)) /* else the job's end frees it */
 		attempt_free(a);
 }
 
@@ -166,11 +182,8 @@ static void refuse(struct c2s *c, struct sasl_attempt *a, const char *condition)
 	const struct c2s_limits *limits = c->shared->limits;
 	struct worker *w = c->conn->worker;
 	uint64_t delay = limits->failure_delay_ms;
-	unsigned failures = peers_add_failure(c->shared->peers, c->conn->address, worker_now(w), limits->failure_window_ms);
+	unsigned failures = count_failure(c, a, condition);
 
-	metrics_add(&w->metrics, METRIC_LOGIN_FAILURES, 1);
-	log_info(&c->log, "login refused user=%s mechanism=%s: %s (%u from this address)", a->first.user,
-	         mechanisms[a->mechanism].name, condition, failures);
 	if (failures <= limits->failures_free || delay == 0) {
 		send_failure(c, condition);
 		return;
@@ -293,6 +306,18 @@ static void done_plain(struct worker *w, struct job *job)
 	judge(a->c, a, a->result, NULL, 0);
 }
 
+static void hash(struct c2s *c, struct sasl_attempt *a)
+{
+	a->step = STEP_HASHING;
+	a->job.work = work_plain;
+	a->job.done = done_plain;
+	if (jobs_try_run(c->shared->jobs, c->conn->worker, &a->job) == 0)
+		return;
+	a->step = STEP_SECRETS;
+	log_info(&c->log, "login put off user=%s: %d passwords wait to be hashed", a->first.user, JOBS_WAITING_MAX);
+	send_failure(c, "temporary-auth-failure");
+}
+
 void c2s_got_secrets(struct c2s *c, const struct sasl_secrets *secrets, bool store_failed)
 {
 	struct sasl_attempt *a = c->attempt;
@@ -314,10 +339,7 @@ void c2s_got_secrets(struct c2s *c, const struct sasl_secrets *secrets, bool sto
 	if (a->exchange == NULL) {
 		send_failure(c, "temporary-auth-failure");
 	} else if (a->mechanism == PLAIN) {
-		a->step = STEP_HASHING;
-		a->job.work = work_plain;
-		a->job.done = done_plain;
-		jobs_run(c->shared->jobs, c->conn->worker, &a->job);
+		hash(c, a);
 	} else {
 		if (a->mechanism == EXTERNAL)
 			sasl_exchange_set_external(a->exchange, a->user);

@@ -211,6 +211,28 @@ def a_thousand_wrong_passwords_lock_nobody_out(server):
         Client.login(victim).close()
 
 
+@dedicated(start=False, options={"password_threads": 1, "preauth_timeout": "3s"}, timeout=60)
+def logins_that_were_given_up_are_not_hashed_and_count(server):
+    """Each takes most of a second of the only thread; when the time to log in is over, most of them still wait."""
+    start(server)
+    innocent = server.account("innocent")
+    server.options["scram_iterations"] = 3000000
+    server.write_config()
+    server.reload()
+    victim = server.account("victim")
+    clients = [_stranger(server, "127.53.0.1") for _ in range(30)]
+    for client in clients:
+        client.auth("PLAIN", f"\0{victim.user}\0guess")
+    server.wait_for(lambda: stats(server)["login_failures"] == 30, "all of them to count")
+    given_up = server.log().count("given up")
+    check(given_up > 15, f"{given_up} logins were given up")
+    began = time.monotonic()
+    Client.login(innocent, mechanism="PLAIN").close()
+    took = time.monotonic() - began
+    check(took < 3, f"a login took {took:.1f} s after that")
+    equal(stats(server)["login_failures"], 30, "no login counts twice")
+
+
 def _registering(server):
     client = _stranger(server, None)
     return client, "<iq type='get' id='r'><query xmlns='jabber:iq:register'/></iq>", "iq"
