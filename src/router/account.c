@@ -235,8 +235,8 @@ static void load(struct comity_account *a)
 
 	a->state = ACCOUNT_LOADING;
 	comity_account_ref(a);
-	store_map_load(r->server->store, r->worker, comity_jid_text(a->jid), (const char *const *)a->host->maps, on_loaded,
-	               a);
+	store_map_load_first(r->server->store, r->worker, comity_jid_text(a->jid), (const char *const *)a->host->maps,
+	                     on_loaded, a);
 }
 
 static void forget_old_absent(struct router *r)

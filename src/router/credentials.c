@@ -60,7 +60,7 @@ void credentials_fetch(struct c2s *c, const char *user)
 
 	f->c = c2s_ref(c);
 	f->user = mem_strdup(user);
-	store_map_load(r->server->store, r->worker, owner, maps, on_fetched, f);
+	store_map_load_first(r->server->store, r->worker, owner, maps, on_fetched, f);
 	free(owner);
 }
 
@@ -171,7 +171,7 @@ static void done_hash(struct worker *w, struct job *job)
 	else if (c->is_creation)
 		write_secrets(c);
 	else
-		store_map_load(c->router->server->store, w, comity_jid_text(c->jid), maps, on_checked, c);
+		store_map_load_first(c->router->server->store, w, comity_jid_text(c->jid), maps, on_checked, c);
 }
 
 static void work_nothing(struct job *job)
@@ -279,7 +279,7 @@ static void check_account(struct removal *d)
 	static const char *const maps[] = { STORE, NULL };
 	struct router *r = d->account->router;
 
-	store_map_load(r->server->store, r->worker, comity_jid_text(d->jid), maps, on_found, d);
+	store_map_load_first(r->server->store, r->worker, comity_jid_text(d->jid), maps, on_found, d);
 }
 
 static void run_removal(struct worker *w, struct mail *mail)

@@ -18,8 +18,8 @@ static void copy_rows(struct request *r, const struct store_row *rows, size_t co
 		};
 }
 
-void store_map_load(struct store *s, struct worker *w, const char *owner, const char *const *names,
-                    store_read_cb *cb, void *arg)
+static struct request *load_new(struct worker *w, const char *owner, const char *const *names, store_read_cb *cb,
+                                void *arg)
 {
 	struct request *r = request_new(w, OP_LOAD, owner, NULL, arg);
 	size_t n = 0;
@@ -31,6 +31,21 @@ void store_map_load(struct store *s, struct worker *w, const char *owner, const 
 		r->names[i] = arena_strdup(&r->arena, names[i]);
 	r->names[n] = NULL;
 	r->cb.read = cb;
+	return r;
+}
+
+void store_map_load(struct store *s, struct worker *w, const char *owner, const char *const *names,
+                    store_read_cb *cb, void *arg)
+{
+	store_submit(s, load_new(w, owner, names, cb, arg));
+}
+
+void store_map_load_first(struct store *s, struct worker *w, const char *owner, const char *const *names,
+                          store_read_cb *cb, void *arg)
+{
+	struct request *r = load_new(w, owner, names, cb, arg);
+
+	r->is_urgent = true;
 	store_submit(s, r);
 }
 

@@ -40,6 +40,7 @@ struct request {
 	int64_t since_us;
 
 	struct request *read;       /* what OP_SETTLE is for; it waits for that */
+	bool is_urgent;             /* a read that goes before others for its worker */
 
 	/* What came of it. */
 	bool is_logged;             /* it is in the log, and not yet in the database */

@@ -18,6 +18,7 @@
 #include "store/ahead.h"
 #include "store/driver.h"
 #include "store/order.h"
+#include "store/reads.h"
 #include "store/request.h"
 #include "store/writer.h"
 
@@ -45,7 +46,8 @@ struct store {
 
 	pthread_mutex_t lock;                   /* guards all from here to stats */
 	pthread_cond_t write_wanted, read_wanted;
-	struct list writes, reads, backups;     /* requests that may run, in order */
+	struct list writes, backups;            /* requests that may run, in order */
+	struct reads reads;
 	size_t writes_waiting;
 	struct order order;
 	bool is_backing_up, is_ending, writer_is_done;
@@ -98,7 +100,10 @@ static void count_group(struct store *s, struct list *group)
 
 static void let_run(struct store *s, struct request *read)
 {
-	list_append(read->op == OP_BACKUP ? &s->backups : &s->reads, &read->link);
+	if (read->op == OP_BACKUP)
+		list_append(&s->backups, &read->link);
+	else
+		reads_add(&s->reads, read);
 	pthread_cond_signal(&s->read_wanted);
 }
 
@@ -231,18 +236,6 @@ static void *run_writer(void *arg)
 
 /* ---- the readers ---- */
 
-/* The first for a worker that has taken most of what was read for it. */
-static struct list *shift_read(struct store *s)
-{
-	LIST_EACH(l, next, &s->reads) {
-		if (!s->is_ending && s->has_threads && request_is_ahead(LIST_ENTRY(l, struct request, link)))
-			continue;
-		list_remove(l);
-		return l;
-	}
-	return NULL;
-}
-
 /* Workers do not tell when they have taken something, so that it looks again after a millisecond: that is for floods. */
 static void wait_for_worker(struct store *s)
 {
@@ -255,12 +248,13 @@ static void wait_for_worker(struct store *s)
 
 static struct request *take_read(struct store *s)
 {
-	struct list *l = shift_read(s);
+	struct request *r = reads_take(&s->reads, s->is_ending || !s->has_threads);
+	struct list *l;
 
-	if (l == NULL && !s->is_backing_up) {
-		l = list_shift(&s->backups);
-		s->is_backing_up = l != NULL;
-	}
+	if (r != NULL || s->is_backing_up)
+		return r;
+	l = list_shift(&s->backups);
+	s->is_backing_up = l != NULL;
 	return l != NULL ? LIST_ENTRY(l, struct request, link) : NULL;
 }
 
@@ -293,7 +287,7 @@ static void *run_reader(void *arg)
 			break;
 		if (r != NULL)
 			read_one(s, reader->conn, r);
-		else if (!list_empty(&s->reads))
+		else if (!reads_empty(&s->reads))
 			wait_for_worker(s);
 		else
 			pthread_cond_wait(&s->read_wanted, &s->lock);
@@ -513,8 +507,8 @@ static struct store *store_new(struct comity_env *env, const struct store_conf *
 	for (unsigned i = 0; i < s->reader_count; i++)
 		s->readers[i].store = s;
 	list_init(&s->writes);
-	list_init(&s->reads);
 	list_init(&s->backups);
+	reads_init(&s->reads);
 	order_init(&s->order);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -538,6 +532,7 @@ static void store_free(struct store *s)
 	if (s->file_lock >= 0)
 		s->driver->unlock(s->file_lock);
 	order_deinit(&s->order);
+	reads_deinit(&s->reads);
 	free(s->readers);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->write_wanted);

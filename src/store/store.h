@@ -45,7 +45,7 @@ uint64_t store_answered(const struct store *s);
  * time before anything is asked of it. Calls back before it returns. */
 int store_each_token(struct store *s, uint64_t after_id, void (*each)(void *arg, const char *token), void *arg);
 
-/* By hand: commits a group of writes (or, without any, empties the log), or does the oldest read. False: there is none that may run. */
+/* By hand: commits a group of writes (or, without any, empties the log), or does the next read. False: there is none that may run. */
 bool store_step(struct store *s, bool writes);
 
 /* In all calls: owner is a bare JID (or a host), names are ASCII; arguments are copied before the
@@ -56,6 +56,9 @@ bool store_step(struct store *s, bool writes);
 /* All rows of the named maps of one owner; key order within each map. names ends with NULL. */
 void store_map_load(struct store *s, struct worker *w, const char *owner, const char *const *names,
                     store_read_cb *cb, void *arg);
+/* The same, before other reads for the worker: what logins and addresses wait for. */
+void store_map_load_first(struct store *s, struct worker *w, const char *owner, const char *const *names,
+                          store_read_cb *cb, void *arg);
 /* One row; -ERR_NOT_FOUND as status when it is not there. */
 void store_map_get(struct store *s, struct worker *w, const char *owner, const char *name, const char *key,
                    store_read_cb *cb, void *arg);

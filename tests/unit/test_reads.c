@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* Whose turn it is to have something read from the store; by hand, one read after another. */
+#include <check.h>
+
+#include "store_fixture.h"
+#include "unit.h"
+
+static const char *const names[] = { "m", NULL };
+
+static void init(struct store_fixture *f)
+{
+	fixture_init_closed(f, true);
+	f->conf.by_hand = true;
+	fixture_reopen(f, &sqlite_driver);
+}
+
+static void ask(struct store_fixture *f, struct worker *w, struct answer *a)
+{
+	store_map_load(f->store, w, "a@x", names, answer_on_read, a);
+}
+
+static void read_one(struct store_fixture *f, struct worker *w)
+{
+	ck_assert(store_step(f->store, false));
+	while (worker_turn(w))
+		;
+}
+
+START_TEST(urgent_reads_go_first)
+{
+	struct answer others = { 0 }, urgent = { 0 };
+	struct store_fixture f;
+
+	init(&f);
+	for (int i = 0; i < 3; i++)
+		ask(&f, &f.worker, &others);
+	for (int i = 0; i < 2; i++)
+		store_map_load_first(f.store, &f.worker, "a@x", names, answer_on_read, &urgent);
+	for (int i = 1; i <= 2; i++) {
+		read_one(&f, &f.worker);
+		ck_assert_int_eq(urgent.calls, i);
+		ck_assert_int_eq(others.calls, 0);
+	}
+	for (int i = 1; i <= 3; i++) {
+		read_one(&f, &f.worker);
+		ck_assert_int_eq(others.calls, i);
+	}
+	ck_assert(!store_step(f.store, false));
+	fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(urgent_reads_see_own_writes)
+{
+	struct store_row row = { "m", "k", "v", 1 };
+	struct answer a = { 0 };
+	struct store_fixture f;
+
+	init(&f);
+	store_map_put(f.store, &f.worker, "a@x", &row, 1, NULL, NULL);
+	store_map_load_first(f.store, &f.worker, "a@x", names, answer_on_read, &a);
+	ck_assert(!store_step(f.store, false));
+	ck_assert(store_step(f.store, true));
+	read_one(&f, &f.worker);
+	ck_assert_int_eq(a.calls, 1);
+	ck_assert_str_eq(a.text, "m:k=v;");
+	fixture_deinit(&f);
+}
+END_TEST
+
+START_TEST(workers_take_turns)
+{
+	struct answer busy = { 0 }, other = { 0 };
+	struct worker second;
+	struct store_fixture f;
+
+	init(&f);
+	worker_init(&second, 1, &f.env, f.peers, 1, 100);
+	for (int i = 0; i < 10; i++)
+		ask(&f, &f.worker, &busy);
+	for (int i = 0; i < 2; i++)
+		ask(&f, &second, &other);
+	for (int i = 0; i < 4; i++)
+		ck_assert(store_step(f.store, false));
+	while (worker_turn(&f.worker) || worker_turn(&second))
+		;
+	ck_assert_int_eq(busy.calls, 2);
+	ck_assert_int_eq(other.calls, 2);
+	while (store_step(f.store, false))
+		;
+	while (worker_turn(&f.worker))
+		;
+	ck_assert_int_eq(busy.calls, 10);
+	worker_deinit(&second);
+	fixture_deinit(&f);
+}
+END_TEST
+
+static void add_tests(TCase *tc)
+{
+	tcase_add_test(tc, urgent_reads_go_first);
+	tcase_add_test(tc, urgent_reads_see_own_writes);
+	tcase_add_test(tc, workers_take_turns);
+}
+UNIT_SUITE(reads);
