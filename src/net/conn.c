@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "net/backlog.h"
 #include "net/worker_loop.h"
 
 #define READ_SIZE 16384
@@ -224,6 +225,7 @@ static void tell_owner(struct conn *c, const char *reason)
 static void destroy(struct conn *c)
 {
 	tell_owner(c, c->why_broken != NULL ? c->why_broken : "connection lost");
+	backlog_part(c);
 	list_remove(&c->dirty);
 	list_remove(&c->paused);
 	list_remove(&c->waiting);
@@ -518,6 +520,7 @@ static void depart(struct conn *c)
 {
 	struct move_mail *m = mem_new(sizeof(*m));
 
+	backlog_part(c);
 	list_remove(&c->dirty);
 	list_remove(&c->paused);
 	c->stops &= ~(unsigned)CONN_STOP_MAILBOX;

@@ -15,6 +15,7 @@
 #include "net/tls.h"
 #include "net/worker.h"
 
+struct backlog;
 struct conn;
 struct peers;
 
@@ -27,6 +28,7 @@ enum conn_stop {
 	CONN_STOP_MOVE = 1 << 4,        /* it is on its way to another worker */
 	CONN_STOP_END = 1 << 5,         /* the server is being stopped */
 	CONN_STOP_ASKED = 1 << 6,       /* a request from before the login is to be answered, which holds the stream here */
+	CONN_STOP_BACKLOG = 1 << 7,     /* too much of what came is not dealt with yet */
 };
 
 /* What the owner is told, always on the connection's worker. */
@@ -90,6 +92,7 @@ struct conn {
 	bool has_place, has_stream_place; /* among the strangers, and the streams, of its address */
 	bool is_muted;               /* it waits for that, and need not be told of again */
 	unsigned stops;              /* of enum conn_stop: why nothing is read now */
+	struct backlog *backlog;     /* NULL: nothing was counted yet */
 	bool is_closing, is_broken, is_lingering, is_owned;
 	bool watches_write, is_delivering, got_eof;
 	bool tells_drained;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "net/backlog.h"
 #include "router/account.h"
 #include "router/ask.h"
 #include "router/host.h"
@@ -13,6 +14,9 @@
 #include "router/session_sm.h"
 #include "xmpp/jid.h"
 #include "xmpp/ns.h"
+
+/* Of a stream, for all users of the other server, that are yet to be answered here. */
+#define REQUESTS_MAX 1024
 
 static struct federation *fed_of(const struct worker *w)
 {
@@ -207,6 +211,7 @@ static void on_stanza(struct s2s *s, struct comity_stanza *st, struct comity_jid
 	struct worker *home = home_of(r->server, to);
 	struct comity_rq *rq = rq_new(r, &st, from, to);
 
+	rq_set_conn(rq, s->conn, REQUESTS_MAX);
 	hold_until_safe(s, rq);
 	if (home != r->worker && worker_is_full(home))
 		conn_pause_for(s->conn, home);
@@ -417,6 +422,8 @@ void fed_route(struct router *r, struct comity_rq *rq)
 		comity_rq_release(rq);
 		return;
 	}
+	/* How long that takes is not for this server to say. */
+	backlog_leave(&rq->backlog);
 	rq->is_caused_by_others = is_caused_by_others(r, rq);
 	home = home_of_remote(r->server, comity_jid_domain(rq->to));
 	if (home == r->worker) {

@@ -10,6 +10,9 @@
 #include "router/session_sm.h"
 #include "xmpp/ns.h"
 
+/* Of a client, that are yet to be answered here. */
+#define REQUESTS_MAX 64
+
 struct worker *home_of(const struct server *server, const struct comity_jid *jid)
 {
 	return server->workers[comity_jid_hash(comity_jid_bare(jid)) % server->worker_count];
@@ -246,6 +249,8 @@ void route_from_session(struct comity_session *s, struct comity_stanza *st)
 	comity_jid_unref(to);
 	rq_set_session(rq, s);
 	rq_set_account(rq, s->account);
+	if (s->stream != NULL && s->stream->conn != NULL)
+		rq_set_conn(rq, s->stream->conn, REQUESTS_MAX);
 	if (!session_in_take(s, rq)) {
 		comity_rq_release(rq);
 		return;

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "net/backlog.h"
 #include "router/account.h"
 #include "router/copies.h"
 #include "router/host.h"
@@ -63,6 +64,12 @@ void rq_set_safe(struct comity_rq *rq, struct safe *safe)
 	rq->safe = safe;
 }
 
+void rq_set_conn(struct comity_rq *rq, struct conn *c, unsigned max)
+{
+	if (rq->st->kind == COMITY_IQ && (rq->st->type == COMITY_TYPE_GET || rq->st->type == COMITY_TYPE_SET))
+		rq->backlog = backlog_join(c, max);
+}
+
 void rq_count_as(struct comity_rq *rq, enum tally_kind kind)
 {
 	struct tally *t = &rq->router->worker->tally;
@@ -105,6 +112,7 @@ void comity_rq_release(struct comity_rq *rq)
 	if (rq->seen != 0 && !rq->has_reached)
 		fed_unsee(rq);
 	rq_detach(rq);
+	backlog_leave(&rq->backlog);
 	comity_stanza_unref(rq->st);
 	comity_jid_unref(rq->from);
 	comity_jid_unref(rq->to);

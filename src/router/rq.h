@@ -16,6 +16,7 @@ struct comity_rq {
 	struct comity_session *session;  /* sender on this worker; with a reference */
 	struct comity_account *account;  /* whose handlers run; with a reference */
 	struct c2s *stream;              /* before login; with a reference */
+	struct backlog *backlog;         /* of the connection that it came on; NULL: it is not counted there */
 	struct xml_doc *stamps;          /* its root's children go behind the content; NULL: none */
 	int64_t received_us;
 	struct host *host;               /* whose hooks run */
@@ -45,6 +46,8 @@ void rq_set_session(struct comity_rq *rq, struct comity_session *s);
 void rq_set_account(struct comity_rq *rq, struct comity_account *a);
 /* Consumes safe, which takes the place of another. */
 void rq_set_safe(struct comity_rq *rq, struct safe *safe);
+/* A request that came on this connection, which is read no further when too many are yet to be answered here. */
+void rq_set_conn(struct comity_rq *rq, struct conn *c, unsigned max);
 /* Its bytes are counted as those of another kind from now on. */
 void rq_count_as(struct comity_rq *rq, enum tally_kind kind);
 /* Frees what belongs to this worker, before the request goes to another. */

@@ -8,7 +8,7 @@ import threading
 import time
 
 from harness import Client, Comity, Failure, Stream, cases, check, dedicated, equal
-from harness.attack import Innocents, bounded, connect, read_all, start, stats
+from harness.attack import Innocents, bounded, connect, often, read_all, start, stats
 from harness.client import check_error
 from harness.fake import A, NS_SERVER, FakeNames, FakeServer, call, prove, send_message
 from harness.server import certificates
@@ -261,6 +261,24 @@ def floods_of_other_servers_are_read_at_the_rate_that_is_allowed(server, _what, 
             romeo.expect_next("message", timeout=30)
         took = time.monotonic() - began
     check(took >= seconds if seconds else took < 3, f"the flood was read within {took:.1f} s")
+
+
+@dedicated(start=False)
+def requests_of_a_stream_that_wait_for_answers_are_limited(server):
+    """Another server asks for a large vCard four thousand times, and reads nothing; it is read on with what is answered."""
+    del server
+    server = _server(FakeServer(), s2s_stanzas_per_second=0, s2s_bytes_per_second=0, workers=1)
+    romeo, waiting = _user(server, "romeo"), []
+    equal(romeo.iq("set", f"<vCard xmlns='vcard-temp'><NOTE>{'x' * 130000}</NOTE></vCard>")["type"], "result")
+    with Innocents(server), bounded(server, 60):
+        stream = call(server)
+        equal(prove(stream, "x1.fake.test")["type"], "valid")
+        text = f"<iq type='get' id='v' from='ann@x1.fake.test' to='{romeo.bare}'><vCard xmlns='vcard-temp'/></iq>" * 4000
+        text += f"<message from='ann@x1.fake.test' to='{romeo.jid}'><body>the last</body></message>"
+        threading.Thread(target=lambda: stream.send(text), daemon=True).start()
+        with often(lambda: waiting.append(stats(server)["store_waiting"])):
+            romeo.expect("message", timeout=40)
+    check(512 < max(waiting) <= 1024 + 8, f"{max(waiting)} reads waited for one stream")
 
 
 # Presence that is remembered

@@ -7,7 +7,7 @@ import threading
 import time
 
 from harness import Client, cases, check, dedicated, equal
-from harness.attack import Innocents, bounded, start, stats
+from harness.attack import Innocents, bounded, often, start, stats
 from harness.client import check_error
 
 NO_RATE = {"bytes_per_second": 0, "stanzas_per_second": 0}
@@ -133,15 +133,28 @@ def answers_that_nobody_reads_end_the_one_who_asked(server, _what, request):
     client.abort()
 
 
-@dedicated(start=False, options=NO_RATE | {"output_queue": "1MiB", "workers": 1})
-def large_answers_of_the_store_do_not_pile_up(server):
-    """Eight sessions ask for a large vCard a thousand times each, and read nothing. It is read faster than written."""
-    start(server)
-    owner = _user(server, "owner")
+def _send_at_once(clients, text):
+    """As far as the server reads."""
+    def send(client):
+        with contextlib.suppress(OSError):
+            client.send(text)
+    for client in clients:
+        threading.Thread(target=send, args=(client,), daemon=True).start()
+
+
+def _large_card(owner):
+    """Stores one, and returns a request for it."""
     card = f"<vCard xmlns='vcard-temp'><NOTE>{'x' * 130000}</NOTE></vCard>"
     equal(owner.iq("set", card)["type"], "result")
-    request = f"<iq type='get' id='v' to='{owner.bare}'><vCard xmlns='vcard-temp'/></iq>"
-    clients = [_user(server, "asker", presence=False) for _ in range(8)]
+    return f"<iq type='get' id='v' to='{owner.bare}'><vCard xmlns='vcard-temp'/></iq>"
+
+
+@dedicated(start=False, options=NO_RATE | {"output_queue": "1MiB", "workers": 1})
+def large_answers_of_the_store_do_not_pile_up(server):
+    """Sixteen sessions ask for a large vCard a thousand times each, and read nothing. It is read faster than written."""
+    start(server)
+    request = _large_card(_user(server, "owner"))
+    clients = [_user(server, "asker", presence=False) for _ in range(16)]
     with Innocents(server) as innocents, bounded(server, 60):
         for client in clients:
             client.send(request * 1000)
@@ -150,6 +163,20 @@ def large_answers_of_the_store_do_not_pile_up(server):
         check(innocents.slowest < 1, f"an innocent waited for {innocents.slowest:.1f} s")
     for client in clients:
         client.abort()
+
+
+@dedicated(start=False, options=NO_RATE | {"output_queue": "256MiB"}, timeout=60)
+def requests_that_wait_for_answers_are_limited(server):
+    """More are read when some have been answered; nothing is lost, also when they are for an account of another worker."""
+    start(server)
+    owners = [_user(server, name) for name in ("a", "b", "c", "d")]
+    requests = "".join(_large_card(owner) for owner in owners)
+    client, waiting = _user(server, "asker", presence=False), []
+    with often(lambda: waiting.append(stats(server)["store_waiting"])):
+        _send_at_once([client], requests * 200)
+        for n in range(800):
+            equal(client.expect("iq", id="v", timeout=20)["type"], "result", f"answer {n}")
+    check(max(waiting) <= 64 + 8, f"{max(waiting)} reads waited for one session")
 
 
 # Rates

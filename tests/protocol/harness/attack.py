@@ -37,6 +37,24 @@ def stats(server):
 
 
 @contextlib.contextmanager
+def often(look):
+    """Calls it again and again while what is inside goes on."""
+    over = threading.Event()
+
+    def watch():
+        while not over.wait(0.005):
+            look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+@contextlib.contextmanager
 def bounded(server, mebibytes):
     """What happens inside may cost so much memory at its highest, as seen every 50 ms, and no more."""
     before, highest, over = memory(server), [0], threading.Event()
