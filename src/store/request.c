@@ -9,7 +9,7 @@
 
 #define FIRST_ROOM 8
 /* Bytes of answers that may lie in the mailbox of a worker before more is read for it: disks are faster than clients. */
-#define ANSWERS_MAX (4 << 20)
+#define ANSWERS_MAX (1 << 20)
 
 /* ---- what drivers find ---- */
 

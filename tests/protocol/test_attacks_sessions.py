@@ -165,6 +165,24 @@ def large_answers_of_the_store_do_not_pile_up(server):
         client.abort()
 
 
+@dedicated(start=False, options={"workers": 1}, timeout=60)
+def logins_do_not_wait_for_what_others_have_read(server):
+    """All sessions of an account ask for a large vCard as often as they may at once, and read nothing."""
+    start(server)
+    request = _large_card(_user(server, "owner"))
+    asker, friend = server.account("asker"), server.account("friend")
+    clients = [Client.login(asker) for _ in range(20)]
+    _send_at_once(clients, request * 1900)
+    server.wait_for(lambda: stats(server)["store_waiting"] >= 64, "reading")
+    for _ in range(3):
+        began = time.monotonic()
+        Client.login(friend).close()
+        took = time.monotonic() - began
+        check(took < 2, f"a login took {took:.1f} s")
+    for client in clients:
+        client.abort()
+
+
 @dedicated(start=False, options=NO_RATE | {"output_queue": "256MiB"}, timeout=60)
 def requests_that_wait_for_answers_are_limited(server):
     """More are read when some have been answered; nothing is lost, also when they are for an account of another worker."""
