@@ -198,9 +198,13 @@ void comity_rq_continue(struct comity_rq *rq);
 
 /* Routes a new stanza; consumes it. from is the account, host or session it speaks for. */
 void comity_send(struct comity_mod *m, struct comity_stanza **st, struct comity_jid *from, struct comity_jid *to);
-/* Routes one stanza to many, sharing it. */
+/* Routes one stanza to many, sharing it. The client whose stanza is being handled before it leaves its session
+ * (COMITY_OUTGOING) is charged for that, so that it can have others sent no more than it may send. */
 void comity_send_many(struct comity_mod *m, const struct comity_stanza *st, struct comity_jid *from,
                       struct comity_jid *const *to, size_t count);
+/* The same for a request that is being served: its client is charged, also when the handler has returned long ago. */
+void comity_send_many_for(struct comity_rq *rq, const struct comity_stanza *st, struct comity_jid *from,
+                          struct comity_jid *const *to, size_t count);
 
 /* Asks: sends an iq get or set from the host under an id that nobody can guess, and consumes it. false when too
  * much is asked already: nothing was sent. Otherwise cb comes once, later: answer is the result or error, borrowed;

@@ -55,11 +55,11 @@ void blocklist_clear(struct blocklist *l);
 
 /* ---- presence (seen.c) ---- */
 
-/* Those of who that see the user, and are not blocked now, see all resources leave. */
-void blocking_hide(struct comity_mod *m, struct comity_account *a, const struct blocklist *who);
-/* Those of who that may see the user, and are not blocked any more, see what is so now; contacts among them are
- * asked for their presence. */
-void blocking_show(struct comity_mod *m, struct comity_account *a, const struct blocklist *who);
+/* Those of the change that see the user, and are not blocked now, see all resources leave. */
+void blocking_hide(struct comity_mod *m, const struct change *c);
+/* Those of the change that may see the user, and are not blocked any more, see what is so now; contacts among them
+ * are asked for their presence. */
+void blocking_show(struct comity_mod *m, const struct change *c);
 
 /* ---- the account (mod_blocking.c) ---- */
 

@@ -141,7 +141,7 @@ static void apply(struct comity_mod *m, struct blocking *b, struct change *c)
 	ptrdiff_t before = (ptrdiff_t)blocklist_memory(&b->list);
 
 	if (c->is_block)
-		blocking_hide(m, c->account, &c->effective);
+		blocking_hide(m, c);
 	for (size_t i = 0; i < c->effective.count; i++) {
 		if (c->is_block)
 			blocklist_add(&b->list, c->effective.jids[i]);
@@ -152,7 +152,7 @@ static void apply(struct comity_mod *m, struct blocking *b, struct change *c)
 	comity_reply(c->rq);
 	push(m, c->account, c);
 	if (!c->is_block)
-		blocking_show(m, c->account, &c->effective);
+		blocking_show(m, c);
 }
 
 static void start_next(struct comity_mod *m, struct blocking *b);

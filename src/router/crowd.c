@@ -3,12 +3,14 @@
 #include "router/crowd.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/pool.h"
 #include "net/worker.h"
 #include "router/host.h"
 #include "router/rq.h"
+#include "xmpp/stanza.h"
 
 /* So many are one letter in the mailbox of a worker. */
 #define CROWD_MAX 50
@@ -79,17 +81,17 @@ static struct worker *home_for(const struct router *r, const struct comity_jid *
 	return home == r->worker || router_find_host(r, comity_jid_domain(to)) != NULL ? home : r->worker;
 }
 
-static void post(struct router *r, struct crowd **c, struct worker *to)
+static void post(struct router *r, const struct comity_session *source, struct crowd **c, struct worker *to)
 {
 	if (*c == NULL)
 		return;
-	route_relieve(r, NULL, to);
+	route_relieve(r, source, to);
 	worker_post(to, &(*c)->mail);
 	*c = NULL;
 }
 
-static void send_away(struct router *r, const struct comity_stanza *st, struct comity_jid *from,
-                      struct comity_jid *const *to, size_t count)
+static void send_away(struct router *r, const struct comity_session *source, const struct comity_stanza *st,
+                      struct comity_jid *from, struct comity_jid *const *to, size_t count)
 {
 	unsigned workers = r->server->worker_count;
 	struct crowd **crowds = mem_array(workers, sizeof(struct crowd *));
@@ -104,20 +106,22 @@ static void send_away(struct router *r, const struct comity_stanza *st, struct c
 			*c = crowd_new(r, st, from);
 		(*c)->to[(*c)->count++] = comity_jid_ref(to[i]);
 		if ((*c)->count == CROWD_MAX)
-			post(r, c, home);
+			post(r, source, c, home);
 	}
 	for (unsigned n = 0; n < workers; n++)
-		post(r, &crowds[n], r->server->workers[n]);
+		post(r, source, &crowds[n], r->server->workers[n]);
 	free(crowds);
 }
 
-void crowd_send(struct router *r, const struct comity_stanza *st, struct comity_jid *from, struct comity_jid *const *to,
-                size_t count)
+void crowd_send(struct router *r, const struct comity_session *source, const struct comity_stanza *st,
+                struct comity_jid *from, struct comity_jid *const *to, size_t count)
 {
-	bool is_alone = r->server->worker_count == 1 || count == 1;
+	/* What has a source of its own finds none on the way of one alone. */
+	bool is_alone = r->server->worker_count == 1 || (count == 1 && source == NULL);
 
+	route_charge(r, source, count, count * (stanza_weight(st) + strlen(comity_jid_text(from))));
 	if (!is_alone)
-		send_away(r, st, from, to, count);
+		send_away(r, source, st, from, to, count);
 	for (size_t i = 0; i < count; i++)
 		if (is_alone || home_for(r, to[i]) == r->worker)
 			route(request_new(r, st, from, to[i]));

@@ -7,11 +7,13 @@
 #include <stddef.h>
 
 struct comity_jid;
+struct comity_session;
 struct comity_stanza;
 struct router;
 
-/* Sends it to each of the addresses, as by route(). */
-void crowd_send(struct router *r, const struct comity_stanza *st, struct comity_jid *from, struct comity_jid *const *to,
-                size_t count);
+/* Sends it to each of the addresses, as by route(), and charges the session for it that asked for that; NULL: the one
+ * whose stanza is being handled. */
+void crowd_send(struct router *r, const struct comity_session *source, const struct comity_stanza *st,
+                struct comity_jid *from, struct comity_jid *const *to, size_t count);
 
 #endif

@@ -150,7 +150,13 @@ void comity_send(struct comity_mod *m, struct comity_stanza **st, struct comity_
 void comity_send_many(struct comity_mod *m, const struct comity_stanza *st, struct comity_jid *from,
                       struct comity_jid *const *to, size_t count)
 {
-	crowd_send(m->host->router, st, from, to, count);
+	crowd_send(m->host->router, NULL, st, from, to, count);
+}
+
+void comity_send_many_for(struct comity_rq *rq, const struct comity_stanza *st, struct comity_jid *from,
+                          struct comity_jid *const *to, size_t count)
+{
+	crowd_send(rq->router, rq->session, st, from, to, count);
 }
 
 /* ---- time and the rest of the world ---- */

@@ -73,13 +73,29 @@ int iq_dispatch(struct host *h, struct comity_rq *rq, unsigned to)
 
 /* ---- by address ---- */
 
-void route_relieve(struct router *r, const struct comity_session *s, struct worker *home)
+/* The connection that feeds what is sent; NULL: none does. */
+static struct c2s *find_source(const struct router *r, const struct comity_session *s)
 {
 	/* What a module sends for a client has no session of its own. */
 	if (s == NULL && r->current != NULL && r->current->point == COMITY_OUTGOING)
 		s = r->current->session;
-	if (s != NULL && s->stream != NULL && s->stream->conn != NULL && worker_is_full(home))
-		conn_pause_for(s->stream->conn, home);
+	return s != NULL && s->stream != NULL && s->stream->conn != NULL ? s->stream : NULL;
+}
+
+void route_relieve(struct router *r, const struct comity_session *s, struct worker *home)
+{
+	struct c2s *source = find_source(r, s);
+
+	if (source != NULL && worker_is_full(home))
+		conn_pause_for(source->conn, home);
+}
+
+void route_charge(struct router *r, const struct comity_session *s, size_t count, size_t bytes)
+{
+	struct c2s *source = find_source(r, s);
+
+	if (source != NULL)
+		c2s_charge(source, count, bytes);
 }
 
 static void arrive(struct worker *w, struct mail *mail)

@@ -194,6 +194,8 @@ void route(struct comity_rq *rq);
 /* Something goes to another worker. When its mailbox is full, whoever feeds it from here is read no further for now:
  * the session, or (NULL) the one whose stanza is being handled. */
 void route_relieve(struct router *r, const struct comity_session *s, struct worker *home);
+/* The same who makes many others get something is charged for so many stanzas of so many bytes together. */
+void route_charge(struct router *r, const struct comity_session *s, size_t count, size_t bytes);
 /* A stanza from a bound session; consumes it. */
 void route_from_session(struct comity_session *s, struct comity_stanza *st);
 /* A stanza that another server sent and may send; consumes it. */

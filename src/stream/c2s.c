@@ -213,6 +213,66 @@ static bool count_early(struct c2s *c)
 	return false;
 }
 
+/* ---- rates ---- */
+
+/* What goes to many counts for its sender: so many recipients are one stanza, and so many bytes one byte. Presence for
+ * 1,000 contacts is 64 of the 1,000 stanzas of a second then, which nobody feels who changes it now and then; and who
+ * does nothing else has no more written than with messages for accounts of many resources. */
+#define SPREAD_SHARE 16
+/* After so many bytes what was written is sent, and others are served, before more is read; contacts may have many
+ * resources with long names, so that each time counts for more than is seen here. */
+#define SPREAD_TURN 65536
+#define SPREAD_LEAST 1024
+/* A timer that is due at once would fire again in the same turn, before anything is sent. */
+#define SPREAD_PAUSE_MS 1
+
+void c2s_charge(struct c2s *c, size_t count, size_t bytes)
+{
+	c->rate.stanzas -= (int64_t)((count + SPREAD_SHARE - 1) / SPREAD_SHARE);
+	c->rate.bytes -= (int64_t)(bytes / SPREAD_SHARE);
+	c->spread += bytes + SPREAD_LEAST;
+}
+
+static void on_shape(struct worker *w, struct timer *t)
+{
+	struct c2s *c = LIST_ENTRY(t, struct c2s, shape);
+
+	(void)w;
+	c->spread = 0;
+	if (c->conn != NULL)
+		conn_resume(c->conn, CONN_STOP_RATE);
+}
+
+/* A bound client that sends faster than allowed is read later: TCP slows it down. */
+static void shape(struct c2s *c, size_t bytes, uint64_t now)
+{
+	const struct c2s_limits *limits = c->shared->limits;
+	uint64_t wait;
+
+	if (c->phase != C2S_BOUND)
+		return;
+	wait = rate_take(&c->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, now);
+	if (*c->shared->pressure >= PRESSURE_MESSAGES && bytes != 0 && wait < PRESSURE_READ_PAUSE_MS)
+		wait = PRESSURE_READ_PAUSE_MS;
+	if (c->spread >= SPREAD_TURN && wait < SPREAD_PAUSE_MS)
+		wait = SPREAD_PAUSE_MS;
+	if (wait == 0)
+		return;
+	conn_stop(c->conn, CONN_STOP_RATE);
+	worker_timer_start(c->conn->worker, &c->shape, wait);
+}
+
+/* Whether the rest of a piece of input has to wait. */
+static bool is_spent(const struct c2s *c)
+{
+	const struct c2s_limits *limits = c->shared->limits;
+
+	return c->spread >= SPREAD_TURN || (limits->stanzas_per_s != 0 && c->rate.stanzas < 0) ||
+	       (limits->bytes_per_s != 0 && c->rate.bytes < 0);
+}
+
+/* ---- elements ---- */
+
 static void on_element(struct c2s *c, struct xml_doc *doc)
 {
 	const struct comity_elem *e = doc->root;
@@ -227,6 +287,8 @@ static void on_element(struct c2s *c, struct xml_doc *doc)
 	else if (!handled && (c->phase != C2S_BOUND || !c->shared->element(c, e)))
 		c2s_fail(c, STREAM_UNSUPPORTED_STANZA_TYPE, NULL);
 	xml_doc_free(doc);
+	if (is_spent(c) && c2s_is_open(c))
+		shape(c, 0, worker_now(c->conn->worker));
 }
 
 static bool handle_event(void *owner, enum xml_event event, struct xml_doc *doc)
@@ -250,34 +312,6 @@ static bool handle_event(void *owner, enum xml_event event, struct xml_doc *doc)
 		break;
 	}
 	return !c->has_failed && c->conn != NULL;
-}
-
-/* ---- rates ---- */
-
-static void on_shape(struct worker *w, struct timer *t)
-{
-	struct c2s *c = LIST_ENTRY(t, struct c2s, shape);
-
-	(void)w;
-	if (c->conn != NULL)
-		conn_resume(c->conn, CONN_STOP_RATE);
-}
-
-/* A bound client that sends faster than allowed is read later: TCP slows it down. */
-static void shape(struct c2s *c, size_t bytes, uint64_t now)
-{
-	const struct c2s_limits *limits = c->shared->limits;
-	uint64_t wait;
-
-	if (c->phase != C2S_BOUND)
-		return;
-	wait = rate_take(&c->rate, limits->bytes_per_s, limits->stanzas_per_s, bytes, now);
-	if (*c->shared->pressure >= PRESSURE_MESSAGES && bytes != 0 && wait < PRESSURE_READ_PAUSE_MS)
-		wait = PRESSURE_READ_PAUSE_MS;
-	if (wait == 0)
-		return;
-	conn_stop(c->conn, CONN_STOP_RATE);
-	worker_timer_start(c->conn->worker, &c->shape, wait);
 }
 
 /* ---- timers ---- */

@@ -115,6 +115,7 @@ struct c2s {
 	struct timer shape;              /* running while input is held back for its rate */
 	uint64_t last_in;
 	struct stream_rate rate;
+	size_t spread;                   /* bytes that went to many since it was read no further for a while */
 	char id[STREAM_ID_SIZE];         /* of the stream */
 	char *lang;                      /* default language of its stanzas; NULL: none given */
 	struct comity_jid *user;         /* bare; once logged in */
@@ -150,6 +151,8 @@ void c2s_write(struct c2s *c, const struct comity_stanza *st, const char *from, 
                const struct comity_elem *stamps);
 /* A stanza that is text already. */
 void c2s_write_text(struct c2s *c, const char *bytes, size_t len);
+/* Takes off its rate what its client makes others get: so many stanzas, of about so many bytes together. */
+void c2s_charge(struct c2s *c, size_t count, size_t bytes);
 /* shared->drained() is called once all of it is out, unless the stream ends before. */
 void c2s_tell_drained(struct c2s *c);
 

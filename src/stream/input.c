@@ -131,7 +131,7 @@ static uint64_t wait_for(int64_t tokens, uint64_t rate)
 
 uint64_t rate_take(struct stream_rate *r, uint64_t bytes_per_s, uint64_t stanzas_per_s, size_t bytes, uint64_t now)
 {
-	uint64_t for_bytes, for_stanzas, elapsed = now - r->at;
+	uint64_t for_bytes, for_stanzas, elapsed = now > r->at ? now - r->at : 0;
 
 	if (bytes_per_s == 0 && stanzas_per_s == 0)
 		return 0;

@@ -3,6 +3,7 @@
 error that names the limit, is slowed down or cut off; others are served meanwhile."""
 import contextlib
 import os
+import signal
 import threading
 import time
 
@@ -274,6 +275,55 @@ def presence_storm_reaches_contacts_and_harms_nobody(server):
         check(innocents.slowest < 4, f"an innocent waited {innocents.slowest:.1f} s")
 
 
+def _subscribe(contact, user):
+    contact.presence("subscribe", to=user.bare)
+    user.expect("presence", type="subscribe", from_=contact.bare)
+    user.presence("subscribed", to=contact.bare)
+    contact.expect("presence", type=None, from_=user.jid)
+
+
+def _block_and_unblock(user, jid):
+    for _ in range(80):
+        for what in ("block", "unblock"):
+            user.set(f"<{what} xmlns='urn:xmpp:blocking'><item jid='{jid}'/></{what}>")
+
+
+@cases([("presence", lambda user, _: user.send("<presence/>" * 200)),
+        ("coming and going", lambda user, _: user.send("<presence type='unavailable'/><presence/>" * 80)),
+        ("blocking", _block_and_unblock)])
+@dedicated(start=False, options={"stanzas_per_second": 50})
+def what_goes_to_contacts_is_charged_to_who_sends_it(server, _what, send):
+    """Each time costs one stanza more, at least; without that all would be read in two seconds."""
+    start(server)
+    user, contact = _user(server), _user(server, "contact")
+    _subscribe(contact, user)
+    _subscribe(user, contact)
+    with Innocents(server):
+        began = time.monotonic()
+        send(user, contact.bare)
+        user.presence(payload="<status>end</status>")
+        contact.expect("presence", from_=user.jid, timeout=30, where=lambda e: e.child_text("status") == "end")
+        took = time.monotonic() - began
+    check(took >= 3, f"it was read within {took:.1f} s")
+
+
+@dedicated(start=False, options=NO_RATE | {"output_queue": "128KiB", "workers": 1})
+def contacts_who_read_are_not_cut_off(server):
+    """1,400 changes of presence come at once: for each contact they are more than the server may keep for it."""
+    start(server)
+    contacts = [_user(server, "contact") for _ in range(2)]
+    user = Client.login(server.account("user"), "r" * 500, presence=True)
+    for contact in contacts:
+        _subscribe(contact, user)
+    for client in (user, *contacts):
+        client.drain()
+    user.send("<presence/>" * 1400)
+    for client in (user, *contacts):
+        for _ in range(1400):
+            client.expect_next("presence", from_=user.jid)
+        client.ping()
+
+
 @dedicated(start=False, options=NO_RATE, text="module roster { max_items = 100 }")
 def roster_storm_stops_at_the_limit(server):
     start(server)
@@ -438,22 +488,27 @@ def full_mailboxes_pause_their_sources_and_lose_nothing(server):
 
 @dedicated(start=False, options=NO_RATE | {"mailbox_limit": 100, "workers": 4}, timeout=100)
 def presence_for_many_pauses_its_source_when_mailboxes_are_full(server):
+    """Each is read for a moment only before others are served, but all at once are too many."""
     start(server)
-    storm = _user(server, "storm")
-    contacts = [_user(server, "contact") for _ in range(30)]
+    storms = [_user(server, "storm") for _ in range(8)]
+    contacts = [_user(server, "contact") for _ in range(8)]
     for contact in contacts:
-        contact.presence("subscribe", to=storm.bare)
-        storm.expect("presence", type="subscribe", from_=contact.bare)
-        storm.presence("subscribed", to=contact.bare)
-        contact.expect("presence", type=None, from_=storm.jid)
+        for storm in storms:
+            _subscribe(contact, storm)
     for contact in contacts:
-        contact.settle()
+        contact.settle(storms)
         contact.inbox.clear()
     with bounded(server, 80):
-        storm.send("".join(f"<presence id='p{n}'/>" for n in range(3000)))
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            for storm in storms:
+                storm.send("".join(f"<presence id='p{n}'/>" for n in range(400)))
+        finally:
+            server.process.send_signal(signal.SIGCONT)
         for contact in contacts:
-            got = [contact.expect_next("presence", from_=storm.jid, timeout=30)["id"] for _ in range(3000)]
-            equal(got, [f"p{n}" for n in range(3000)], "order")
+            got = [contact.expect_next("presence", timeout=30) for _ in range(3200)]
+            for storm in storms:
+                equal([p["id"] for p in got if p["from"] == storm.jid], [f"p{n}" for n in range(400)], "order")
             contact.transcript.clear()
     check(stats(server)["mailbox_pauses"] > 0, "nothing was paused")
 
