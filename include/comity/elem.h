@@ -41,6 +41,9 @@ void comity_elem_put_text(struct comity_elem *e, const char *text);
 /* Appends a deep copy of an element that may belong to another stanza. */
 struct comity_elem *comity_elem_add_copy(struct comity_elem *parent, const struct comity_elem *e);
 
+/* Bytes of a text as it is written into an attribute, with its references. */
+size_t comity_escaped_size(const char *text);
+
 /* The element as XML text, with all namespaces it needs. The caller frees the result. */
 char *comity_elem_to_xml(const struct comity_elem *e, size_t *len);
 

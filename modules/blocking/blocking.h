@@ -11,12 +11,14 @@
 
 struct blocking_conf {
 	int64_t max_blocked;
+	uint64_t max_size;
 };
 
 /* Addresses, sorted by their text, each once. */
 struct blocklist {
 	struct comity_jid **jids;
 	size_t count;
+	size_t written;                  /* bytes of their items, as a client is sent them */
 };
 
 /* A request to change the list, which waits for its turn or for its commit. */
@@ -45,6 +47,9 @@ struct blocking_session {
 
 /* Keeps a reference; false when the address is there already. */
 bool blocklist_add(struct blocklist *l, struct comity_jid *jid);
+/* For many at once: adds without a look at the order, in which blocklist_sort() puts them. */
+void blocklist_append(struct blocklist *l, struct comity_jid *jid);
+void blocklist_sort(struct blocklist *l);
 void blocklist_remove(struct blocklist *l, const struct comity_jid *jid);
 bool blocklist_has(const struct blocklist *l, const struct comity_jid *jid);
 /* Whether an address of the list means this one: itself, its bare address, or its domain (XEP-0191 5). */

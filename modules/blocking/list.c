@@ -35,13 +35,13 @@ static bool has_text(const struct blocklist *l, const char *text)
 	return found;
 }
 
-bool blocklist_add(struct blocklist *l, struct comity_jid *jid)
+static size_t written_size(const struct comity_jid *jid)
 {
-	bool found;
-	size_t i = place_of(l, comity_jid_text(jid), &found);
+	return sizeof("<item jid=''/>") - 1 + comity_escaped_size(comity_jid_text(jid));
+}
 
-	if (found)
-		return false;
+static void insert(struct blocklist *l, size_t i, struct comity_jid *jid)
+{
 	/* Room grows by doubling: it is full whenever the count is a power of two. */
 	if ((l->count & (l->count - 1)) == 0) {
 		l->jids = realloc(l->jids, (l->count != 0 ? l->count * 2 : 1) * sizeof(*l->jids));
@@ -51,7 +51,44 @@ bool blocklist_add(struct blocklist *l, struct comity_jid *jid)
 	memmove(l->jids + i + 1, l->jids + i, (l->count - i) * sizeof(*l->jids));
 	l->jids[i] = comity_jid_ref(jid);
 	l->count++;
-	return true;
+	l->written += written_size(jid);
+}
+
+bool blocklist_add(struct blocklist *l, struct comity_jid *jid)
+{
+	bool found;
+	size_t i = place_of(l, comity_jid_text(jid), &found);
+
+	if (!found)
+		insert(l, i, jid);
+	return !found;
+}
+
+void blocklist_append(struct blocklist *l, struct comity_jid *jid)
+{
+	insert(l, l->count, jid);
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(comity_jid_text(*(struct comity_jid *const *)a), comity_jid_text(*(struct comity_jid *const *)b));
+}
+
+void blocklist_sort(struct blocklist *l)
+{
+	size_t kept = 0;
+
+	if (l->count != 0)
+		qsort(l->jids, l->count, sizeof(*l->jids), compare);
+	for (size_t i = 0; i < l->count; i++) {
+		if (kept != 0 && compare(&l->jids[kept - 1], &l->jids[i]) == 0) {
+			l->written -= written_size(l->jids[i]);
+			comity_jid_unref(l->jids[i]);
+		} else {
+			l->jids[kept++] = l->jids[i];
+		}
+	}
+	l->count = kept;
 }
 
 void blocklist_remove(struct blocklist *l, const struct comity_jid *jid)
@@ -61,6 +98,7 @@ void blocklist_remove(struct blocklist *l, const struct comity_jid *jid)
 
 	if (!found)
 		return;
+	l->written -= written_size(l->jids[i]);
 	comity_jid_unref(l->jids[i]);
 	l->count--;
 	memmove(l->jids + i, l->jids + i + 1, (l->count - i) * sizeof(*l->jids));

@@ -207,17 +207,28 @@ static void find_effective(const struct blocking *b, struct change *c)
 			blocklist_add(&c->effective, from->jids[i]);
 }
 
+static int refuse_count(struct comity_rq *rq, const struct blocking_conf *conf)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "max_blocked: no more than %lld addresses can be blocked",
+	         (long long)conf->max_blocked);
+	return comity_reply_error(rq, COMITY_RESOURCE_CONSTRAINT, text);
+}
+
+/* Refuses what is over one of the limits. A list that is over it already may only shrink. */
 static bool is_over_limit(struct comity_mod *m, const struct blocking *b, struct change *c)
 {
 	const struct blocking_conf *conf = comity_conf(m);
-	char text[96];
 
-	if (!c->is_block || c->effective.count == 0 ||
-	    (int64_t)(b->list.count + c->effective.count) <= conf->max_blocked)
+	if (!c->is_block || c->effective.count == 0)
 		return false;
-	snprintf(text, sizeof(text), "max_blocked: no more than %lld addresses can be blocked",
-	         (long long)conf->max_blocked);
-	comity_reply_error(c->rq, COMITY_RESOURCE_CONSTRAINT, text);
+	if ((int64_t)(b->list.count + c->effective.count) > conf->max_blocked)
+		refuse_count(c->rq, conf);
+	else if (b->list.written + c->effective.written > conf->max_size)
+		comity_reply_error(c->rq, COMITY_RESOURCE_CONSTRAINT, "this is over max_size of the blocklist");
+	else
+		return false;
 	return true;
 }
 
@@ -266,8 +277,8 @@ static int submit(struct comity_mod *m, struct comity_rq *rq, struct blocklist *
 	return COMITY_LATER;
 }
 
-/* 0 or minus a condition; then the list is empty. */
-static int read_items(const struct comity_elem *e, struct blocklist *out)
+/* 0 or minus a condition; then the list is empty. More than so many are not looked at. */
+static int read_items(const struct comity_elem *e, size_t most, struct blocklist *out)
 {
 	int rc = 0;
 
@@ -279,20 +290,26 @@ static int read_items(const struct comity_elem *e, struct blocklist *out)
 			rc = -COMITY_BAD_REQUEST;
 		else if (jid == NULL)
 			rc = -COMITY_JID_MALFORMED;
+		else if (out->count == most)
+			rc = -COMITY_RESOURCE_CONSTRAINT;
 		else
-			blocklist_add(out, jid);
+			blocklist_append(out, jid);
 		comity_jid_unref(jid);
 	}
 	if (rc != 0)
 		blocklist_clear(out);
+	blocklist_sort(out);
 	return rc;
 }
 
 static int on_block(struct comity_mod *m, struct comity_rq *rq)
 {
+	const struct blocking_conf *conf = comity_conf(m);
 	struct blocklist asked = { 0 };
-	int rc = read_items(comity_rq_payload(rq), &asked);
+	int rc = read_items(comity_rq_payload(rq), (size_t)conf->max_blocked, &asked);
 
+	if (rc == -COMITY_RESOURCE_CONSTRAINT)
+		return refuse_count(rq, conf);
 	if (rc == 0 && asked.count == 0)
 		rc = -COMITY_BAD_REQUEST;
 	return rc != 0 ? rc : submit(m, rq, &asked, true);
@@ -301,7 +318,7 @@ static int on_block(struct comity_mod *m, struct comity_rq *rq)
 static int on_unblock(struct comity_mod *m, struct comity_rq *rq)
 {
 	struct blocklist asked = { 0 };
-	int rc = read_items(comity_rq_payload(rq), &asked);
+	int rc = read_items(comity_rq_payload(rq), SIZE_MAX, &asked);
 
 	return rc != 0 ? rc : submit(m, rq, &asked, false);
 }
@@ -316,9 +333,10 @@ static void on_account_load(struct comity_mod *m, struct comity_account *a, cons
 		struct comity_jid *jid = comity_jid_parse(rows[i].key);
 
 		if (jid != NULL)
-			blocklist_add(&b->list, jid);
+			blocklist_append(&b->list, jid);
 		comity_jid_unref(jid);
 	}
+	blocklist_sort(&b->list);
 	comity_account_add_bytes(a, (ptrdiff_t)blocklist_memory(&b->list));
 }
 
@@ -364,6 +382,8 @@ static const struct comity_feature features[] = { { COMITY_TO_HOST, NS_BLOCKING 
 
 static const struct comity_option options[] = {
 	COMITY_OPT_INT(struct blocking_conf, max_blocked, "1000", 1, 100000, "Most addresses that one account blocks."),
+	COMITY_OPT_SIZE(struct blocking_conf, max_size, "256KiB", 256, 1073741824,
+	                "Most bytes of one list as it is sent to a client."),
 	{ 0 },
 };
 

@@ -54,40 +54,16 @@ static size_t memory_size(const struct comity_roster_item *item)
 	return bytes + text_size(comity_jid_text(item->jid));
 }
 
-/* Of a text in XML, with its references. */
-static size_t escaped_size(const char *text)
-{
-	size_t bytes = 0;
-
-	for (; text != NULL && *text != '\0'; text++) {
-		switch (*text) {
-		case '\'':
-		case '"':
-			bytes += 6;
-			break;
-		case '&':
-		case '<':
-		case '>':
-		case '\r':
-		case '\n':
-		case '\t':
-			bytes += 5;
-			break;
-		default:
-			bytes++;
-		}
-	}
-	return bytes;
-}
-
 /* The attributes of states count always, so that an item grows only when its user makes it. */
 static size_t written_size(const struct comity_roster_item *item)
 {
 	static const char tags[] = "<item jid='' name='' subscription='none' ask='subscribe' approved='true'></item>";
-	size_t bytes = sizeof(tags) - 1 + escaped_size(comity_jid_text(item->jid)) + escaped_size(item->name);
+	size_t bytes = sizeof(tags) - 1 + comity_escaped_size(comity_jid_text(item->jid));
 
+	if (item->name != NULL)
+		bytes += comity_escaped_size(item->name);
 	for (size_t i = 0; i < item->group_count; i++)
-		bytes += sizeof("<group></group>") - 1 + escaped_size(item->groups[i]);
+		bytes += sizeof("<group></group>") - 1 + comity_escaped_size(item->groups[i]);
 	return bytes;
 }
 

@@ -154,6 +154,11 @@ static size_t size_escaped(const char *text, size_t len, bool is_value)
 	return size;
 }
 
+size_t comity_escaped_size(const char *text)
+{
+	return size_escaped(text, strlen(text), true);
+}
+
 static size_t size_attr(const struct xml_attr *a, unsigned *prefixes)
 {
 	size_t size = strlen(" =''") + strlen(a->name) + size_escaped(a->value, strlen(a->value), true);

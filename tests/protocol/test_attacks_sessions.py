@@ -368,6 +368,24 @@ def heavy_roster_stops_at_its_size_and_can_be_read(server, _what, character, fit
         equal(len(again.roster()), len(answers) - 1)
 
 
+@cases([("plain", "x", 254), ("written as six bytes each", "'", 43)])
+@dedicated(start=False, options=NO_RATE)
+def heavy_blocklist_stops_at_its_size_and_can_be_read(server, _what, character, fit):
+    """Addresses with resources of 1,000 characters; what can be blocked can be fetched within output_queue."""
+    start(server)
+    with Innocents(server), bounded(server, 60):
+        client = _user(server)
+        resource = character.replace("'", "&apos;") * 1000
+        answers = []
+        while len(answers) < 1000 and (not answers or answers[-1]["type"] == "result"):
+            answers.append(client.iq("set", f"<block xmlns='urn:xmpp:blocking'><item jid='{len(answers):03}@example.com/"
+                                            f"{resource}'/></block>"))
+        check("max_size" in (check_error(answers[-1], "resource-constraint", "wait").child_text("text") or ""), answers[-1])
+        check(fit - 5 <= len(answers) - 1 <= fit, f"{len(answers) - 1} addresses are within 256 KiB")
+        again = Client.login(client.account)
+        equal(len(again.get("<blocklist xmlns='urn:xmpp:blocking'/>").children), len(answers) - 1)
+
+
 @dedicated(start=False, options=NO_RATE, text="module roster { max_size = 100MiB }")
 def changes_of_a_heavy_roster_cost_no_more(server):
     """The server's time for 1,000 changes beside 8 MB of groups, and for as many alone."""

@@ -130,6 +130,53 @@ def limit_is_named(server):
     equal(_blocklist(u), ["b@example.org", "c@example.org", "d@example.org"])
 
 
+@dedicated(text="module blocking { max_blocked = 3 }")
+def a_request_over_the_limit_is_not_read_to_its_end(server):
+    u = Client.login(server.account("user"))
+    answer = u.iq("set", f"<block xmlns='{NS}'>{_items('a@example.org', 'b@example.org', 'c@example.org', 'd@example.org')}"
+                         "<nonsense/></block>")
+    check("max_blocked" in check_error(answer, "resource-constraint").child_text("text"), f"not named: {answer!r}")
+    _unblock(u, *(f"{n}@example.org" for n in range(10)))
+
+
+def _long(n, character="x"):
+    return f"{n:02}@example.org/{character * 1000}"
+
+
+@dedicated(text="module blocking { max_size = 100KiB }")
+def a_list_over_its_size_is_kept_and_may_shrink(server):
+    """As it is when the limit was higher before."""
+    ua = server.account("user")
+    u = Client.login(ua)
+    _block(u, *(_long(n) for n in range(50)))
+    server.text = "module blocking { max_size = 10KiB }"
+    server.restart()
+    u = Client.login(ua)
+    equal(_blocklist(u), [_long(n) for n in range(50)])
+    answer = u.iq("set", f"<block xmlns='{NS}'>{_items('new@example.org')}</block>")
+    check("max_size" in check_error(answer, "resource-constraint", "wait").child_text("text"), f"not named: {answer!r}")
+    _block(u, _long(0))   # is there already
+    _unblock(u, *(_long(n) for n in range(2, 50)))
+    _block(u, "new@example.org")
+    answer = u.iq("set", f"<block xmlns='{NS}'>{_items(_long(1, '&'), _long(2, '&'))}</block>")   # of five bytes each
+    check_error(answer, "resource-constraint", "wait")
+    _block(u, _long(1, "&"))
+    equal(len(_blocklist(u)), 4)
+    _unblock(u)
+    equal(_blocklist(u), [])
+
+
+def long_lists_in_any_order_are_sorted(server):
+    u = Client.login(server.account("user"))
+    names = [f"{n:04}@example.org" for n in range(500)]
+    _block(u, *reversed(names[:400]), *names[:10])
+    _block(u, *names[300:])
+    equal(_blocklist(u), names)
+    _unblock(u, *reversed(names[100:]), *names[200:])
+    equal(_blocklist(u), names[:100])
+    _unblock(u)
+
+
 def changes_sent_at_once_are_made_in_order(server):
     u = Client.login(server.account("user"))
     u.send("".join(f"<iq type='set' id='b{n}'><block xmlns='{NS}'>{_items(f'x{n}@example.org')}</block></iq>"
