@@ -339,11 +339,25 @@ static void step_handshake(struct conn *c)
 		c->events->on_secured(c, c->owner);
 }
 
+/* Decrypts all that there is room for, as records may be of one byte, and the owner looks at what is incomplete each
+ * time; returns what tls_session_read() said last. */
+static int collect_records(struct conn *c, char *plain, size_t *len, struct err_text *et)
+{
+	int n = 1;
+
+	for (*len = 0; n > 0 && *len < READ_SIZE; *len += n > 0 ? (size_t)n : 0)
+		n = tls_session_read(c->tls, plain + *len, READ_SIZE - *len, &c->wire, et);
+	if (buf_size(&c->wire) != 0)
+		mark_dirty(c);
+	return n;
+}
+
 /* Decrypts while the owner takes data; the rest waits as cipher text. */
 static void read_records(struct conn *c)
 {
 	struct err_text et = { "" };
 	char plain[READ_SIZE];
+	size_t len;
 	int n;
 
 	while (c->tls != NULL && c->stops == 0 && !c->is_closing && !c->is_broken) {
@@ -353,18 +367,19 @@ static void read_records(struct conn *c)
 				break;
 			continue;
 		}
-		n = tls_session_read(c->tls, plain, sizeof(plain), &c->wire, &et);
-		if (buf_size(&c->wire) != 0)
-			mark_dirty(c);
+		n = collect_records(c, plain, &len, &et);
+		if (len != 0)
+			deliver(c, plain, len);
 		if (n == 0)
 			break;
-		if (n < 0) {
+		/* What the owner left comes before the end, which is found again then. */
+		if (n < 0 && c->stops == 0 && !c->is_closing && !c->is_broken) {
 			if (n != -ERR_CLOSED)
 				err_text_prefix(&et, "TLS");
 			end_of_input(c, n == -ERR_CLOSED ? "closed by peer" : et.text);
-			break;
 		}
-		deliver(c, plain, (size_t)n);
+		if (n < 0)
+			break;
 	}
 	tls_session_keep(c->tls);
 }

@@ -234,6 +234,26 @@ def floods_are_read_at_the_rate_that_is_allowed(server, _what, options, count, u
         check(took < 2, f"without a limit it took {took:.1f} s")
 
 
+@dedicated(start=False, options=NO_RATE)
+def records_of_one_byte_are_read_together(server):
+    """Each behind 15,000 bytes of an attribute, which is looked at again when there is more of it."""
+    start(server)
+    client = _user(server)
+    began = _seconds_of(server)
+    for _ in range(60):
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            client.sock.sendall(b"<message to='nobody@localhost' type='headline'><a xmlns='urn:a' a='" + b"x" * 15000)
+            for _ in range(600):
+                client.sock.sendall(b"y")
+            client.sock.sendall(b"'/></message>")
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        client.ping()
+    took = _seconds_of(server) - began
+    check(took < 0.35, f"it took {took:.2f} s of the processor")
+
+
 # Storms
 
 @dedicated(start=False, options=NO_RATE)
