@@ -370,15 +370,13 @@ static void read_records(struct conn *c)
 		n = collect_records(c, plain, &len, &et);
 		if (len != 0)
 			deliver(c, plain, len);
-		if (n == 0)
-			break;
 		/* What the owner left comes before the end, which is found again then. */
 		if (n < 0 && c->stops == 0 && !c->is_closing && !c->is_broken) {
 			if (n != -ERR_CLOSED)
 				err_text_prefix(&et, "TLS");
 			end_of_input(c, n == -ERR_CLOSED ? "closed by peer" : et.text);
 		}
-		if (n < 0)
+		if (n <= 0)
 			break;
 	}
 	tls_session_keep(c->tls);
