@@ -47,28 +47,40 @@ static void write_anywhere(struct logger *l, enum log_level level, const char *l
 		write_line(l, level, line);
 }
 
-static void tell_left_out(struct logger *l, uint64_t lines)
+static void tell_left_out(struct logger *l, enum log_level level, uint64_t lines)
 {
 	char text[120];
 
-	snprintf(text, sizeof(text), "%llu lines of level info were left out: the log takes %d a second for long",
-	         (unsigned long long)lines, LOG_LIMIT_PER_S);
+	if (lines == 0)
+		return;
+	snprintf(text, sizeof(text), "%llu lines of level %s were left out: the log takes %d a second for long",
+	         (unsigned long long)lines, log_level_name(level), LOG_LIMIT_PER_S);
 	write_anywhere(l, LOG_LEVEL_WARNING, text);
 }
 
-/* Strangers can cause lines of level info at will. Who turns on debug lines wants them all. */
-static bool is_admitted(struct logger *l)
+/* Strangers can cause lines of these levels at will. Who turns on debug lines wants them all. */
+static struct log_limit *limit_of(struct logger *l, enum log_level level)
 {
+	if (level == LOG_LEVEL_INFO)
+		return &l->infos;
+	return level == LOG_LEVEL_WARNING ? &l->warnings : NULL;
+}
+
+static bool is_admitted(struct logger *l, enum log_level level)
+{
+	struct log_limit *limit = limit_of(l, level);
 	uint64_t left_out = 0;
 	struct timespec ts;
 	bool ok;
 
+	if (limit == NULL)
+		return true;
+
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	pthread_mutex_lock(&l->lock);
-	ok = log_limit_take(&l->limit, (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000, &left_out);
+	ok = log_limit_take(limit, (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000, &left_out);
 	pthread_mutex_unlock(&l->lock);
-	if (left_out != 0)
-		tell_left_out(l, left_out);
+	tell_left_out(l, level, left_out);
 	return ok;
 }
 
@@ -76,7 +88,7 @@ static void on_line(struct log *log, enum log_level level, const char *line)
 {
 	struct logger *l = (struct logger *)(void *)log;
 
-	if (level != LOG_LEVEL_INFO || is_admitted(l))
+	if (is_admitted(l, level))
 		write_anywhere(l, level, line);
 }
 
@@ -103,8 +115,8 @@ int logger_open(struct logger *l, const char *to, enum log_level level, struct e
 
 void logger_close(struct logger *l)
 {
-	if (l->limit.left_out != 0)
-		tell_left_out(l, l->limit.left_out);
+	tell_left_out(l, LOG_LEVEL_INFO, l->infos.left_out);
+	tell_left_out(l, LOG_LEVEL_WARNING, l->warnings.left_out);
 	pthread_mutex_destroy(&l->lock);
 	if (l->fd < 0)
 		closelog();

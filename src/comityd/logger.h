@@ -11,8 +11,8 @@
 
 struct logger {
 	struct log log;        /* must be first */
-	pthread_mutex_t lock;  /* of the limit */
-	struct log_limit limit;
+	pthread_mutex_t lock;  /* of the limits */
+	struct log_limit infos, warnings;
 	int fd;                /* -1: syslog */
 	bool is_file;
 	bool is_journal;       /* stderr goes to journald, which stamps lines itself */

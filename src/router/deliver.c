@@ -2,6 +2,7 @@
 /* Delivery to a local account: hooks by phase, then the rules of RFC 6121 8.5. */
 #include <string.h>
 
+#include "net/backlog.h"
 #include "router/account.h"
 #include "router/copies.h"
 #include "router/host.h"
@@ -183,6 +184,9 @@ static int run_hooks(struct comity_rq *rq, enum comity_phase last)
 	}
 	if (verdict < 0)
 		rq_refuse(rq, (enum comity_cond)-verdict, NULL);
+	/* How long that takes is a matter of the account, not of who asks it something. */
+	if (verdict == COMITY_LATER)
+		backlog_leave(&rq->backlog);
 	return verdict;
 }
 

@@ -8,9 +8,13 @@
 #include "base/mem.h"
 #include "store/request.h"
 
+/* So many urgent ones go before one of the others, which must not wait for ever. */
+#define OVERTAKE_MAX 16
+
 struct read_queue {
 	struct list busy;             /* in reads->busy, while it has any */
 	struct list urgent, others;   /* requests, in order */
+	unsigned overtaken;           /* how often the first of others was */
 };
 
 void reads_init(struct reads *reads)
@@ -58,23 +62,36 @@ bool reads_empty(const struct reads *reads)
 	return list_empty(&reads->busy);
 }
 
-static struct list *lane_of(struct read_queue *q)
+static bool is_empty(const struct read_queue *q)
 {
-	return list_empty(&q->urgent) ? &q->others : &q->urgent;
+	return list_empty(&q->urgent) && list_empty(&q->others);
+}
+
+static struct request *first_of(const struct read_queue *q)
+{
+	bool is_urgent = !list_empty(&q->urgent) && (list_empty(&q->others) || q->overtaken < OVERTAKE_MAX);
+
+	return LIST_ENTRY(is_urgent ? q->urgent.next : q->others.next, struct request, link);
+}
+
+static void take(struct reads *reads, struct read_queue *q, struct request *r)
+{
+	q->overtaken = r->is_urgent && !list_empty(&q->others) ? q->overtaken + 1 : 0;
+	list_remove(&r->link);
+	list_remove(&q->busy);
+	if (!is_empty(q))
+		list_append(&reads->busy, &q->busy);
 }
 
 struct request *reads_take(struct reads *reads, bool for_all)
 {
 	LIST_EACH(l, next, &reads->busy) {
 		struct read_queue *q = LIST_ENTRY(l, struct read_queue, busy);
-		struct request *r = LIST_ENTRY(lane_of(q)->next, struct request, link);
+		struct request *r = first_of(q);
 
 		if (!for_all && request_is_ahead(r))
 			continue;
-		list_remove(&r->link);
-		list_remove(&q->busy);
-		if (!list_empty(lane_of(q)))
-			list_append(&reads->busy, &q->busy);
+		take(reads, q, r);
 		return r;
 	}
 	return NULL;

@@ -155,13 +155,18 @@ void sasl_abandon(struct c2s *c)
 		attempt_free(a);
 }
 
-static void send_failure(struct c2s *c, const char *condition)
+static void end_attempt(struct c2s *c, const char *condition)
 {
 	char text[160];
 
 	snprintf(text, sizeof(text), "<failure xmlns='" NS_SASL "'><%s/></failure>", condition);
 	c2s_send_text(c, text);
 	sasl_abandon(c);
+}
+
+static void send_failure(struct c2s *c, const char *condition)
+{
+	end_attempt(c, condition);
 	if (++c->refused >= c->shared->limits->tries)
 		c2s_fail(c, STREAM_POLICY_VIOLATION, "too many refused logins");
 	else
@@ -315,7 +320,9 @@ static void hash(struct c2s *c, struct sasl_attempt *a)
 		return;
 	a->step = STEP_SECRETS;
 	log_info(&c->log, "login put off user=%s: %d passwords wait to be hashed", a->first.user, JOBS_WAITING_MAX);
-	send_failure(c, "temporary-auth-failure");
+	/* The client has done nothing wrong, and may try again. */
+	end_attempt(c, "temporary-auth-failure");
+	conn_resume(c->conn, CONN_STOP_LOGIN);
 }
 
 void c2s_got_secrets(struct c2s *c, const struct sasl_secrets *secrets, bool store_failed)

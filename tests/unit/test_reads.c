@@ -50,6 +50,27 @@ START_TEST(urgent_reads_go_first)
 }
 END_TEST
 
+START_TEST(others_do_not_wait_for_ever)
+{
+	struct answer others = { 0 }, urgent = { 0 };
+	struct store_fixture f;
+
+	init(&f);
+	ask(&f, &f.worker, &others);
+	for (int i = 0; i < 40; i++)
+		store_map_load_first(f.store, &f.worker, "a@x", names, answer_on_read, &urgent);
+	while (others.calls == 0)
+		read_one(&f, &f.worker);
+	ck_assert_int_eq(urgent.calls, 16);
+	while (store_step(f.store, false))
+		;
+	while (worker_turn(&f.worker))
+		;
+	ck_assert_int_eq(urgent.calls, 40);
+	fixture_deinit(&f);
+}
+END_TEST
+
 START_TEST(urgent_reads_see_own_writes)
 {
 	struct store_row row = { "m", "k", "v", 1 };
@@ -99,6 +120,7 @@ END_TEST
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, urgent_reads_go_first);
+	tcase_add_test(tc, others_do_not_wait_for_ever);
 	tcase_add_test(tc, urgent_reads_see_own_writes);
 	tcase_add_test(tc, workers_take_turns);
 }
