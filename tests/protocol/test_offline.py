@@ -211,6 +211,20 @@ def what_comes_amid_the_pages_keeps_its_order(server, _what, managed):
     equal(_take(client, managed, COUNT + 10), list(range(COUNT + 10)))
 
 
+@dedicated(start=False, options=SMALL)
+def who_asks_an_account_that_is_being_told_is_read_on(server):
+    """The requests wait for the stored messages; what their sender says to others does not."""
+    start(server)
+    account = server.account("absent")
+    sender = _store(server, account)
+    client = _login(account, True)
+    client.send("<presence/>")
+    client.expect("message")
+    sender.send(f"<iq type='get' id='q' to='{account.jid}'><query xmlns='jabber:iq:last'/></iq>" * 100)
+    sender.send(f"<iq type='get' id='p' to='{server.domain}'><ping xmlns='urn:xmpp:ping'/></iq>")
+    sender.expect("iq", id="p", timeout=2)
+
+
 @dedicated(start=False, options=NO_RATE, text="module offline { max_total = 100KiB }")
 def bytes_of_an_account_are_limited(server):
     """The sender is told as over the number of messages; what is taken out gives room again."""
