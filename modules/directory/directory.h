@@ -29,6 +29,8 @@ struct directory {
 	struct directory_token tokens[TOKENS];   /* a ring */
 	size_t next_token;
 	size_t waiting;                          /* look-ups that wait for peers */
+	int64_t members;                         /* when they were counted, and those that were let in since */
+	uint64_t counted_at;                     /* 0: never */
 };
 
 /* ---- who may (policy.c) ---- */

@@ -6,6 +6,9 @@
 
 #include "directory.h"
 
+/* Members are counted this often at most: all of them are read for it. */
+#define COUNT_MS 1000
+
 /* ---- what is stored ---- */
 
 /* One element: the route, and until when in seconds since 1970. */
@@ -98,32 +101,51 @@ static void write_registration(struct comity_mod *m, struct registering *g)
 	free(xml);
 }
 
+static void let_in(struct comity_mod *m, struct registering *g)
+{
+	const struct directory_conf *conf = comity_conf(m);
+	struct directory *d = comity_host_data(m);
+
+	if (d->members >= conf->max_entries) {
+		refuse(m, g, COMITY_RESOURCE_CONSTRAINT, "the directory is full");
+		return;
+	}
+	d->members++;
+	write_registration(m, g);
+}
+
 /* A new member: is there room, when what has expired goes? */
 static void on_all(struct comity_mod *m, void *arg, const struct store_result *result)
 {
-	const struct directory_conf *conf = comity_conf(m);
+	struct directory *d = comity_host_data(m);
 	struct registering *g = arg;
 	struct comity_route route;
-	int64_t count = 0;
 
+	if (result->status != 0) {
+		refuse(m, g, COMITY_INTERNAL_SERVER_ERROR, "the directory cannot be read");
+		return;
+	}
+	d->members = 0;
+	d->counted_at = comity_now(m);
 	for (size_t i = 0; i < result->count; i++) {
 		const struct store_row gone = { .store = DIRECTORY_STORE, .key = result->rows[i].key };
 
 		if (directory_read_row(m, &result->rows[i], &route))
-			count++;
+			d->members++;
 		else
 			comity_map_put(m, comity_host_jid(m), &gone, 1, NULL, NULL);
 	}
-	if (count >= conf->max_entries)
-		refuse(m, g, COMITY_RESOURCE_CONSTRAINT, "the directory is full");
-	else
-		write_registration(m, g);
+	let_in(m, g);
 }
 
 static void on_known(struct comity_mod *m, void *arg, const struct store_result *result)
 {
+	const struct directory *d = comity_host_data(m);
+
 	if (result->status == 0 && result->count != 0)
 		write_registration(m, arg);
+	else if (d->counted_at != 0 && comity_now(m) - d->counted_at < COUNT_MS)
+		let_in(m, arg);
 	else
 		comity_map_load(m, comity_host_jid(m), DIRECTORY_STORE, on_all, arg);
 }

@@ -225,6 +225,28 @@ def silent_and_dripping_callers_are_cut_off(server):
         check(1 < time.monotonic() - began < 9, "the time to agree")
 
 
+@dedicated(start=False)
+def members_of_a_directory_that_come_and_go_are_counted_now_and_then(server):
+    """All members are read from the store to count them."""
+    del server
+    server = _server(FakeServer(), 'modules_enabled = { directory }\nmodule directory { register_allow = { "*.test" } }\n')
+    stream, about = call(server), "from='x1.fake.test' to='a.test'"
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    come = (f"<iq type='set' id='i' {about}><register xmlns='urn:comity:directory:1' host='192.0.2.1' port='5269'/></iq>"
+            f"<iq type='set' id='o' {about}><unregister xmlns='urn:comity:directory:1'/></iq>")
+
+    def come_and_go(count):
+        before = server.log().count("unregistered domain=")
+        stream.send(come * count)
+        server.wait_for(lambda: server.log().count("unregistered domain=") == before + count, "all of them", 20)
+
+    come_and_go(1)
+    before = stats(server)["store_reads"]
+    come_and_go(100)
+    reads = stats(server)["store_reads"] - before
+    check(100 <= reads < 150, f"{reads} reads for 100 registrations")
+
+
 # Stanzas
 
 @dedicated(start=False)
