@@ -162,11 +162,9 @@ static void tell_modules(struct comity_session *s)
 {
 	struct host *h = s->account->host;
 
-	session_ref(s);
 	for (size_t i = 0; i < h->mod_count; i++)
 		if (h->mods[i]->is_enabled && h->mods[i]->def->session_resumed != NULL)
 			h->mods[i]->def->session_resumed(h->mods[i], s);
-	session_unref(s);
 }
 
 static void refuse_resume(struct comity_account *a, struct c2s *c)
@@ -190,6 +188,7 @@ static void go_on(struct session_sm *sm, struct c2s *c)
 	}
 	/* Too much may have come for it while it waited. */
 	worker_timer_stop(worker_of(s), &sm->expire);
+	session_ref(s);
 	drop_empty(sm);
 	sm->is_asked = false;
 	s->stream = c2s_ref(c);
@@ -200,6 +199,9 @@ static void go_on(struct session_sm *sm, struct c2s *c)
 	write_again(s);
 	tell_modules(s);
 	session_acked(s);
+	session_unref(s);
+	/* Last: what came behind <resume/> may be handled and answered in here. */
+	c2s_read_on(c);
 }
 
 void session_resume_now(struct session_sm *sm)

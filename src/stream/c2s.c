@@ -542,7 +542,12 @@ void c2s_resumed(struct c2s *c, struct comity_jid *full, void *session)
 {
 	become_bound(c, full, session);
 	log_info(&c->log, "resumed");
-	conn_resume(c->conn, CONN_STOP_LOGIN);
+}
+
+void c2s_read_on(struct c2s *c)
+{
+	if (c->conn != NULL)
+		conn_resume(c->conn, CONN_STOP_LOGIN);
 }
 
 void c2s_resume_failed(struct c2s *c)

@@ -158,11 +158,14 @@ void c2s_tell_drained(struct c2s *c);
 
 /* Answers to what shared asked for. */
 void c2s_got_secrets(struct c2s *c, const struct sasl_secrets *secrets, bool store_failed);
+/* Answers and reads on: comes last, as what the client has sent since may be handled before it returns. */
 void c2s_bound(struct c2s *c, struct comity_jid *full, void *session);
 void c2s_refuse_bind(struct c2s *c, enum comity_cond cond, const char *text);
-/* A session is to be resumed: goes the way of binding, to c2s_resumed() or c2s_resume_failed(). */
+/* A session is to be resumed: goes the way of binding, to c2s_resumed() or c2s_resume_failed(). After c2s_resumed()
+ * nothing is read until c2s_read_on(), which comes last, as c2s_bound() does. */
 void c2s_await_resume(struct c2s *c, const char *id);
 void c2s_resumed(struct c2s *c, struct comity_jid *full, void *session);
+void c2s_read_on(struct c2s *c);
 void c2s_resume_failed(struct c2s *c);
 /* Moves the stream to another worker; shared->arrived follows there. */
 void c2s_move(struct c2s *c, struct worker *to);

@@ -19,15 +19,15 @@ def _managed(account, resource=None, resume=True, presence=True, enable=""):
     return client
 
 
-def _again(client, h, previd=None, resource=None):
-    """A new stream of the same account that asks to resume the session."""
+def _again(client, h, previd=None, behind=""):
+    """A new stream of the same account that asks to resume the session, and sends more in the same piece."""
     stream = Client(client.server, domain=client.domain, name="again")
     stream.secure()
     stream.authenticate(client.account.user, client.account.password)
     stream.open()
     check(stream.features.find("sm", NS_SM) is not None, "stream management is not offered")
     stream.jid, stream.bare, stream.account = client.jid, client.bare, client.account
-    stream.send(f"<resume xmlns='{NS_SM}' previd='{previd or client.enabled['id']}' h='{h}'/>")
+    stream.send(f"<resume xmlns='{NS_SM}' previd='{previd or client.enabled['id']}' h='{h}'/>" + behind)
     return stream
 
 

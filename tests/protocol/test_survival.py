@@ -64,6 +64,30 @@ def a_session_survives_a_restart(server, _name, hard):
 
 @dedicated()
 @cases(RESTARTS)
+def what_stands_behind_resume_is_answered_behind_what_was_missed(server, _name, hard):
+    """Both in one piece, while the account is yet to be read."""
+    account, bob = server.account("ann"), _managed(server.account("bob"), "phone")
+    ann, before, missed = Client.login(account, presence=True), _received(bob), ["one", "two", "three"]
+    for body in missed:
+        ann.message(bob.jid, body)
+    equal(_bodies(bob, 3), missed)
+    server.restart(hard=hard)
+    behind = f"<iq type='get' id='behind' to='{bob.domain}'><ping xmlns='urn:xmpp:ping'/></iq>"
+    again = _again(bob, before, behind=behind)
+    told = int(again.expect("resumed", NS_SM)["h"])
+    again.enabled_at = -before
+    got = [again.expect(where=lambda e: e.name in ("message", "iq")) for _ in range(4)]
+    equal([e["id"] if e.name == "iq" else e.child_text("body") for e in got], [*missed, "behind"])
+    _nothing_more(again)
+    # Both count alike.
+    again.send(f"<a xmlns='{NS_SM}' h='{_received(again)}'/>")
+    Client.login(account, presence=True).message(bob.jid, "four")
+    equal(_bodies(again, 1), ["four"])
+    equal(_count(again), told + 4)
+
+
+@dedicated()
+@cases(RESTARTS)
 def what_was_told_to_be_handled_still_is(server, _name, hard):
     ann, bob = _managed(server.account("ann")), _managed(server.account("bob"))
     for n in range(3):
