@@ -434,6 +434,8 @@ static void on_moved(struct conn *conn, void *owner)
 	c->log.parent = &conn->worker->log;
 	c->shared = c->shared->of_worker(conn->worker);
 	list_append(c->shared->streams, &c->link);
+	/* It may be refused what it wants to bind or resume, and has to go on. */
+	worker_timer_start(conn->worker, &c->timer, c->shared->limits->login_ms);
 	c->shared->arrived(c);
 }
 

@@ -541,6 +541,20 @@ def sessions_per_account_are_limited(server):
     late.bind()
 
 
+@cases([("bind", "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>a&#x85;b</resource></bind></iq>", "iq"),
+        ("resume", "<resume xmlns='urn:xmpp:sm:3' previd='none' h='0'/>", "failed")])
+@dedicated(options={"preauth_timeout": "3s", "workers": 4})
+def time_before_binding_is_bounded_after_a_refusal(server, _what, request, answer):
+    """On the worker of the account too, to which most of these move."""
+    clients = [_authenticated(server, account) for account in server.accounts(*(f"u{n}" for n in range(8)))]
+    for client in clients:
+        client.send(request)
+    for client in clients:
+        client.expect_next(answer)
+    for client in clients:
+        client.expect_stream_error("connection-timeout", timeout=6)
+
+
 def second_bind(server):
     client = Client.login(server.account("juliet"), "one")
     check_error(client.bind_raw("two"), ("not-allowed", "conflict", "service-unavailable"))
