@@ -464,9 +464,9 @@ void conn_resume(struct conn *c, enum conn_stop reason)
 
 	if ((c->stops & reason) == 0 || c->is_closing)
 		return;
-	c->stops &= ~(unsigned)reason;
-	if (c->stops != 0)
+	if ((c->stops &= ~(unsigned)reason) != 0)
 		return;
+	c->read_since = worker_now(c->worker);
 	/* Called out of on_data, the loop in read_records or the next event goes on. */
 	if (c->is_delivering) {
 		watch(c, c->watches_write);

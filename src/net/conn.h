@@ -92,6 +92,7 @@ struct conn {
 	bool has_place, has_stream_place; /* among the strangers, and the streams, of its address */
 	bool is_muted;               /* it waits for that, and need not be told of again */
 	unsigned stops;              /* of enum conn_stop: why nothing is read now */
+	uint64_t read_since;         /* the end of the last stop, by the clock of the worker */
 	struct backlog *backlog;     /* NULL: nothing was counted yet */
 	bool is_closing, is_broken, is_lingering, is_owned;
 	bool watches_write, is_delivering, got_eof;
@@ -134,6 +135,13 @@ void conn_resume(struct conn *c, enum conn_stop reason);
 static inline bool conn_is_stopped(const struct conn *c)
 {
 	return c->stops != 0;
+}
+/* After so long without a stop, what the peer had sent before has been read. */
+#define CONN_READ_MS 1000
+/* Whether silence is the peer's: false while what it has sent may wait here. */
+static inline bool conn_is_read(const struct conn *c)
+{
+	return !conn_is_stopped(c) && worker_now(c->worker) - c->read_since >= CONN_READ_MS;
 }
 /* Stops delivery until the mailbox of the worker has drained. */
 void conn_pause_for(struct conn *c, struct worker *full);

@@ -124,12 +124,14 @@ void session_sm_ask(struct session_sm *sm)
 static void on_ask(struct worker *w, struct timer *t)
 {
 	struct session_sm *sm = LIST_ENTRY(t, struct session_sm, ask);
+	struct conn *conn = sm->session->stream != NULL ? sm->session->stream->conn : NULL;
 
-	(void)w;
 	if (!sm->is_asked)
 		session_sm_ask(sm);
-	else if (sm->session->stream != NULL && sm->session->stream->conn != NULL)
-		conn_abort(sm->session->stream->conn, "stanzas were not acknowledged in time");
+	else if (conn != NULL && !conn_is_read(conn))
+		worker_timer_start(w, t, CONN_READ_MS);   /* the answer may be there */
+	else if (conn != NULL)
+		conn_abort(conn, "stanzas were not acknowledged in time");
 }
 
 static bool is_over_limit(const struct session_sm *sm)

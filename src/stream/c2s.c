@@ -358,6 +358,9 @@ static void watch_idle(struct c2s *c, struct worker *w)
 	}
 	if (idle < limits->idle_ms) {
 		worker_timer_start(w, &c->timer, limits->idle_ms - idle);
+	} else if (!conn_is_read(c->conn)) {
+		/* Neither silent nor without an answer: it is not listened to. */
+		worker_timer_start(w, &c->timer, CONN_READ_MS);
 	} else if (!c->is_probed) {
 		probe(c);
 		worker_timer_start(w, &c->timer, limits->probe_ms);

@@ -235,6 +235,18 @@ def a_client_that_acknowledges_nothing_is_cut_off_and_may_resume(server):
     equal(_bodies(back, 1), ["hello"])
 
 
+@dedicated(options={"acknowledge_timeout": "1s", "bytes_per_second": 20000})
+def a_client_whose_acknowledgement_is_yet_to_be_read_is_not_cut_off(server):
+    """It stands behind 4 s of what the client has said at once."""
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
+    ann.message(bob.jid, "hello")
+    equal(_bodies(bob, 1), ["hello"])
+    bob.send(f"<message to='{ann.jid}' type='headline'><body>{'x' * 4000}</body></message>" * 30 + f"<a xmlns='{NS_SM}' h='1'/>")
+    bob.expect("r", NS_SM)
+    equal(len(_bodies(ann, 30)), 30)
+    bob.still_open(2.5)
+
+
 @dedicated()
 def a_graceful_stop_keeps_what_sessions_without_a_stream_missed(server):
     ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))

@@ -787,3 +787,12 @@ def idle_sessions_are_probed(server):
         client.expect_stream_error("connection-timeout", timeout=10)
     else:
         check(False, "nothing came to an idle session")
+
+
+@dedicated(options={"idle_timeout": "1s", "idle_probe_timeout": "1s", "parser_idle": "1s", "bytes_per_second": 3000})
+def who_is_not_read_is_not_idle(server):
+    """Two records of what was said at once are read 3 s apart, for the rate."""
+    client = _bound(server)
+    client.send(f"<message to='{client.bare}' type='error'><body>{'x' * 24000}</body></message>")
+    client.iq("get", "<ping xmlns='urn:xmpp:ping'/>", to=client.domain, timeout=20)
+    equal(client.inbox, [], "what came besides")
