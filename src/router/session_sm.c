@@ -22,7 +22,11 @@
 /* A session whose end has to wait is looked at again. */
 #define EXPIRE_LATER_MS 1000
 /* What an item costs beside the bytes of its stanza. */
-#define ITEM_COST 512
+#define ITEM_COST 256
+/* Who is sent a burst cannot acknowledge it within a round trip: a client that may yet answer, as it has been asked for
+ * no longer than this, or is not read, may leave so many times the limits unacknowledged. */
+#define ANSWER_MS 5000
+#define BURST_TIMES 3
 
 static struct worker *worker_of(const struct comity_session *s)
 {
@@ -116,6 +120,7 @@ void session_sm_ask(struct session_sm *sm)
 	if (sm->is_asked || sm->session->stream == NULL || sm->unacked_count == sm->unwritten)
 		return;
 	sm->is_asked = true;
+	sm->asked_at = worker_now(worker_of(sm->session));
 	send_text(sm->session, "<r xmlns='" NS_SM "'/>");
 	worker_timer_start(worker_of(sm->session), &sm->ask, settings_of(sm->session)->sm_ack_ms);
 }
@@ -134,11 +139,25 @@ static void on_ask(struct worker *w, struct timer *t)
 		conn_abort(conn, "stanzas were not acknowledged in time");
 }
 
-static bool is_over_limit(const struct session_sm *sm)
+static bool may_yet_answer(const struct session_sm *sm)
+{
+	const struct c2s *c = sm->session->stream;
+
+	if (c == NULL || c->conn == NULL)
+		return false;
+	return !sm->is_asked || conn_is_stopped(c->conn) || worker_now(c->conn->worker) - sm->asked_at <= ANSWER_MS;
+}
+
+static bool is_over(const struct session_sm *sm, size_t times)
 {
 	const struct settings *s = settings_of(sm->session);
 
-	return sm->limited_count > s->sm_unacked || sm->limited_bytes > s->limits.out_bytes;
+	return sm->limited_count > times * s->sm_unacked || sm->limited_bytes > times * s->limits.out_bytes;
+}
+
+static bool is_over_limit(const struct session_sm *sm)
+{
+	return is_over(sm, 1) && (!may_yet_answer(sm) || is_over(sm, BURST_TIMES));
 }
 
 /* Not at once: who writes may be on the way through the sessions of an account, and what is passed on would overtake

@@ -82,6 +82,7 @@ struct session_sm {
 	struct cause *seen;            /* of messages that it has got, and their senders may say again */
 	size_t seen_count, seen_room;
 	uint64_t max_ms;
+	uint64_t asked_at;             /* for an acknowledgement, when is_asked */
 	struct timer ask, expire;
 };
 

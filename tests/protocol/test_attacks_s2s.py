@@ -565,7 +565,7 @@ def names_of_thousands_of_domains_are_kept_within_the_limit(server):
 def requests_that_wait_lock_nobody_out(server, _what, managed):
     """700 of 4 kB from accounts of one domain: as many as may wait are kept, and come at each login at once."""
     del server
-    server = _server(FakeServer(), workers=1, unacknowledged_stanzas=100)
+    server = _server(FakeServer(), workers=1, unacknowledged_stanzas=50)
     victim = server.account("victim")
     stream = call(server)
     equal(prove(stream, "x1.fake.test")["type"], "valid")

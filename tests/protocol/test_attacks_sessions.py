@@ -99,15 +99,16 @@ def reader_that_never_reads_costs_bounded_memory_and_harms_no_sender(server, _na
 
 @dedicated(start=False)
 def a_burst_ends_no_session_that_acknowledges(server):
-    """Four sessions of a stranger say all they may say at once, before an acknowledgement can come."""
+    """Four sessions of a stranger say all they may say at once, more than unacknowledged_stanzas; the client acknowledges
+    what it was sent when it has read all of it."""
     start(server)
     victim = _user(server, "victim")
     victim.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
     victim.expect_next("enabled", NS_SM)
-    burst, account, known = f"<message to='{victim.jid}' type='headline'/>" * 480, server.account("mallory"), victim.stanzas
+    burst, account, known = f"<message to='{victim.jid}' type='headline'/>" * 2000, server.account("mallory"), victim.stanzas
     for sender in [Client.login(account, f"r{n}") for n in range(4)]:
         sender.send(burst)
-    for _ in range(4 * 480):
+    for _ in range(4 * 2000):
         victim.expect("message")
     victim.send(f"<a xmlns='{NS_SM}' h='{victim.stanzas - known}'/>")
     victim.ping()

@@ -212,15 +212,22 @@ def enabling_is_refused(server, _what, bound):
 
 
 @dedicated(options={"unacknowledged_stanzas": 10})
-def unacknowledged_stanzas_are_limited_and_kept(server):
+@cases([("at once", 32, 30, 0), ("after it was asked", 12, 12, 5.5)])
+def unacknowledged_stanzas_are_limited_and_kept(server, _when, count, taken, pause):
+    """Three times as many while an acknowledgement may be on its way."""
     ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"))
-    for n in range(12):
-        ann.message(bob.jid, f"m{n}")
-    equal(_bodies(bob, 10), [f"m{n}" for n in range(10)])
+    sent = [f"m{n}" for n in range(count)]
+    for body in sent:
+        ann.message(bob.jid, body)
+    equal(_bodies(bob, taken), sent[:taken])
     bob.expect("r", NS_SM)
+    if pause:
+        bob.still_open(pause)
+        sent.append("late")
+        ann.message(bob.jid, "late")
     bob.expect_stream_error("resource-constraint")
     again = Client.login(bob.account, presence=True)
-    equal(_bodies(again, 12), [f"m{n}" for n in range(12)])
+    equal(_bodies(again, len(sent)), sent)
 
 
 @dedicated(options={"acknowledge_timeout": "1s"})

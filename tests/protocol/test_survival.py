@@ -456,7 +456,7 @@ def a_message_without_an_id_may_be_said_twice(server, _name, online):
 @dedicated(options={"unacknowledged_stanzas": 10})
 def more_may_be_stored_than_left_unacknowledged(server):
     ann, account = Client.login(server.account("ann"), presence=True), server.account("bob")
-    sent = [f"stored {n}" for n in range(25)]
+    sent = [f"stored {n}" for n in range(35)]
     for body in sent:
         ann.message(account.jid, body)
     ann.settle()
@@ -470,7 +470,7 @@ def more_may_be_stored_than_left_unacknowledged(server):
 def devices_that_acknowledge_nothing_end_together(server):
     ann, phone = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), "phone")
     desk = _managed(phone.account, "desk")
-    sent = [f"m{n}" for n in range(15)]
+    sent = [f"m{n}" for n in range(35)]
     ann.send("".join(_chat(phone.bare, body) for body in sent))
     server.wait_for(lambda: server.stored_messages(phone.bare) == len(sent), "messages that go to storage", 5)
     again = Client.login(phone.account, "phone", presence=True)

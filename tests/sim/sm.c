@@ -382,7 +382,7 @@ static void set_up(struct world *w)
 	w->has_failed = false;
 	settings->sm_resume_ms = RESUME_MS;
 	settings->sm_ack_ms = 60000;
-	settings->sm_unacked = chance(w, 8) == 0 ? 6 : 1000;
+	settings->sm_unacked = chance(w, 8) == 0 ? 2 : 1000;
 	settings->idle_accounts = chance(w, 2) * 10;
 	w->client_count = counts[layout];
 	for (unsigned i = 0; i < w->client_count; i++) {
