@@ -296,11 +296,11 @@ static struct s2s_sm *find_suspended(struct s2s *s, const char *id)
 		drop_suspended(f, p);
 		return sm;
 	}
-	/* The old stream may not have noticed yet that it is dead. */
+	/* The old stream may not have noticed yet that it is dead. The id of one of ours was chosen by the peer. */
 	LIST_EACH(l, next, &f->streams) {
 		struct s2s *old = LIST_ENTRY(l, struct s2s, link);
 
-		if (old == s || old->sm == NULL || old->sm->id == NULL || strcmp(old->sm->id, id) != 0 ||
+		if (old == s || old->is_outgoing || old->sm == NULL || old->sm->id == NULL || strcmp(old->sm->id, id) != 0 ||
 		    !is_of(s, old->host->name, old->remote))
 			continue;
 		sm = old->sm;

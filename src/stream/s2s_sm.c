@@ -150,12 +150,12 @@ static bool read_count(const struct comity_elem *e, uint32_t *h)
 	return *end == '\0' && n <= UINT32_MAX;
 }
 
-/* Lets go of what the peer has; false when it claims more than was sent. */
+/* Lets go of what the peer has; false when it claims more than was sent: nothing is on a stream of theirs. */
 static bool take_ack(struct s2s *s, struct s2s_sm *sm, uint32_t h)
 {
 	uint32_t count = h - sm->acked;
 
-	if (count > sm->unacked_count)
+	if (count > (s->is_outgoing ? sm->unacked_count : 0))
 		return false;
 	sm->acked = h;
 	for (; count != 0; count--)

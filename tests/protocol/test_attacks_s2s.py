@@ -10,7 +10,7 @@ import time
 from harness import Client, Comity, Failure, Stream, cases, check, dedicated, equal
 from harness.attack import Innocents, bounded, connect, often, read_all, start, stats
 from harness.client import check_error
-from harness.fake import A, NS_SERVER, FakeNames, FakeServer, call, prove, send_message
+from harness.fake import A, NS_SERVER, NS_SM, FakeNames, FakeServer, call, prove, send_message
 from harness.server import certificates
 
 NO_RATE = {"bytes_per_second": 0, "stanzas_per_second": 0}
@@ -517,6 +517,28 @@ def lost_streams_of_other_servers_are_kept_for_their_time(server, _what, option,
     answer = stream.expect_next()
     equal(answer.name, wanted, answer)
     check(wanted == "resumed" or answer.find("item-not-found") is not None, answer)
+
+
+@dedicated(start=False)
+def streams_of_this_server_are_not_for_others_to_resume(server):
+    """The id of a stream to another server is chosen by that one, which could name it on a stream of its own."""
+    del server
+    fake = FakeServer(manages=True)
+    server = _server(fake)
+    with Innocents(server):
+        _user(server).message("ann@x1.fake.test", "hello")
+        fake.wait_stanza("message")
+        stream = call(server)
+        equal(prove(stream, "x1.fake.test")["type"], "valid")
+        stream.send(f"<resume xmlns='{NS_SM}' h='0' previd='{fake.MANAGED}'/>")
+        equal(stream.expect_next().name, "failed")
+        stream.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+        stream.expect_next("enabled")
+        stream.send(f"<a xmlns='{NS_SM}' h='0'/><r xmlns='{NS_SM}'/>")
+        equal(stream.expect_next("a")["h"], "0")
+        stream.send(f"<a xmlns='{NS_SM}' h='1'/>")
+        stream.expect_next("a")   # the last word on what was handled
+        stream.expect_stream_error("undefined-condition")
 
 
 # Names

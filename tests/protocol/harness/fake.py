@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A server of a few lines for other domains, and streams to the server under test that claim to be one."""
+import contextlib
+import os
 import socket
+import ssl
 import threading
 
 from .checks import check
@@ -9,31 +12,51 @@ from .stream import Stream
 
 A = "a.test"
 NS_SERVER, NS_DIALBACK = "jabber:server", "jabber:server:dialback"
+NS_TLS, NS_SM = "urn:ietf:params:xml:ns:xmpp-tls", "urn:xmpp:sm:3"
 HEADER = (f"<?xml version='1.0'?><stream:stream xmlns='{NS_SERVER}' xmlns:db='{NS_DIALBACK}' "
           "xmlns:stream='http://etherx.jabber.org/streams' id='fake1' from='{}'{}>")
-FEATURES = ("<stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback></stream:features>")
+FEATURES = "<stream:features><dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>{}</stream:features>"
 
 
 class FakeServer:
-    """A server without TLS for whatever domain it is asked for. verdict: of db:verify (None: it never answers);
-    old: before XMPP 1.0; limit: so many bytes are read of a connection, then nothing; last_words: said after the
-    header."""
+    """A server for whatever domain it is asked for. verdict: of db:verify (None: it never answers); old: before XMPP
+    1.0; limit: so many bytes are read of a connection, then nothing; last_words: said after the header; manages: it
+    enables stream management with the id MANAGED and acknowledges nothing; tls: a path without .crt and .key."""
 
-    def __init__(self, verdict="valid", old=False, limit=None, last_words=""):
-        self.verdict, self.old, self.limit, self.last_words = verdict, old, limit, last_words
+    MANAGED = "managed"
+
+    def __init__(self, verdict="valid", old=False, limit=None, last_words="", manages=False, tls=None):
+        self.verdict, self.old, self.limit, self.last_words, self.manages = verdict, old, limit, last_words, manages
+        self.believes = self.resumes = True   # db:result; <resume/>, at which it hangs up else
+        self.context = self._context(tls) if tls else None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.asked, self.stanzas, self.came = [], [], threading.Condition()
+        self.connections, self.certificates = [], []
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @staticmethod
+    def _context(path):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{path}.crt", f"{path}.key")
+        context.load_verify_locations(os.path.join(os.path.dirname(path), "ca.crt"))
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context
 
     def _accept(self):
         while True:
             connection, _ = self.listener.accept()
+            self.connections.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _features(self, connection):
+        if self.context is not None and not isinstance(connection, ssl.SSLSocket):
+            return FEATURES.format(f"<starttls xmlns='{NS_TLS}'/>")
+        return FEATURES.format(f"<sm xmlns='{NS_SM}'/>" if self.manages else "")
 
     def _serve(self, connection):
         reader, read = StreamReader(), 0
-        while data := connection.recv(65536 if self.limit is None else 4096):
+        while data := self._read(connection):
             reader.feed(data)
             read += len(data)
             if self.limit is not None and read > self.limit:
@@ -41,20 +64,52 @@ class FakeServer:
             for kind, element in reader.take():
                 if kind == "open":
                     connection.sendall(HEADER.format(element["to"], "" if self.old else " version='1.0'").encode() +
-                                       (b"" if self.old else FEATURES.encode()) + self.last_words.encode())
+                                       (b"" if self.old else self._features(connection).encode()) + self.last_words.encode())
+                elif kind == "element" and element.ns == NS_TLS:
+                    connection, reader = self._start_tls(connection), StreamReader()
                 elif kind == "element":
                     self._answer(connection, element)
 
+    def _read(self, connection):
+        with contextlib.suppress(OSError):
+            return connection.recv(65536 if self.limit is None else 4096)
+        return b""
+
+    def _start_tls(self, connection):
+        connection.sendall(f"<proceed xmlns='{NS_TLS}'/>".encode())
+        connection = self.context.wrap_socket(connection, server_side=True)
+        self.connections.append(connection)
+        self.certificates.append(connection.getpeercert(binary_form=True))
+        return connection
+
     def _answer(self, connection, e):
         with self.came:
-            (self.asked if e.ns == NS_DIALBACK else self.stanzas).append(e)
+            (self.stanzas if e.ns == NS_SERVER else self.asked).append(e)
             self.came.notify_all()
         if e.ns == NS_DIALBACK:
             if e.name == "verify" and self.verdict is None:
                 return
-            verdict = self.verdict if e.name == "verify" else "valid"
+            verdict = self.verdict if e.name == "verify" else "valid" if self.believes else "invalid"
             ident = f" id='{e['id']}'" if e["id"] else ""
             connection.sendall(f"<db:{e.name} from='{e['to']}' to='{e['from']}'{ident} type='{verdict}'/>".encode())
+        elif e.ns == NS_SM and e.name == "enable":
+            connection.sendall(f"<enabled xmlns='{NS_SM}' id='{self.MANAGED}' resume='true'/>".encode())
+        elif e.ns == NS_SM and e.name == "resume" and self.resumes:
+            connection.sendall(f"<resumed xmlns='{NS_SM}' previd='{self.MANAGED}' h='0'/>".encode())
+        elif e.ns == NS_SM and e.name == "resume":
+            self.hang_up()
+
+    def hang_up(self):
+        """Ends all connections; others may come."""
+        connections, self.connections = self.connections, []
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def wait_asked(self, name, count=1):
+        """Until so many elements of that name came that are no stanzas."""
+        with self.came:
+            check(self.came.wait_for(lambda: sum(e.name == name for e in self.asked) >= count, 15), f"no {name} came")
 
     def wait_stanza(self, name):
         with self.came:
