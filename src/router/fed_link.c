@@ -21,8 +21,6 @@ struct worker *link_worker(const struct fed_link *l)
 	return l->fed->router->worker;
 }
 
-
-
 /* ---- life ---- */
 
 struct fed_link *link_find(const struct federation *f, const char *local, const char *remote)
@@ -363,11 +361,23 @@ void link_on_found(struct fed_link *l, enum fed_found found, const char *why)
 		dial_by_dns(l, found == FED_UNKNOWN ? S2S_NOT_FOUND : S2S_DIRECTORY, why);
 }
 
+/* A reload may have changed its certificate. */
+static void renew_host(struct fed_link *l)
+{
+	struct stream_host *host = l->fed->shared.find_host(link_worker(l), l->local);
+
+	if (host == NULL)
+		return;
+	stream_host_unref(l->host);
+	l->host = host;
+}
+
 void link_open(struct fed_link *l)
 {
 	const struct fed_settings *s = link_settings(l);
 	const struct fed_route *route = fed_find_route(s, l->remote);
 
+	renew_host(l);
 	if (l->fed->is_stopping) {
 		fail(l, S2S_CLOSED_BY_US, "this server is being stopped");
 		return;

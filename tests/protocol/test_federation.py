@@ -2,15 +2,19 @@
 """Two servers of our own, found by routes: proof, traffic both ways, failures and what is said about them."""
 import contextlib
 import json
+import os
 import re
 import selectors
 import socket
+import ssl
+import subprocess
 import threading
 
 from harness import Client, Comity, cases, check, dedicated, equal
+from harness.fake import FakeServer
 from harness.server import certificates
 
-A, B = "a.test", "b.test"
+A, B, FAKE = "a.test", "b.test", "x1.fake.test"
 
 
 def _route(domain, port, **more):
@@ -106,6 +110,20 @@ def without_bidi_each_side_opens_its_stream(server):
     a, b = _pair(options_a={"s2s_bidi": False, "s2s_resume_time": "0s"})
     _chat(*_users(a, b))
     check("s2s-out" in b.log(), "b used the stream of a")
+
+
+def _renew(server):
+    """A certificate of its own for its host, made by the authority of all, which OpenSSL takes from a client too;
+    returns it as bytes."""
+    own = os.path.join(server.folder, "own")
+    with open(f"{own}.template", "w") as template:
+        template.write(f"cn = {server.domain}\ndns_name = {server.domain}\ntls_www_server\ntls_www_client\nsigning_key\n")
+    for arguments in (f"--generate-privkey --key-type=ecdsa --outfile {own}.key",
+                      f"--generate-certificate --load-privkey {own}.key --load-ca-certificate {server.ca} "
+                      f"--load-ca-privkey {server.certs}/ca.key --template {own}.template --outfile {own}.crt"):
+        subprocess.run(["certtool", *arguments.split()], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    with open(f"{own}.crt") as certificate:
+        return ssl.PEM_cert_to_DER_cert(certificate.read())
 
 
 class _Wire:
@@ -374,6 +392,29 @@ def a_domain_that_is_denied_by_a_reload_is_hung_up_on(server):
     a.reload()
     juliet.message(romeo.bare, "again")
     romeo.expect("message", from_=juliet.jid, timeout=15)
+
+
+@dedicated(start=False)
+def a_new_certificate_is_shown_to_domains_that_are_known(server):
+    del server
+    fake = FakeServer(tls=f"{certificates(A, FAKE)}/{FAKE}")
+    a = Comity(hosts={A: ""})
+    a.hosts = {A: f'certificate = "{a.folder}/own.crt"\ncertificate_key = "{a.folder}/own.key"'}
+    own = _renew(a)
+    a.text = _route(FAKE, fake.port)
+    a.start()
+    juliet = Client.login(a.account("juliet"), presence=True)
+    juliet.message(f"ann@{FAKE}", "hello")
+    fake.wait_stanza("message")
+    equal(fake.certificates, [own])
+    own = _renew(a)
+    a.reload()
+    fake.stanzas.clear()
+    fake.hang_up()
+    a.wait_for(lambda: "idle" in a.ctl("s2s", "show", FAKE), "the end of the stream")
+    juliet.message(f"ann@{FAKE}", "hello again")
+    fake.wait_stanza("message")
+    equal(fake.certificates[1:], [own])
 
 
 @dedicated(start=False)
