@@ -562,6 +562,7 @@ void link_return_all(struct fed_link *l, const char *text)
 void link_end(struct fed_link *l, enum s2s_cause cause, const char *text)
 {
 	if (l->out != NULL) {
+		link_keep_managed(l, l->out);
 		l->out->owner = NULL;
 		s2s_close(l->out);
 		l->out = NULL;

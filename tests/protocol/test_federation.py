@@ -417,6 +417,30 @@ def a_new_certificate_is_shown_to_domains_that_are_known(server):
     equal(fake.certificates[1:], [own])
 
 
+def _managed(**options):
+    """A server, a fake one that acknowledges nothing, and who has written to it."""
+    fake = FakeServer(manages=True)
+    a = Comity(hosts={A: ""}, options={"s2s_retry_min": "100ms", "s2s_retry_max": "200ms"} | options)
+    a.text = _route(FAKE, fake.port, security="insecure") + _route("*.fake.test", fake.port, security="insecure")
+    a.start()
+    juliet = Client.login(a.account("juliet"), presence=True)
+    juliet.message(f"ann@{FAKE}", "hello")
+    fake.wait_stanza("message")
+    fake.stanzas.clear()
+    return a, fake, juliet
+
+
+@dedicated(start=False)
+def what_was_not_acknowledged_comes_back_when_a_host_no_longer_federates(server):
+    del server
+    a, _, juliet = _managed()
+    a.hosts = {A: "federation = no"}
+    a.write_config()
+    a.reload()
+    equal(juliet.expect("message", type="error")["from"], f"ann@{FAKE}")
+    a.wait_for(lambda: re.search(r"^memory_remote +0 ", a.ctl("stats"), re.M), "an end of what is kept")
+
+
 @dedicated(start=False)
 def an_internationalised_domain_is_proved_by_its_certificate(server):
     del server
