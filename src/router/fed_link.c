@@ -510,7 +510,7 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 			l->wants_back = cause == S2S_LOST && link_has_presence(l);
 		if (l->state == LINK_NEGOTIATING) {
 			/* It was only there to verify keys, and has done that. */
-			if (list_empty(&l->queue) && list_empty(&l->checks) && !l->is_probe && s->last_step == S2S_USABLE) {
+			if (!has_work(l) && list_empty(&l->checks) && !l->is_probe && s->last_step == S2S_USABLE) {
 				l->state = LINK_IDLE;
 				link_schedule(l);
 				return;

@@ -11,7 +11,7 @@ import subprocess
 import threading
 
 from harness import Client, Comity, cases, check, dedicated, equal
-from harness.fake import FakeServer
+from harness.fake import FakeServer, call, prove
 from harness.server import certificates
 
 A, B, FAKE = "a.test", "b.test", "x1.fake.test"
@@ -439,6 +439,30 @@ def what_was_not_acknowledged_comes_back_when_a_host_no_longer_federates(server)
     a.reload()
     equal(juliet.expect("message", type="error")["from"], f"ann@{FAKE}")
     a.wait_for(lambda: re.search(r"^memory_remote +0 ", a.ctl("stats"), re.M), "an end of what is kept")
+
+
+@dedicated(start=False)
+def a_server_that_hangs_up_on_a_resumption_is_tried_again(server):
+    del server
+    _, fake, _ = _managed()
+    fake.resumes = False
+    fake.hang_up()
+    fake.wait_asked("resume")
+    fake.resumes = True
+    equal(fake.wait_stanza("message")["to"], f"ann@{FAKE}")
+
+
+@dedicated(start=False)
+def contacts_of_a_server_that_no_longer_believes_this_one_become_unavailable(server):
+    del server
+    a, fake, juliet = _managed(s2s_resume_time=0, s2s_bidi=False)
+    stream = call(a, FAKE)
+    equal(prove(stream, FAKE)["type"], "valid")
+    stream.send(f"<presence from='ann@{FAKE}/r' to='{juliet.bare}'/>")
+    juliet.expect("presence", type=None, from_=f"ann@{FAKE}/r")
+    fake.believes = False
+    fake.hang_up()
+    juliet.expect("presence", type="unavailable", from_=f"ann@{FAKE}/r")
 
 
 @dedicated(start=False)
