@@ -22,6 +22,7 @@
 #define OWE_MS 1000
 
 static void pay(struct s2s_sm *sm);
+static void hurry(struct s2s *s);
 
 struct s2s_sm *sm_new(void)
 {
@@ -131,7 +132,11 @@ void sm_on_timer(struct worker *w, struct timer *t)
 	(void)w;
 	if (s->is_outgoing)
 		sm_ask(s);
-	else if (s->sm != NULL && s->sm->owed == s)
+	else if (s->sm == NULL || s->sm->owed != s)
+		;
+	else if (s->sm->is_resuming)
+		hurry(s);
+	else
 		pay(s->sm);
 }
 
@@ -197,13 +202,29 @@ void sm_say_handled(struct s2s *s)
 		send_element(s, "a", NULL, NULL, count_safe(s->sm));
 }
 
+static void send_resumed(struct s2s *s)
+{
+	s->sm->is_resuming = false;
+	send_element(s, "resumed", "previd", s->sm->id, s->sm->owed_for);
+	log_info(&s->log, "resumed");
+}
+
 static void pay(struct s2s_sm *sm)
 {
 	struct s2s *s = sm->owed;
 
 	sm->owed = NULL;
 	worker_timer_stop(s->conn->worker, &s->ask);
-	send_element(s, "a", NULL, NULL, count_safe(sm));
+	if (sm->is_resuming)
+		send_resumed(s);
+	else
+		send_element(s, "a", NULL, NULL, count_safe(sm));
+}
+
+static void hurry(struct s2s *s)
+{
+	s->shared->hurry(s);
+	worker_timer_start(s->conn->worker, &s->ask, OWE_MS);
 }
 
 void sm_let_go(struct s2s_hold *hold)
@@ -225,16 +246,19 @@ void sm_forget_stream(struct s2s *s)
 /* The answer waits a little for what is about to be safe. */
 static void answer_asked(struct s2s *s)
 {
+	if (s->sm->is_resuming)
+		return;
 	if (count_safe(s->sm) == s->sm->received || s->is_outgoing) {
 		send_element(s, "a", NULL, NULL, count_safe(s->sm));
 		return;
 	}
 	s->sm->owed_for = s->sm->received;
-	s->shared->hurry(s);
-	if (s->sm->owed == s)
+	if (s->sm->owed == s) {
+		s->shared->hurry(s);
 		return;
+	}
 	s->sm->owed = s;
-	worker_timer_start(s->conn->worker, &s->ask, OWE_MS);
+	hurry(s);
 }
 
 static void refuse(struct s2s *s, const char *cond)
@@ -295,9 +319,15 @@ static void on_resume(struct s2s *s, const struct comity_elem *e)
 		s2s_count_refusal(s);
 		return;
 	}
-	s->sm->owed = NULL;
-	send_element(s, "resumed", "previd", s->sm->id, s->sm->received);
-	log_info(&s->log, "resumed");
+	/* The peer forgets what the count covers, and would send again what it does not, though it came: so all that came
+	 * has to be safe first, however long that takes. */
+	s->sm->owed_for = s->sm->received;
+	s->sm->is_resuming = count_safe(s->sm) != s->sm->received;
+	s->sm->owed = s->sm->is_resuming ? s : NULL;
+	if (s->sm->is_resuming)
+		hurry(s);
+	else
+		send_resumed(s);
 }
 
 /* ---- initiating ---- */

@@ -25,6 +25,7 @@ struct s2s_sm {
 	struct list holds;             /* struct s2s_hold: those of them that are not yet safe, in their order */
 	struct s2s *owed;              /* a stream that waits for a count to cover owed_for; borrowed */
 	uint32_t owed_for;
+	bool is_resuming;              /* the answer to <resume/> is what is owed */
 	uint32_t acked;                /* of those sent, how many the peer has */
 	struct list unacked;           /* struct s2s_sm_item, in their order */
 	uint32_t unacked_count;

@@ -11,7 +11,7 @@ import subprocess
 import threading
 
 from harness import Client, Comity, cases, check, dedicated, equal
-from harness.fake import FakeServer, call, prove
+from harness.fake import NS_SM, FakeServer, call, prove, send_message
 from harness.server import certificates
 
 A, B, FAKE = "a.test", "b.test", "x1.fake.test"
@@ -463,6 +463,30 @@ def contacts_of_a_server_that_no_longer_believes_this_one_become_unavailable(ser
     fake.believes = False
     fake.hang_up()
     juliet.expect("presence", type="unavailable", from_=f"ann@{FAKE}/r")
+
+
+@dedicated(start=False)
+def what_a_resumption_counts_survives_a_crash(server):
+    """The store takes a second for what the other server will not send again."""
+    del server
+    fake = FakeServer()
+    a = Comity(domains=(A,), options={"store_log_size": 0, "store_commit_delay": "1s"})
+    a.text = _route(FAKE, fake.port, security="insecure")
+    a.start()
+    absent, stream = a.account("absent"), call(a, FAKE)
+    equal(prove(stream, FAKE)["type"], "valid")
+    stream.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+    id_ = stream.expect_next("enabled")["id"]
+    send_message(stream, f"ann@{FAKE}", absent.jid, "remember")
+    stream.send(f"<iq type='get' id='p' from='ann@{FAKE}' to='{A}'><ping xmlns='urn:xmpp:ping'/></iq>")
+    fake.wait_stanza("iq")   # so the message has come
+    stream.abort()
+    stream = call(a, FAKE)
+    equal(prove(stream, FAKE)["type"], "valid")
+    stream.send(f"<resume xmlns='{NS_SM}' h='0' previd='{id_}'/>")
+    equal(stream.expect_next("resumed")["h"], "2")
+    a.restart(hard=True)
+    Client.login(absent, presence=True).expect("message", body="remember")
 
 
 @dedicated(start=False)
