@@ -155,6 +155,7 @@ static void on_connected(void *owner, const struct srv_target *target, int fd, c
 	k->stream = s2s_connect(k->worker, &k->shared, conn, &(struct s2s_start){
 		.host = k->host, .remote = k->host->name, .is_direct_tls = target->is_direct_tls, .owner = k,
 	});
+	s2s_begin(k->stream);
 }
 
 static void on_failed(void *owner, enum dial_failure failure, const char *text)

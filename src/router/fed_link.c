@@ -283,6 +283,7 @@ static void on_reached(void *owner, const struct srv_target *target, int fd, con
 		.tlsa_host = target->host,
 		.owner = l,
 	});
+	s2s_begin(l->out);
 }
 
 static enum s2s_cause cause_of(enum dial_failure failure)

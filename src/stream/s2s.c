@@ -583,9 +583,13 @@ struct s2s *s2s_connect(struct worker *w, const struct s2s_shared *shared, struc
 	s->chooser.server_name = s->remote;
 	s->chooser.alpn = start->is_direct_tls ? "xmpp-server" : NULL;
 	s2s_restart(s, false);
-	if (start->is_direct_tls)
-		conn_start_tls(conn, &s->chooser);
+	return s;
+}
+
+void s2s_begin(struct s2s *s)
+{
+	if (s->is_direct_tls)
+		conn_start_tls(s->conn, &s->chooser);
 	else
 		s2s_write_header(s);
-	return s;
 }

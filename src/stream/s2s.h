@@ -195,7 +195,7 @@ struct s2s {
 /* Takes over an accepted socket. */
 void s2s_accept(struct worker *w, const struct s2s_shared *shared, struct conn *conn, bool direct_tls);
 
-/* Begins a stream over a connected socket. host and remote are copied or referenced. */
+/* A stream over a connected socket. host and remote are copied or referenced. */
 struct s2s_start {
 	struct stream_host *host;
 	const char *remote;
@@ -207,6 +207,8 @@ struct s2s_start {
 };
 struct s2s *s2s_connect(struct worker *w, const struct s2s_shared *shared, struct conn *conn,
                         const struct s2s_start *start);
+/* Says the first word. The stream may end at once: shared->closed comes then, and it may be gone afterwards. */
+void s2s_begin(struct s2s *s);
 struct s2s *s2s_ref(struct s2s *s);
 void s2s_unref(struct s2s *s);
 
