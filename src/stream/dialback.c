@@ -157,8 +157,9 @@ static void on_result_answer(struct s2s *s, const struct comity_elem *e, const c
 
 /* ---- authoritative: is this key ours? ---- */
 
-/* Questions about keys that are not ours cost a stranger nothing. Who has proved itself, or was called by us, may be
- * given wrong keys by others as long as they like, and must not lose its stream for asking. */
+/* Questions about keys that are not ours cost a stranger nothing, so it loses its stream after some of them, and may
+ * connect again: also an honest server on a stream that is only there to ask. Who has proved itself, or was called by
+ * us, may be given wrong keys by others as long as they like, and must not lose its stream for asking. */
 static void count_wrong_key(struct s2s *s)
 {
 	if (s->conn->is_stranger)
