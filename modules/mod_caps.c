@@ -126,7 +126,7 @@ static char *make_string(const struct comity_elem *query)
 static bool fill_caps(struct comity_mod *m, struct comity_elem *feature)
 {
 	struct comity_mod *disco = NULL;
-	const struct comity_disco_api *api = comity_module_api(m, "disco", &disco);
+	const struct comity_disco_api *api = comity_module_api(m, "disco", NULL, &disco);
 	struct comity_stanza *scratch = comity_stanza_new(COMITY_IQ, COMITY_TYPE_RESULT);
 	struct comity_elem *query = comity_elem_add(comity_stanza_edit(scratch), NULL, "query");
 	gnutls_datum_t hash, ver = { 0 };

@@ -81,7 +81,7 @@ static void fill_host(struct comity_mod *disco, struct comity_elem *query)
 static bool is_subscriber(struct comity_mod *m, struct comity_rq *rq)
 {
 	struct comity_mod *roster = NULL;
-	const struct comity_roster_api *api = comity_module_api(m, "roster", &roster);
+	const struct comity_roster_api *api = comity_module_api(m, "roster", comity_rq_account(rq), &roster);
 	const struct comity_roster_item *item;
 
 	if (api == NULL)
@@ -101,7 +101,7 @@ static int check_account(struct comity_mod *m, struct comity_rq *rq)
 /* The node of entity capabilities (XEP-0115) is the host itself under another name. */
 static bool is_caps_node(struct comity_mod *m, const char *node)
 {
-	return comity_module_api(m, "caps", NULL) == NULL ? false :
+	return comity_module_api(m, "caps", NULL, NULL) == NULL ? false :
 		strncmp(node, "https://", 8) == 0 && strchr(node, '#') != NULL;
 }
 

@@ -40,7 +40,7 @@ static bool may_know(struct comity_mod *m, struct comity_rq *rq)
 {
 	struct comity_account *a = comity_rq_account(rq);
 	struct comity_mod *roster = NULL;
-	const struct comity_roster_api *api = comity_module_api(m, "roster", &roster);
+	const struct comity_roster_api *api = comity_module_api(m, "roster", a, &roster);
 	const struct comity_roster_item *item;
 
 	if (comity_jid_equal_bare(comity_rq_from(rq), comity_account_jid(a)))

@@ -130,7 +130,7 @@ static void forget_waiting(struct account *data)
 static bool is_blocked(struct comity_mod *m, struct comity_session *s, const struct comity_jid *from)
 {
 	struct comity_mod *blocking = NULL;
-	const struct comity_blocking_api *api = comity_module_api(m, "blocking", &blocking);
+	const struct comity_blocking_api *api = comity_module_api(m, "blocking", comity_session_account(s), &blocking);
 
 	return api != NULL && from != NULL && api->is_blocked(blocking, comity_session_account(s), from);
 }

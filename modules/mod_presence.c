@@ -128,8 +128,8 @@ static void on_session_restored(struct comity_mod *m, struct comity_session *s)
 static struct comity_jid **list_contacts(struct comity_mod *m, struct comity_account *a, unsigned bits, size_t *count)
 {
 	struct comity_mod *roster = NULL, *blocking = NULL;
-	const struct comity_roster_api *api = comity_module_api(m, "roster", &roster);
-	const struct comity_blocking_api *blocks = comity_module_api(m, "blocking", &blocking);
+	const struct comity_roster_api *api = comity_module_api(m, "roster", a, &roster);
+	const struct comity_blocking_api *blocks = comity_module_api(m, "blocking", a, &blocking);
 	const struct comity_roster_item *item;
 	struct comity_jid **list = NULL;
 	size_t pos = 0, room = 0;
@@ -152,7 +152,7 @@ static struct comity_jid **list_contacts(struct comity_mod *m, struct comity_acc
 static bool is_subscriber(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact)
 {
 	struct comity_mod *roster = NULL;
-	const struct comity_roster_api *api = comity_module_api(m, "roster", &roster);
+	const struct comity_roster_api *api = comity_module_api(m, "roster", a, &roster);
 	const struct comity_roster_item *item = api != NULL ? api->find(roster, a, comity_jid_bare(contact)) : NULL;
 
 	return item != NULL && (item->subscription & COMITY_SUB_FROM) != 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What mod_blocking offers to other modules: comity_module_api(m, "blocking", &blocking). */
+/* What mod_blocking offers to other modules: comity_module_api(m, "blocking", a, &blocking). */
 #ifndef COMITY_BLOCKING_H
 #define COMITY_BLOCKING_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What mod_disco offers to other modules: comity_module_api(m, "disco", &disco). */
+/* What mod_disco offers to other modules: comity_module_api(m, "disco", NULL, &disco). */
 #ifndef COMITY_DISCO_H
 #define COMITY_DISCO_H
 

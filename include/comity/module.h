@@ -165,8 +165,10 @@ const char *comity_host_name(const struct comity_mod *m);
 struct comity_jid *comity_host_jid(const struct comity_mod *m);
 /* True for a domain that this server serves. */
 bool comity_is_local_domain(const struct comity_mod *m, const char *domain);
-/* The api of another module of this host and its instance; NULL when it is not enabled. */
-const void *comity_module_api(struct comity_mod *m, const char *name, struct comity_mod **other);
+/* The api of another module of this host and its instance, to ask it about an account (NULL: about none); NULL when
+ * it is not enabled, or, behind a reload, not yet at work for that account. */
+const void *comity_module_api(struct comity_mod *m, const char *name, const struct comity_account *a,
+                              struct comity_mod **other);
 
 /* True while memory is so short that what others can be told later is not to be told now (comity.conf(5),
  * memory_limit); every time counts as presence that was held back. relieved follows. */

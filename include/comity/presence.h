@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What mod_presence offers to other modules: comity_module_api(m, "presence", &presence). */
+/* What mod_presence offers to other modules: comity_module_api(m, "presence", a, &presence). */
 #ifndef COMITY_PRESENCE_H
 #define COMITY_PRESENCE_H
 

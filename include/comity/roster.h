@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What mod_roster offers to other modules: comity_module_api(m, "roster", &roster). */
+/* What mod_roster offers to other modules: comity_module_api(m, "roster", a, &roster). */
 #ifndef COMITY_ROSTER_H
 #define COMITY_ROSTER_H
 

@@ -12,7 +12,7 @@ static void collect(struct comity_mod *m, struct comity_account *a, const struct
                     struct blocklist *out)
 {
 	struct comity_mod *roster = NULL;
-	const struct comity_roster_api *api = comity_module_api(m, "roster", &roster);
+	const struct comity_roster_api *api = comity_module_api(m, "roster", a, &roster);
 	const struct comity_roster_item *item;
 	size_t pos = 0;
 
@@ -46,7 +46,7 @@ static void leave_directed(struct comity_mod *m, struct comity_session *s, const
                            const struct blocklist *told, const struct comity_stanza *leaving)
 {
 	struct comity_mod *presence = NULL;
-	const struct comity_presence_api *api = comity_module_api(m, "presence", &presence);
+	const struct comity_presence_api *api = comity_module_api(m, "presence", c->account, &presence);
 	struct blocklist gone = { 0 }, unaware = { 0 };
 	struct comity_jid *to;
 	size_t pos = 0;

@@ -375,7 +375,7 @@ void roster_on_presence(struct comity_mod *m, struct comity_session *s, bool was
 	const struct roster *r = roster_of(m, a);
 	struct roster_session *data = comity_session_data(m, s);
 	struct comity_mod *blocking = NULL;
-	const struct comity_blocking_api *blocks = comity_module_api(m, "blocking", &blocking);
+	const struct comity_blocking_api *blocks = comity_module_api(m, "blocking", a, &blocking);
 	size_t bytes = 0, room = comity_session_room(s);
 
 	/* While they are on their way to a client it does not get them again, however often it comes and goes. */

@@ -202,6 +202,22 @@ static void fail_waiting(struct comity_account *a)
 	}
 }
 
+static void on_unreadable(struct comity_account *a, int status)
+{
+	log_error(&a->host->log, "cannot read account %s: %s", comity_jid_text(a->jid), err_name(status));
+	if (a->was_active) {
+		/* Its sessions stay, without what was newly enabled; the next reload asks again. */
+		a->state = ACCOUNT_ACTIVE;
+		run_waiting(a);
+		return;
+	}
+	fail_waiting(a);
+	/* Not absent, only not readable now: the next one tries again. */
+	account_forget_absent(a->router, a->jid);
+}
+
+static void load(struct comity_account *a);
+
 static void on_loaded(void *arg, const struct store_result *result)
 {
 	struct comity_account *a = arg;
@@ -210,13 +226,14 @@ static void on_loaded(void *arg, const struct store_result *result)
 	if (a->state == ACCOUNT_REMOVED) {
 		run_waiting(a);
 	} else if (result->status != 0) {
-		log_error(&a->host->log, "cannot read account %s: %s", comity_jid_text(a->jid), err_name(result->status));
-		fail_waiting(a);
-		/* Not absent, only not readable now: the next one tries again. */
-		account_forget_absent(r, a->jid);
+		on_unreadable(a, result->status);
+	} else if (a->asked != a->host->tables) {
+		/* A reload has come meanwhile, and what it enabled wants other maps. */
+		load(a);
 	} else {
 		if (a->is_temporary || has_account_row(result)) {
 			a->state = ACCOUNT_ACTIVE;
+			a->was_active = true;
 			metrics_add(&r->worker->metrics, METRIC_ACCOUNTS_ACTIVATED, 1);
 			load_data(a, result);
 			dormant_wake(a);
@@ -234,6 +251,7 @@ static void load(struct comity_account *a)
 	struct router *r = a->router;
 
 	a->state = ACCOUNT_LOADING;
+	a->asked = a->host->tables;
 	comity_account_ref(a);
 	store_map_load_first(r->server->store, r->worker, comity_jid_text(a->jid), (const char *const *)a->host->maps,
 	                     on_loaded, a);
@@ -328,7 +346,7 @@ void account_remove(struct comity_account *a)
 		session_end(s);
 	}
 	for (size_t i = 0; a->state == ACCOUNT_ACTIVE && i < a->host->mod_count; i++)
-		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->account_removed != NULL)
+		if (mod_serves(a->host->mods[i], a) && a->host->mods[i]->def->account_removed != NULL)
 			a->host->mods[i]->def->account_removed(a->host->mods[i], a);
 	if (is_in_table(a)) {
 		map_remove(&a->router->accounts, comity_jid_text(a->jid), comity_jid_text_len(a->jid));

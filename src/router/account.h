@@ -23,7 +23,9 @@ struct comity_account {
 	unsigned waiting_count;
 	struct list binding;       /* streams that wait to bind */
 	void **data;               /* per module slot */
-	size_t data_count;
+	size_t data_count;         /* modules with a slot below it are at work here */
+	unsigned asked;            /* host->tables, when its data were last asked for */
+	bool was_active;           /* it may have sessions, also while it is loading again */
 	struct list idle;          /* in router->idle while refs is 0 */
 	bool is_temporary;         /* anonymous: gone with its last session */
 	size_t bytes;              /* held for it, without its sessions */

@@ -179,7 +179,7 @@ static int run_hooks(struct comity_rq *rq, enum comity_phase last)
 		if (row->hook->phase > last)
 			break;
 		rq->next_hook++;
-		if ((row->hook->kinds & rq->st->kind) != 0)
+		if ((row->hook->kinds & rq->st->kind) != 0 && mod_serves(row->mod, rq->account))
 			verdict = row->hook->handle(row->mod, rq);
 	}
 	if (verdict < 0)
@@ -217,8 +217,14 @@ static bool has_several_sessions(const struct comity_account *a)
 
 void deliver_to_account(struct comity_account *a, struct comity_rq *rq)
 {
-	struct comity_rq *outer = rq_begin(rq);
+	struct comity_rq *outer;
 
+	/* A hook held it, and a reload came meanwhile. */
+	if (a->state == ACCOUNT_LOADING) {
+		account_wait(a, rq);
+		return;
+	}
+	outer = rq_begin(rq);
 	comity_account_ref(a);
 	if (a->state != ACCOUNT_ACTIVE) {
 		refuse_absent(rq);

@@ -100,6 +100,7 @@ static void make_tables(struct host *h)
 	size_t maps = 1;
 
 	drop_tables(h);
+	h->tables++;
 	/* Whether the account exists is read together with what modules want. */
 	h->maps = mem_array(2, sizeof(char *));
 	h->maps[0] = mem_strdup("account");
@@ -220,13 +221,12 @@ void mod_disable(struct comity_mod *m, struct settings *old)
 	m->keep = settings_ref(old);
 }
 
-int host_update(struct host *h, const struct host_settings *settings, struct settings *old, bool *changed,
-                struct err_text *et)
+int host_update(struct host *h, const struct host_settings *settings, struct settings *old, struct err_text *et)
 {
+	bool changed = false;
 	int rc = 0;
 
 	h->settings = settings;
-	*changed = false;
 	for (size_t i = 0; i < h->mod_count; i++) {
 		struct comity_mod *m = h->mods[i];
 		const struct module_settings *s = m->is_enabled ? find_settings(settings, m->def->name) : NULL;
@@ -236,21 +236,21 @@ int host_update(struct host *h, const struct host_settings *settings, struct set
 			if (m->def->reconfigured != NULL)
 				m->def->reconfigured(m);
 		} else if (m->is_enabled) {
-			*changed = true;
+			changed = true;
 			mod_disable(m, old);
 		}
 	}
 	for (size_t i = 0; i < settings->module_count; i++) {
 		if (host_find_mod(h, settings->modules[i].def->name) != NULL)
 			continue;
-		*changed = true;
+		changed = true;
 		rc = load_mod(h, &settings->modules[i], et);
 		if (rc != 0)
 			break;
 	}
 	if (rc == 0)
 		rc = check_needs(h, et);
-	if (*changed)
+	if (changed)
 		make_tables(h);
 	return rc;
 }

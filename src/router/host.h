@@ -3,6 +3,7 @@
 #ifndef ROUTER_HOST_H
 #define ROUTER_HOST_H
 
+#include "router/account.h"
 #include "router/router.h"
 
 struct comity_mod {
@@ -41,6 +42,7 @@ struct host {
 	struct hook_row *hooks[HOOK_POINTS];
 	size_t hook_count[HOOK_POINTS];
 	char **maps;                      /* names to load with an account; ends with NULL */
+	unsigned tables;                  /* so often were hooks, iqs and maps made */
 	struct log_ctx log;
 };
 
@@ -48,11 +50,17 @@ struct host {
 int host_new(struct router *r, const struct host_settings *settings, struct host **h, struct err_text *et);
 void host_free(struct host *h);
 /* Takes over changed settings: new confs, modules enabled and disabled. old are those of before.
- * *changed: accounts have to be extended. */
-int host_update(struct host *h, const struct host_settings *settings, struct settings *old, bool *changed,
-                struct err_text *et);
+ * Accounts have to be extended then. */
+int host_update(struct host *h, const struct host_settings *settings, struct settings *old, struct err_text *et);
 /* Switches a module off; its data stays for answers that are under way. */
 void mod_disable(struct comity_mod *m, struct settings *old);
 struct comity_mod *host_find_mod(const struct host *h, const char *name);
+
+/* Whether a module is at work for an account. One that a reload has enabled is not until its data there have been
+ * read: sessions go on meanwhile, and for them all is as before the reload. */
+static inline bool mod_serves(const struct comity_mod *m, const struct comity_account *a)
+{
+	return m->is_enabled && (m->slot < a->data_count || m->def->account_size == 0);
+}
 
 #endif

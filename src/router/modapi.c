@@ -38,11 +38,12 @@ bool comity_is_local_domain(const struct comity_mod *m, const char *domain)
 	return router_find_host(m->host->router, domain) != NULL;
 }
 
-const void *comity_module_api(struct comity_mod *m, const char *name, struct comity_mod **other)
+const void *comity_module_api(struct comity_mod *m, const char *name, const struct comity_account *a,
+                              struct comity_mod **other)
 {
 	struct comity_mod *found = host_find_mod(m->host, name);
 
-	if (found == NULL)
+	if (found == NULL || (a != NULL && !mod_serves(found, a)))
 		return NULL;
 	if (other != NULL)
 		*other = found;

@@ -46,6 +46,16 @@ static void route_to_host(struct host *h, struct comity_rq *rq)
 	comity_rq_release(rq);
 }
 
+/* Whose data a handler may ask for: those of the account that it is for, or of who asks the host. */
+static bool is_served(const struct comity_mod *m, const struct comity_rq *rq)
+{
+	const struct comity_account *a = rq->account;
+
+	if (a == NULL && rq->session != NULL && rq->session->account->host == m->host)
+		a = rq->session->account;
+	return a == NULL || mod_serves(m, a);
+}
+
 int iq_dispatch(struct host *h, struct comity_rq *rq, unsigned to)
 {
 	const struct comity_elem *payload = comity_rq_payload(rq);
@@ -59,6 +69,8 @@ int iq_dispatch(struct host *h, struct comity_rq *rq, unsigned to)
 	ns = comity_elem_ns(payload);
 	for (struct iq_row *row = map_find(&h->iqs, ns, strlen(ns)); row != NULL; row = row->next) {
 		if ((row->iq->to & to) == 0 || (row->iq->name != NULL && !comity_elem_is(payload, NULL, row->iq->name)))
+			continue;
+		if (!is_served(row->mod, rq))
 			continue;
 		known = true;
 		if ((row->iq->types & type) == 0)
@@ -206,7 +218,7 @@ static bool run_outgoing(struct comity_rq *rq)
 	while (verdict == COMITY_PASS && rq->next_hook < h->hook_count[COMITY_OUTGOING]) {
 		const struct hook_row *row = &h->hooks[COMITY_OUTGOING][rq->next_hook++];
 
-		if ((row->hook->kinds & rq->st->kind) != 0)
+		if ((row->hook->kinds & rq->st->kind) != 0 && mod_serves(row->mod, rq->session->account))
 			verdict = row->hook->handle(row->mod, rq);
 	}
 	if (verdict < 0)

@@ -89,7 +89,7 @@ static void on_stanza(struct c2s *c, struct comity_stanza *st)
 
 static const struct comity_stream_element *find_element(const struct comity_mod *m, const struct comity_elem *e)
 {
-	const struct comity_stream_element *row = m->is_enabled ? m->def->stream_elements : NULL;
+	const struct comity_stream_element *row = m->def->stream_elements;
 
 	while (row != NULL && row->ns != NULL && !comity_elem_is(e, row->ns, row->name != NULL ? row->name : e->name))
 		row++;
@@ -103,7 +103,7 @@ static bool on_element(struct c2s *c, const struct comity_elem *e)
 	struct host *h = s != NULL ? s->account->host : NULL;
 
 	for (size_t i = 0; h != NULL && row == NULL && i < h->mod_count; i++) {
-		row = find_element(h->mods[i], e);
+		row = mod_serves(h->mods[i], s->account) ? find_element(h->mods[i], e) : NULL;
 		if (row == NULL)
 			continue;
 		session_ref(s);
@@ -336,15 +336,12 @@ int router_configure(struct router *r, struct settings *settings, struct err_tex
 	end_federation(r, settings, old);
 	for (size_t i = 0; rc == 0 && i < settings->host_count; i++) {
 		struct host *h = router_find_host(r, settings->hosts[i].stream->name);
-		bool changed = false;
-
 		if (h == NULL) {
 			rc = add_host(r, &settings->hosts[i], et);
 			continue;
 		}
-		rc = host_update(h, &settings->hosts[i], old, &changed, et);
-		if (changed)
-			extend_accounts(r, h);
+		rc = host_update(h, &settings->hosts[i], old, et);
+		extend_accounts(r, h);
 	}
 	settings_unref(old);
 	return rc;

@@ -256,7 +256,7 @@ static void start_session(struct comity_account *a, struct c2s *c, struct comity
 	s->stream = c2s_ref(c);
 	metrics_add(&r->worker->metrics, METRIC_SESSIONS_BOUND, 1);
 	for (size_t i = 0; i < a->host->mod_count; i++)
-		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_bound != NULL)
+		if (mod_serves(a->host->mods[i], a) && a->host->mods[i]->def->session_bound != NULL)
 			a->host->mods[i]->def->session_bound(a->host->mods[i], s);
 	c2s_bound(c, full, s);
 }
@@ -379,7 +379,7 @@ void session_lose_stream(struct comity_session *s, bool was_cut)
 	drop_stream(s);
 	session_ref(s);
 	for (size_t i = 0; i < h->mod_count; i++)
-		if (h->mods[i]->is_enabled && h->mods[i]->def->session_suspended != NULL)
+		if (mod_serves(h->mods[i], s->account) && h->mods[i]->def->session_suspended != NULL)
 			h->mods[i]->def->session_suspended(h->mods[i], s);
 	session_lost_output(s);
 	session_unref(s);
@@ -406,7 +406,7 @@ void sessions_forget(struct comity_account *a)
 		s->is_ended = true;
 		drop_stream(s);
 		for (size_t i = 0; i < a->host->mod_count; i++)
-			if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_unload != NULL)
+			if (mod_serves(a->host->mods[i], a) && a->host->mods[i]->def->session_unload != NULL)
 				a->host->mods[i]->def->session_unload(a->host->mods[i], s);
 		session_sm_forget(s);
 		session_end_awaiting(s, COMITY_WRITE_FORGOTTEN);
@@ -428,7 +428,7 @@ void session_end(struct comity_session *s)
 	atomic_fetch_sub(&a->router->session_count, 1);
 	metrics_add(&a->router->worker->metrics, METRIC_SESSIONS_CLOSED, 1);
 	for (size_t i = 0; i < a->host->mod_count; i++)
-		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_closed != NULL)
+		if (mod_serves(a->host->mods[i], a) && a->host->mods[i]->def->session_closed != NULL)
 			a->host->mods[i]->def->session_closed(a->host->mods[i], s);
 	session_sm_end(s);
 	/* What was not acknowledged has gone on; what is done about it comes behind. */
@@ -476,7 +476,7 @@ void session_deliver(struct comity_session *s, struct comity_rq *rq)
 		for (size_t i = 0; verdict == COMITY_PASS && i < h->hook_count[COMITY_TO_SESSION]; i++) {
 			const struct hook_row *row = &h->hooks[COMITY_TO_SESSION][i];
 
-			if ((row->hook->kinds & rq->st->kind) != 0)
+			if ((row->hook->kinds & rq->st->kind) != 0 && mod_serves(row->mod, s->account))
 				verdict = row->hook->handle(row->mod, rq);
 		}
 		rq->session = sender;
@@ -585,7 +585,7 @@ void comity_session_set_presence(struct comity_session *s, const struct comity_s
 	journal_presence(s);
 	session_ref(s);
 	for (size_t i = 0; i < a->host->mod_count; i++)
-		if (a->host->mods[i]->is_enabled && a->host->mods[i]->def->session_presence != NULL)
+		if (mod_serves(a->host->mods[i], a) && a->host->mods[i]->def->session_presence != NULL)
 			a->host->mods[i]->def->session_presence(a->host->mods[i], s, old != NULL);
 	session_unref(s);
 	comity_stanza_unref(old);

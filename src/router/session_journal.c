@@ -51,7 +51,7 @@ static void collect_kept(struct comity_session *s)
 
 	s->is_collected = true;
 	for (size_t n = 0; n < h->mod_count; n++)
-		if (h->mods[n]->is_enabled && h->mods[n]->def->session_keep != NULL)
+		if (mod_serves(h->mods[n], s->account) && h->mods[n]->def->session_keep != NULL)
 			h->mods[n]->def->session_keep(h->mods[n], s);
 	s->is_collected = false;
 }

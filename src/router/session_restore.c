@@ -240,7 +240,7 @@ static void restore(struct comity_account *a, struct image *i)
 	for (size_t n = 0; n < a->host->mod_count; n++) {
 		struct comity_mod *m = a->host->mods[n];
 
-		if (m->is_enabled && m->def->session_restored != NULL)
+		if (mod_serves(m, a) && m->def->session_restored != NULL)
 			m->def->session_restored(m, s);
 	}
 }

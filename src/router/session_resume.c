@@ -163,7 +163,7 @@ static void tell_modules(struct comity_session *s)
 	struct host *h = s->account->host;
 
 	for (size_t i = 0; i < h->mod_count; i++)
-		if (h->mods[i]->is_enabled && h->mods[i]->def->session_resumed != NULL)
+		if (mod_serves(h->mods[i], s->account) && h->mods[i]->def->session_resumed != NULL)
 			h->mods[i]->def->session_resumed(h->mods[i], s);
 }
 

@@ -8,7 +8,7 @@ EXTRA_DIST += tests/protocol/run.py \
 EXTRA_DIST += tests/protocol/test_comityctl.py
 EXTRA_DIST += tests/protocol/test_messages.py tests/protocol/test_presence.py \
 	tests/protocol/test_roster.py tests/protocol/test_subscriptions.py tests/protocol/test_survival.py
-EXTRA_DIST += tests/protocol/test_dialback.py tests/protocol/test_faults.py tests/protocol/test_management.py tests/protocol/test_federation.py tests/protocol/test_modules.py tests/protocol/test_run.py \
+EXTRA_DIST += tests/protocol/test_dialback.py tests/protocol/test_faults.py tests/protocol/test_management.py tests/protocol/test_federation.py tests/protocol/test_modules.py tests/protocol/test_reload.py tests/protocol/test_run.py \
 	tests/protocol/test_workers.py
 EXTRA_DIST += tests/protocol/test_blocking.py tests/protocol/test_csi.py
 EXTRA_DIST += tests/protocol/test_directory.py

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Reloads that change modules and hosts while clients go on."""
+import contextlib
+import os
+import sqlite3
+
+from harness import Client, dedicated, equal
+from harness.client import check_error
+
+FREE = {"bytes_per_second": 0, "stanzas_per_second": 0}
+READ_WITH_ACCOUNTS = ["blocking", "carbons", "last", "offline", "presence", "private", "register", "roster", "vcard"]
+
+
+def _modules(server, *disabled):
+    server.text = f'modules_disabled = {{ {", ".join(disabled)} }}' if disabled else ""
+    server.write_config()
+    server.reload()
+
+
+def _busy(client, number):
+    """What modules watch, in one piece."""
+    return "".join(f"<message to='{client.jid}' type='chat' id='b{number}-{n}'><body>x</body></message>"
+                   "<presence><status>here</status></presence>"
+                   "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>" for n in range(20))
+
+
+@dedicated(options=FREE)
+def modules_are_enabled_under_traffic(server):
+    """What is read with accounts is not there at once for those who are logged in."""
+    accounts = server.accounts(*["juliet"] * 20)
+    clients = [Client.login(account, presence=True) for account in accounts]
+    for number in range(4):
+        _modules(server, *READ_WITH_ACCOUNTS)
+        for client in clients:
+            client.send(_busy(client, number))
+        server.text = ""
+        server.write_config()
+        for client in clients:
+            client.send(_busy(client, number))
+        server.reload()
+        for client in clients:
+            client.send(_busy(client, number) + "<presence type='unavailable'/><presence/>")
+        for client in clients:
+            client.ping()
+            client.drain()
+    _all_modules_work(server, accounts[0], clients)
+
+
+def _all_modules_work(server, account, clients):
+    one, two = clients[:2]
+    other = Client.login(account, presence=True)
+    one.settle()
+    one.drain()
+    other.set("<enable xmlns='urn:xmpp:carbons:2'/>")
+    one.set(f"<query xmlns='jabber:iq:roster'><item jid='{two.bare}' name='two'/></query>")
+    one.message(two.jid, "hello")
+    sent = other.expect("message", where=lambda e: e.find("sent") is not None)
+    equal(sent["from"], str(one.bare), "copy")
+    two.expect("message", where=lambda e: e.child_text("body") == "hello")
+    gone = server.account("nurse")
+    one.message(gone.jid, "for later")
+    one.ping()
+    late = Client.login(gone, presence=True)
+    late.expect("message", where=lambda e: e.child_text("body") == "for later")
+
+
+@contextlib.contextmanager
+def _without_table(server, name):
+    """Nothing of that table can be read for now."""
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "data", "comity.sqlite"))) as database:
+        database.execute(f"ALTER TABLE {name} RENAME TO hidden")
+        database.commit()
+        yield
+        database.execute(f"ALTER TABLE hidden RENAME TO {name}")
+        database.commit()
+
+
+@dedicated(text="modules_disabled = { private }")
+def an_account_that_a_reload_cannot_read_keeps_its_sessions(server):
+    """They go on without what was enabled; the next reload has it."""
+    one, two = (Client.login(server.account("juliet"), presence=True) for _ in range(2))
+    payload = "<query xmlns='jabber:iq:private'><a xmlns='b'/></query>"
+    with _without_table(server, "map"):
+        _modules(server)
+        server.wait_for(lambda: server.log().count("cannot read account") == 2, "accounts that cannot be read")
+        one.message(two.jid, "still here")
+        two.expect("message", where=lambda e: e.child_text("body") == "still here")
+        check_error(one.iq("set", payload), "service-unavailable")
+    server.reload()
+    one.set(payload)
+    one.message(two.jid, "and now")
+    two.expect("message", where=lambda e: e.child_text("body") == "and now")
