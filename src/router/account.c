@@ -335,6 +335,34 @@ void account_wait(struct comity_account *a, struct comity_rq *rq)
 	list_append(&a->waiting, &rq->link);
 }
 
+struct comity_account **accounts_collect(struct router *r, const struct host *only, bool with_sessions, size_t *count)
+{
+	struct comity_account **all = mem_array(r->accounts.count + 1, sizeof(struct comity_account *)), *a;
+	size_t pos = 0;
+
+	*count = 0;
+	while ((a = map_next(&r->accounts, &pos)) != NULL)
+		if ((only == NULL || a->host == only) && (!with_sessions || !list_empty(&a->sessions)))
+			all[(*count)++] = comity_account_ref(a);
+	return all;
+}
+
+void accounts_let_go(struct comity_account **all, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		comity_account_unref(all[i]);
+	free(all);
+}
+
+void account_drop(struct comity_account *a)
+{
+	if (is_in_table(a)) {
+		map_remove(&a->router->accounts, comity_jid_text(a->jid), comity_jid_text_len(a->jid));
+		count_accounts(a->router);
+	}
+	a->state = ACCOUNT_REMOVED;
+}
+
 void account_remove(struct comity_account *a)
 {
 	comity_account_ref(a);
@@ -348,11 +376,7 @@ void account_remove(struct comity_account *a)
 	for (size_t i = 0; a->state == ACCOUNT_ACTIVE && i < a->host->mod_count; i++)
 		if (mod_serves(a->host->mods[i], a) && a->host->mods[i]->def->account_removed != NULL)
 			a->host->mods[i]->def->account_removed(a->host->mods[i], a);
-	if (is_in_table(a)) {
-		map_remove(&a->router->accounts, comity_jid_text(a->jid), comity_jid_text_len(a->jid));
-		count_accounts(a->router);
-	}
-	a->state = ACCOUNT_REMOVED;
+	account_drop(a);
 	comity_account_unref(a);
 }
 

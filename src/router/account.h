@@ -9,7 +9,7 @@ enum account_state {
 	ACCOUNT_LOADING,
 	ACCOUNT_ACTIVE,
 	ACCOUNT_ABSENT,    /* nobody has this address; remembered for a while */
-	ACCOUNT_REMOVED    /* deleted; on its way out of memory */
+	ACCOUNT_REMOVED    /* deleted, or its host is served no more; on its way out of memory */
 };
 
 struct comity_account {
@@ -70,6 +70,12 @@ void account_forget_absent(struct router *r, const struct comity_jid *bare);
 void account_wait(struct comity_account *a, struct comity_rq *rq);
 /* Closes all sessions with an error, tells modules, and drops it from the table. */
 void account_remove(struct comity_account *a);
+/* Drops one without sessions from the table alone; whoever comes for that address gets another. */
+void account_drop(struct comity_account *a);
+/* Accounts in memory of one host or (NULL) of all, as what is done with them may change the table; each with a
+ * reference. accounts_let_go() gives them and the array back. */
+struct comity_account **accounts_collect(struct router *r, const struct host *only, bool with_sessions, size_t *count);
+void accounts_let_go(struct comity_account **all, size_t count);
 /* Loads what newly enabled modules want; called after a reconfiguration. */
 void account_extend(struct comity_account *a);
 /* Frees the idle ones beyond the budget; all with everything set. */

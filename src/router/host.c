@@ -213,12 +213,20 @@ static const struct module_settings *find_settings(const struct host_settings *s
 	return NULL;
 }
 
-void mod_disable(struct comity_mod *m, struct settings *old)
+/* Its data stay for answers that are under way. */
+static void disable_mod(struct comity_mod *m, struct settings *old)
 {
 	if (!m->is_enabled)
 		return;
 	m->is_enabled = false;
 	m->keep = settings_ref(old);
+}
+
+void host_end(struct host *h, struct settings *old)
+{
+	for (size_t i = 0; i < h->mod_count; i++)
+		disable_mod(h->mods[i], old);
+	drop_tables(h);
 }
 
 int host_update(struct host *h, const struct host_settings *settings, struct settings *old, struct err_text *et)
@@ -237,7 +245,7 @@ int host_update(struct host *h, const struct host_settings *settings, struct set
 				m->def->reconfigured(m);
 		} else if (m->is_enabled) {
 			changed = true;
-			mod_disable(m, old);
+			disable_mod(m, old);
 		}
 	}
 	for (size_t i = 0; i < settings->module_count; i++) {

@@ -52,8 +52,8 @@ void host_free(struct host *h);
 /* Takes over changed settings: new confs, modules enabled and disabled. old are those of before.
  * Accounts have to be extended then. */
 int host_update(struct host *h, const struct host_settings *settings, struct settings *old, struct err_text *et);
-/* Switches a module off; its data stays for answers that are under way. */
-void mod_disable(struct comity_mod *m, struct settings *old);
+/* It is served no more: its modules are switched off, and stay for answers that are under way. */
+void host_end(struct host *h, struct settings *old);
 struct comity_mod *host_find_mod(const struct host *h, const char *name);
 
 /* Whether a module is at work for an account. One that a reload has enabled is not until its data there have been

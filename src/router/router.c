@@ -259,10 +259,11 @@ static const struct host_settings *find_settings(const struct settings *s, const
 	return NULL;
 }
 
-/* Streams of a host that is no longer served end; its accounts leave memory with their sessions. */
+/* Streams and sessions of a host that is no longer served end, and its accounts leave memory. */
 static void end_host(struct router *r, struct host *h, struct settings *old)
 {
-	size_t pos = 0;
+	struct comity_account **all;
+	size_t count;
 
 	LIST_EACH(l, next, &r->streams) {
 		struct c2s *c = LIST_ENTRY(l, struct c2s, link);
@@ -275,11 +276,12 @@ static void end_host(struct router *r, struct host *h, struct settings *old)
 	}
 	sessions_end_suspended(r, h);
 	map_remove(&r->hosts, h->name, strlen(h->name));
-	for (size_t i = 0; i < h->mod_count; i++)
-		mod_disable(h->mods[i], old);
-	for (struct comity_account *a; (a = map_next(&r->accounts, &pos)) != NULL;)
-		if (a->host == h)
-			a->state = a->state == ACCOUNT_LOADING ? ACCOUNT_LOADING : ACCOUNT_ABSENT;
+	host_end(h, old);
+	/* A host of that name may come again, and is another one. */
+	all = accounts_collect(r, h, false, &count);
+	for (size_t i = 0; i < count; i++)
+		account_drop(all[i]);
+	accounts_let_go(all, count);
 }
 
 static void extend_accounts(struct router *r, struct host *h)
@@ -291,7 +293,7 @@ static void extend_accounts(struct router *r, struct host *h)
 			account_extend(a);
 }
 
-/* A removed host stays in host_list as a place holder, because accounts may still point to it. */
+/* A removed host stays in host_list as a place holder, because what is under way may still point to it. */
 static void remove_old_hosts(struct router *r, const struct settings *settings, struct settings *old)
 {
 	for (size_t i = 0; i < r->host_count; i++)
@@ -386,19 +388,15 @@ void router_part_clients(struct router *r)
 
 void router_forget_sessions(struct router *r)
 {
-	struct comity_account **all = mem_array(r->accounts.count + 1, sizeof(struct comity_account *)), *a;
-	size_t count = 0, pos = 0;
+	struct comity_account **all;
+	size_t count;
 
 	archive_calls_end(r);
 	/* An account may leave the table with its last session. */
-	while ((a = map_next(&r->accounts, &pos)) != NULL)
-		if (comity_account_first_session(a) != NULL)
-			all[count++] = comity_account_ref(a);
-	for (size_t i = 0; i < count; i++) {
+	all = accounts_collect(r, NULL, true, &count);
+	for (size_t i = 0; i < count; i++)
 		sessions_forget(all[i]);
-		comity_account_unref(all[i]);
-	}
-	free(all);
+	accounts_let_go(all, count);
 	/* While there still are all workers, as those who sent it are at home on any of them. */
 	fed_forget_queues(r->fed);
 }

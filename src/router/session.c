@@ -387,15 +387,13 @@ void session_lose_stream(struct comity_session *s, bool was_cut)
 
 void sessions_end_suspended(struct router *r, const struct host *only)
 {
-	size_t pos = 0;
-	struct comity_account *a;
+	size_t count;
+	struct comity_account **all = accounts_collect(r, only, true, &count);
 
-	/* Ending a session may put accounts in and out of the table, so that the walk begins anew. */
-	for (bool again = true; again; pos = 0) {
-		again = false;
-		while (!again && (a = map_next(&r->accounts, &pos)) != NULL)
-			again = (only == NULL || a->host == only) && end_oldest_suspended(a);
-	}
+	for (size_t i = 0; i < count; i++)
+		while (end_oldest_suspended(all[i]))
+			;
+	accounts_let_go(all, count);
 }
 
 void sessions_forget(struct comity_account *a)

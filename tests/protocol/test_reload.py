@@ -90,3 +90,50 @@ def an_account_that_a_reload_cannot_read_keeps_its_sessions(server):
     one.set(payload)
     one.message(two.jid, "and now")
     two.expect("message", where=lambda e: e.child_text("body") == "and now")
+
+
+A, B = "a.test", "b.test"
+
+
+def _hosts(server, *names):
+    server.hosts = {name: "" for name in names}
+    server.write_config()
+    server.reload()
+
+
+def _body(client, body):
+    return client.expect("message", where=lambda e: e.child_text("body") == body)
+
+
+@dedicated(options=FREE | {"resume_time": "1h"}, hosts={A: "", B: ""})
+def a_host_is_removed_and_comes_again(server):
+    """Its sessions end, those that wait to be resumed too; what they had not acknowledged is stored."""
+    sender = Client.login(server.account("romeo", domain=A), presence=True)
+    accounts = [server.account("juliet", domain=B) for _ in range(6)]
+    for number in range(3):
+        clients = [Client.login(account, presence=True) for account in accounts]
+        for client in clients[::2]:
+            client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+            client.expect("enabled")
+            client.abort()
+        server.wait_for(lambda: server.log().count("waits to be resumed") >= 3 * (number + 1), "suspended sessions")
+        for client in clients:
+            sender.message(client.bare, f"before {number}")
+        sender.ping()
+        for client in clients:
+            sender.send(f"<message to='{client.bare}' type='chat'><body>under way</body></message>" * 20)
+        _hosts(server, A)
+        for client in clients[1::2]:
+            client.expect("error")
+            client.abort()
+        sender.ping()
+        _hosts(server, A, B)
+        for account in accounts:
+            client = Client.login(account, presence=True)
+            if account in accounts[::2]:
+                _body(client, f"before {number}")
+            sender.message(client.jid, f"after {number}")
+            _body(client, f"after {number}")
+            client.drain()
+            client.close()
+        sender.drain()
