@@ -114,8 +114,11 @@ struct comity_module {
 	size_t host_size, account_size, session_size; /* zeroed and freed by the core */
 	const void *api;                           /* what comity_module_api() hands to others */
 
-	/* Once per host and worker, before any traffic; 0 or minus an error that stops the start. */
-	int (*load)(struct comity_mod *m);
+	/* Before a configuration is taken over: whether these values of the options can be used; if not, why says it in a
+	 * sentence. Nothing else can refuse them later. */
+	bool (*check)(const void *conf, char *why, size_t size);
+	/* Once per host and worker, before any traffic for it. */
+	void (*load)(struct comity_mod *m);
 	void (*unload)(struct comity_mod *m);
 	/* The options changed; comity_conf() has the new ones already. */
 	void (*reconfigured)(struct comity_mod *m);

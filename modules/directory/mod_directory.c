@@ -221,21 +221,15 @@ static int on_unregister(struct comity_mod *m, struct comity_rq *rq)
 
 /* ---- the module ---- */
 
-static int check_lists(struct comity_mod *m)
+static bool check_lists(const void *conf, char *why, size_t size)
 {
-	const char *rule = directory_bad_rule(comity_conf(m)), *fixed = directory_bad_fixed(comity_conf(m));
+	const char *rule = directory_bad_rule(conf), *fixed = directory_bad_fixed(conf);
 
 	if (rule != NULL)
-		comity_log(m, COMITY_ERROR, "restricted: \"%s\" must be a domain, or a domain, a space and who may find it", rule);
-	if (fixed != NULL)
-		comity_log(m, COMITY_ERROR, "fixed: \"%s\" must be: DOMAIN HOST PORT, then direct-tls and fingerprints", fixed);
-	return rule != NULL || fixed != NULL ? -1 : 0;
-}
-
-/* What is wrong after a reload is told, and counts for nothing. */
-static void reconfigured(struct comity_mod *m)
-{
-	check_lists(m);
+		snprintf(why, size, "restricted: \"%s\" must be a domain, or a domain, a space and who may find it", rule);
+	else if (fixed != NULL)
+		snprintf(why, size, "fixed: \"%s\" must be: DOMAIN HOST PORT, then direct-tls and fingerprints", fixed);
+	return rule == NULL && fixed == NULL;
 }
 
 static const struct comity_iq iqs[] = {
@@ -270,6 +264,5 @@ COMITY_MODULE(
 	.options = options,
 	.conf_size = sizeof(struct directory_conf),
 	.host_size = sizeof(struct directory),
-	.load = check_lists,
-	.reconfigured = reconfigured,
+	.check = check_lists,
 );

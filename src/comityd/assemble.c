@@ -263,6 +263,21 @@ static int check_needs(const struct host_settings *host, struct err_text *et)
 	return 0;
 }
 
+static int check_module_confs(const struct host_settings *host, struct err_text *et)
+{
+	char why[256] = "";
+
+	for (size_t i = 0; i < host->module_count; i++) {
+		const struct module_settings *m = &host->modules[i];
+
+		if (m->def->check == NULL || m->def->check(m->conf, why, sizeof(why)))
+			continue;
+		err_text_set(et, "host \"%s\": module %s: %s", host->stream->name, m->def->name, why);
+		return -ERR_INVALID;
+	}
+	return 0;
+}
+
 static void free_conf(void *conf)
 {
 	conf_unref(conf);
@@ -302,6 +317,8 @@ int assemble_settings(struct assembly *a, struct conf *conf, struct settings **o
 			rc = choose_modules(a, conf, node, &s->hosts[i], et);
 		if (rc == 0)
 			rc = check_needs(&s->hosts[i], et);
+		if (rc == 0)
+			rc = check_module_confs(&s->hosts[i], et);
 	}
 	if (rc != 0) {
 		settings_unref(s);

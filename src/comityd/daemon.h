@@ -47,7 +47,7 @@ bool crew_await(struct daemon *d, struct worker *w, void (*start)(struct worker 
                 unsigned seconds);
 void *waiter_arg(struct waiter *waiter);
 void waiter_done(struct waiter *waiter);
-/* Hands a configuration to every worker. */
+/* Hands a configuration to every worker; only the first may fail, see router_configure(). */
 int crew_configure(struct daemon *d, struct settings *settings, struct err_text *et);
 /* Brings back the sessions that the journals of the last start hold, and begins new journals. */
 int crew_restore(struct daemon *d, struct err_text *et);

@@ -118,10 +118,9 @@ static void make_tables(struct host *h)
 
 /* ---- modules ---- */
 
-static int load_mod(struct host *h, const struct module_settings *s, struct err_text *et)
+static void load_mod(struct host *h, const struct module_settings *s)
 {
 	struct comity_mod *m = mem_new(sizeof(*m));
-	int rc;
 
 	m->def = s->def;
 	m->host = h;
@@ -132,62 +131,33 @@ static int load_mod(struct host *h, const struct module_settings *s, struct err_
 	log_ctx_init(&m->log, &h->log, describe_mod);
 	h->mods = mem_resize(h->mods, (h->mod_count + 1) * sizeof(struct comity_mod *));
 	h->mods[h->mod_count++] = m;
-	rc = m->def->load != NULL ? m->def->load(m) : 0;
-	m->is_loaded = rc == 0;
-	if (rc == 0)
-		return 0;
-	m->is_enabled = false;
-	err_text_set(et, "host \"%s\": module %s refused to start", h->name, m->def->name);
-	return rc;
+	if (m->def->load != NULL)
+		m->def->load(m);
 }
 
 static void unload_mod(struct comity_mod *m)
 {
-	if (m->is_loaded && m->def->unload != NULL)
+	if (m->def->unload != NULL)
 		m->def->unload(m);
-	m->is_enabled = m->is_loaded = false;
+	m->is_enabled = false;
 	settings_unref(m->keep);
 	free(m->data);
 	m->data = NULL;
 }
 
-static int check_needs(const struct host *h, struct err_text *et)
-{
-	for (size_t i = 0; i < h->mod_count; i++) {
-		if (!h->mods[i]->is_enabled)
-			continue;
-		for (const char *const *need = h->mods[i]->def->needs; need != NULL && *need != NULL; need++) {
-			if (host_find_mod(h, *need) != NULL)
-				continue;
-			err_text_set(et, "host \"%s\": module %s needs module %s, which is disabled", h->name,
-			             h->mods[i]->def->name, *need);
-			return -ERR_INVALID;
-		}
-	}
-	return 0;
-}
-
-int host_new(struct router *r, const struct host_settings *settings, struct host **out, struct err_text *et)
+struct host *host_new(struct router *r, const struct host_settings *settings)
 {
 	struct host *h = mem_new(sizeof(*h));
-	int rc = 0;
 
 	h->router = r;
 	h->settings = settings;
 	h->name = mem_strdup(settings->stream->name);
 	h->jid = comity_jid_ref(settings->stream->jid);
 	log_ctx_init(&h->log, &r->worker->log, describe_host);
-	for (size_t i = 0; rc == 0 && i < settings->module_count; i++)
-		rc = load_mod(h, &settings->modules[i], et);
-	if (rc == 0)
-		rc = check_needs(h, et);
-	if (rc != 0) {
-		host_free(h);
-		return rc;
-	}
+	for (size_t i = 0; i < settings->module_count; i++)
+		load_mod(h, &settings->modules[i]);
 	make_tables(h);
-	*out = h;
-	return 0;
+	return h;
 }
 
 void host_free(struct host *h)
@@ -229,10 +199,9 @@ void host_end(struct host *h, struct settings *old)
 	drop_tables(h);
 }
 
-int host_update(struct host *h, const struct host_settings *settings, struct settings *old, struct err_text *et)
+void host_update(struct host *h, const struct host_settings *settings, struct settings *old)
 {
 	bool changed = false;
-	int rc = 0;
 
 	h->settings = settings;
 	for (size_t i = 0; i < h->mod_count; i++) {
@@ -252,13 +221,8 @@ int host_update(struct host *h, const struct host_settings *settings, struct set
 		if (host_find_mod(h, settings->modules[i].def->name) != NULL)
 			continue;
 		changed = true;
-		rc = load_mod(h, &settings->modules[i], et);
-		if (rc != 0)
-			break;
+		load_mod(h, &settings->modules[i]);
 	}
-	if (rc == 0)
-		rc = check_needs(h, et);
 	if (changed)
 		make_tables(h);
-	return rc;
 }

@@ -13,7 +13,6 @@ struct comity_mod {
 	void *data;
 	size_t slot;              /* of its data in accounts and sessions; never reused */
 	bool is_enabled;          /* in the tables */
-	bool is_loaded;           /* unload is still to be called */
 	struct settings *keep;    /* once disabled: what conf points into */
 	struct log_ctx log;
 };
@@ -46,12 +45,11 @@ struct host {
 	struct log_ctx log;
 };
 
-/* -ERR_* when a module refuses to load; et says which and why. */
-int host_new(struct router *r, const struct host_settings *settings, struct host **h, struct err_text *et);
+struct host *host_new(struct router *r, const struct host_settings *settings);
 void host_free(struct host *h);
 /* Takes over changed settings: new confs, modules enabled and disabled. old are those of before.
  * Accounts have to be extended then. */
-int host_update(struct host *h, const struct host_settings *settings, struct settings *old, struct err_text *et);
+void host_update(struct host *h, const struct host_settings *settings, struct settings *old);
 /* It is served no more: its modules are switched off, and stay for answers that are under way. */
 void host_end(struct host *h, struct settings *old);
 struct comity_mod *host_find_mod(const struct host *h, const char *name);

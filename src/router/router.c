@@ -313,36 +313,33 @@ static void end_federation(struct router *r, const struct settings *settings, co
 	}
 }
 
-static int add_host(struct router *r, const struct host_settings *hs, struct err_text *et)
+static void add_host(struct router *r, const struct host_settings *hs)
 {
-	struct host *h = NULL;
-	int rc = host_new(r, hs, &h, et);
+	struct host *h = host_new(r, hs);
 
-	if (rc != 0)
-		return rc;
 	r->host_list = mem_resize(r->host_list, (r->host_count + 1) * sizeof(struct host *));
 	r->host_list[r->host_count++] = h;
 	map_put(&r->hosts, h->name, strlen(h->name), h);
-	return 0;
 }
 
 int router_configure(struct router *r, struct settings *settings, struct err_text *et)
 {
 	struct settings *old = r->settings;
-	int rc = 0;
+	int rc;
 
 	r->settings = settings_ref(settings);
 	r->c2s.limits = &settings->limits;
 	rc = fed_configure(r->fed, et);
 	remove_old_hosts(r, settings, old);
 	end_federation(r, settings, old);
-	for (size_t i = 0; rc == 0 && i < settings->host_count; i++) {
+	for (size_t i = 0; i < settings->host_count; i++) {
 		struct host *h = router_find_host(r, settings->hosts[i].stream->name);
+
 		if (h == NULL) {
-			rc = add_host(r, &settings->hosts[i], et);
+			add_host(r, &settings->hosts[i]);
 			continue;
 		}
-		rc = host_update(h, &settings->hosts[i], old, et);
+		host_update(h, &settings->hosts[i], old);
 		extend_accounts(r, h);
 	}
 	settings_unref(old);

@@ -146,8 +146,8 @@ static inline struct router *router_of(const struct worker *w)
 {
 	return w->router;
 }
-/* On the worker: takes over a configuration, the first or a changed one. Returns 0, or the error of a
- * module that would not load. */
+/* On the worker: takes over a configuration. The first one may fail, when DNS cannot be used; a changed one cannot: all
+ * that may be wrong with it has been found when its settings were made (assemble_settings()). */
 int router_configure(struct router *r, struct settings *settings, struct err_text *et);
 /* On the worker: ends every stream of a client with this error. */
 void router_close_streams(struct router *r, enum stream_cond cond);

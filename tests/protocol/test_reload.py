@@ -4,7 +4,7 @@ import contextlib
 import os
 import sqlite3
 
-from harness import Client, dedicated, equal
+from harness import Client, check, dedicated, equal
 from harness.client import check_error
 
 FREE = {"bytes_per_second": 0, "stanzas_per_second": 0}
@@ -137,3 +137,25 @@ def a_host_is_removed_and_comes_again(server):
             client.drain()
             client.close()
         sender.drain()
+
+
+@dedicated(hosts={A: "", B: ""})
+def what_a_module_refuses_changes_nothing(server):
+    """However often: hosts, modules and options are those of before."""
+    one, two = (Client.login(server.account("juliet", domain=domain), presence=True) for domain in (A, B))
+    good = server.hosts
+    for bad in ('restricted = { "not a rule at all" }', 'fixed = { "a.test" }'):
+        server.hosts = {A: f'modules_enabled = {{ "directory" }}\nmodules_disabled = {{ "ping" }}\nmodule directory {{ {bad} }}'}
+        server.write_config()
+        code, out = server.ctl("reload", ok=False)
+        equal(code, 1)
+        check("module directory" in out and bad.split('"')[1] in out, out)
+        for client in (one, two):
+            client.ping()
+        one.message(two.jid, bad)
+        two.expect("message", where=lambda e: e.child_text("body") == bad)
+        Client.login(server.account("nurse", domain=B), presence=True).close()
+    server.hosts = good
+    server.write_config()
+    server.reload()
+    one.ping()
