@@ -497,9 +497,10 @@ static int on_incoming(struct comity_mod *m, struct comity_rq *rq)
 	return COMITY_LATER;
 }
 
+/* A reload has switched the module off: their senders may have been told that they are safe. */
 static void on_account_unload(struct comity_mod *m, struct comity_account *a)
 {
-	forget_waiting(comity_account_data(m, a));
+	stop_holding(m, a);
 }
 
 static const struct comity_hook hooks[] = {

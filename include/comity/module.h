@@ -124,7 +124,7 @@ struct comity_module {
 	void (*reconfigured)(struct comity_mod *m);
 	/* rows: what account_maps named, of this account. Runs before anything else for the account. */
 	void (*account_load)(struct comity_mod *m, struct comity_account *a, const struct store_row *rows, size_t count);
-	/* Frees what account_load made. */
+	/* Frees what account_load made; what the module holds of the account's goes on. */
 	void (*account_unload)(struct comity_mod *m, struct comity_account *a);
 	/* The account is being deleted; sessions are gone already, stored data goes afterwards. */
 	void (*account_removed)(struct comity_mod *m, struct comity_account *a);

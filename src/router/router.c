@@ -286,11 +286,13 @@ static void end_host(struct router *r, struct host *h, struct settings *old)
 
 static void extend_accounts(struct router *r, struct host *h)
 {
-	size_t pos = 0;
+	size_t count;
+	/* What modules that are switched off have held goes on, and brings other accounts into the table. */
+	struct comity_account **all = accounts_collect(r, h, false, &count);
 
-	for (struct comity_account *a; (a = map_next(&r->accounts, &pos)) != NULL;)
-		if (a->host == h)
-			account_extend(a);
+	for (size_t i = 0; i < count; i++)
+		account_extend(all[i]);
+	accounts_let_go(all, count);
 }
 
 /* A removed host stays in host_list as a place holder, because what is under way may still point to it. */

@@ -159,3 +159,23 @@ def what_a_module_refuses_changes_nothing(server):
     server.write_config()
     server.reload()
     one.ping()
+
+
+@dedicated(options=FREE)
+def what_waits_behind_stored_messages_outlives_their_module(server):
+    """They were accepted, and go on when nothing is stored any more."""
+    sender, account = Client.login(server.account("romeo"), presence=True), server.account("juliet")
+    for number in range(60):
+        sender.message(account.jid, f"old {number} " + 50000 * "x")
+    sender.ping()
+    receiver = Client.login(account)
+    receiver.send("<enable xmlns='urn:xmpp:sm:3'/>")
+    receiver.expect("enabled")
+    receiver.presence()
+    receiver.expect("message")
+    for number in range(5):
+        sender.message(account.jid, f"new {number}")
+    sender.ping()
+    _modules(server, "offline")
+    for number in range(5):
+        _body(receiver, f"new {number}")
