@@ -46,7 +46,8 @@ static void write_features(struct s2s *s)
 		if (limits->bidi && !s->is_bidi)
 			buf_add_str(&out, "<bidi xmlns='" NS_BIDI_FEATURE "'/>");
 	}
-	if ((has_tls || !needs_tls) && limits->resume_ms != 0)
+	/* On a stream of both directions it is refused, which Prosody takes for an error if it was offered. */
+	if ((has_tls || !needs_tls) && limits->resume_ms != 0 && !s->is_bidi)
 		buf_add_str(&out, "<sm xmlns='" NS_SM "'/>");
 	buf_printf(&out, "<limits xmlns='" NS_LIMITS "'><max-bytes>%zu</max-bytes><idle-seconds>%llu</idle-seconds></limits>",
 	           s->is_authenticated ? limits->after_auth.element_bytes : limits->before_auth.element_bytes,

@@ -3,6 +3,7 @@
 servers of before XMPP 1.0, and what may be said on a stream."""
 from harness import Client, Closed, Comity, Stream, cases, check, dedicated, equal
 from harness.fake import A, NS_DIALBACK, NS_SERVER, FakeServer, call, prove, send_message
+from harness.server import certificates
 
 
 def _server(fake, **options):
@@ -114,6 +115,22 @@ def pairs_of_a_stream_are_limited(server):
     server = _server(FakeServer(), s2s_pairs_per_stream=2)
     stream = call(server)
     equal([prove(stream, f"x{n}.fake.test")["type"] for n in range(3)], ["valid", "valid", "error"])
+
+
+@dedicated(start=False)
+def stream_management_is_not_offered_on_a_stream_of_both_directions(server):
+    del server
+    server = _server(FakeServer())
+    folder, domain = certificates(A, "x1.fake.test"), "x1.fake.test"
+    stream = call(server, domain, tls={"verify": False, "cert": [f"{folder}/{domain}.{end}" for end in ("crt", "key")]})
+    check(stream.features.find("sm") is not None, "not offered before")
+    stream.send("<bidi xmlns='urn:xmpp:bidi'/><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>")
+    stream.expect("success")
+    stream.restart()
+    stream.open_raw(ns=NS_SERVER, extra=f" xmlns:db='{NS_DIALBACK}' from='{domain}'")
+    stream.wait_header()
+    features = stream.expect_next("features")
+    check(features.find("bidi") is None and features.find("sm") is None, features)
 
 
 @cases([("no from", "<message to='{to}'><body>x</body></message>", "improper-addressing"),

@@ -125,7 +125,7 @@ def call(server, domain="x1.fake.test", version="1.0", source=None, tls=None):
         stream.open_raw(ns=NS_SERVER, version=version, extra=f" xmlns:db='{NS_DIALBACK}' from='{domain}'")
         stream.wait_header()
         if version:
-            stream.expect_next("features")
+            stream.features = stream.expect_next("features")
 
     begin()
     if tls is not None:
