@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "xml/elem.h"
+#include "xml/expat_holds.h"
 #include "xml/writer.h"
 
 /* Between namespace and name in what expat hands out: no XML text can hold it. */
@@ -332,8 +333,7 @@ static void create_expat(struct xml_parser *p)
 	XML_SetCommentHandler(p->expat, on_comment);
 	XML_SetProcessingInstructionHandler(p->expat, on_instruction);
 	XML_SetStartCdataSectionHandler(p->expat, on_cdata);
-	/* Otherwise expat holds complete stanzas back to save work on large tokens. */
-	XML_SetReparseDeferralEnabled(p->expat, XML_FALSE);
+	expat_holds_nothing_back(p->expat);
 }
 
 static void free_expat(struct xml_parser *p)

@@ -2,12 +2,12 @@
 /* Listens to what the server says. */
 #include "ear.h"
 
-#include <expat.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "xml/expat_holds.h"
 
 #define SEPARATOR '\x01'
 #define ATTRS_MAX 64
@@ -144,7 +144,7 @@ struct ear *ear_new(void (*heard)(void *owner, const struct heard *h), void *own
 	XML_SetUserData(e->parser, e);
 	XML_SetElementHandler(e->parser, on_start, on_end);
 	XML_SetCharacterDataHandler(e->parser, on_text);
-	XML_SetReparseDeferralEnabled(e->parser, XML_FALSE);
+	expat_holds_nothing_back(e->parser);
 	return e;
 }
 
