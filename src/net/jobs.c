@@ -7,18 +7,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/lanes.h"
 #include "base/mem.h"
-
-/* So many jobs go before one that can wait, which must not wait for ever. */
-#define OVERTAKE_MAX 16
 
 struct jobs {
 	struct comity_env *env;
 	pthread_mutex_t lock;
 	pthread_cond_t wanted;
-	struct list soon, late;      /* oldest first */
-	size_t soon_count;
-	unsigned overtaken;          /* how often the first of late was */
+	struct lanes lanes;          /* jobs; those that can wait are not urgent */
+	size_t urgent_count;
 	bool is_ending;
 	unsigned count;
 	pthread_t threads[];
@@ -27,17 +24,14 @@ struct jobs {
 /* The job whose turn it is; NULL when none waits. */
 static struct job *shift(struct jobs *jobs)
 {
-	bool none_soon = list_empty(&jobs->soon), none_late = list_empty(&jobs->late);
+	struct list *first = lanes_shift(&jobs->lanes);
+	struct job *job;
 
-	if (none_soon && none_late)
+	if (first == NULL)
 		return NULL;
-	if (none_late || (!none_soon && jobs->overtaken < OVERTAKE_MAX)) {
-		jobs->overtaken += !none_late;
-		jobs->soon_count--;
-		return LIST_ENTRY(list_shift(&jobs->soon), struct job, link);
-	}
-	jobs->overtaken = 0;
-	return LIST_ENTRY(list_shift(&jobs->late), struct job, link);
+	job = LIST_ENTRY(first, struct job, link);
+	jobs->urgent_count -= !job->can_wait;
+	return job;
 }
 
 static void run_done(struct worker *w, struct mail *mail)
@@ -77,8 +71,7 @@ struct jobs *jobs_new(struct comity_env *env, unsigned threads)
 		threads = 0;
 	jobs = mem_new(sizeof(*jobs) + threads * sizeof(pthread_t));
 	jobs->env = env;
-	list_init(&jobs->soon);
-	list_init(&jobs->late);
+	lanes_init(&jobs->lanes);
 	pthread_mutex_init(&jobs->lock, NULL);
 	pthread_cond_init(&jobs->wanted, NULL);
 	sigfillset(&all);
@@ -107,20 +100,17 @@ void jobs_free(struct jobs *jobs)
 
 static int enqueue(struct jobs *jobs, struct job *job, size_t most)
 {
-	int rc = 0;
+	bool fits;
 
 	pthread_mutex_lock(&jobs->lock);
-	if (job->can_wait) {
-		list_append(&jobs->late, &job->link);
-	} else if (jobs->soon_count < most) {
-		list_append(&jobs->soon, &job->link);
-		jobs->soon_count++;
-	} else {
-		rc = -ERR_LIMIT;
+	fits = job->can_wait || jobs->urgent_count < most;
+	if (fits) {
+		lanes_append(&jobs->lanes, &job->link, !job->can_wait);
+		jobs->urgent_count += !job->can_wait;
+		pthread_cond_signal(&jobs->wanted);
 	}
-	pthread_cond_signal(&jobs->wanted);
 	pthread_mutex_unlock(&jobs->lock);
-	return rc;
+	return fits ? 0 : -ERR_LIMIT;
 }
 
 static int run(struct jobs *jobs, struct worker *w, struct job *job, size_t most)
@@ -153,7 +143,7 @@ bool jobs_cancel(struct jobs *jobs, struct job *job)
 	waits = !list_empty(&job->link);
 	if (waits) {
 		list_remove(&job->link);
-		jobs->soon_count -= !job->can_wait;
+		jobs->urgent_count -= !job->can_wait;
 	}
 	pthread_mutex_unlock(&jobs->lock);
 	return waits;

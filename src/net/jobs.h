@@ -12,8 +12,8 @@
 
 struct jobs;
 
-/* Of jobs that strangers ask for, so many may wait. Two threads hash the passwords of all of them in some 20 seconds,
- * within the time that there is to log in. */
+/* Of jobs that strangers ask for, so many may wait. To hash a password 10,000 times takes more than a millisecond:
+ * two threads are done with all of them within seconds, while there is time to log in. */
 #define JOBS_WAITING_MAX 4096
 
 /* A piece of work, embedded in what it needs. */

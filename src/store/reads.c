@@ -5,16 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lanes.h"
 #include "base/mem.h"
 #include "store/request.h"
 
-/* So many urgent ones go before one of the others, which must not wait for ever. */
-#define OVERTAKE_MAX 16
-
 struct read_queue {
 	struct list busy;             /* in reads->busy, while it has any */
-	struct list urgent, others;   /* requests, in order */
-	unsigned overtaken;           /* how often the first of others was */
+	struct lanes lanes;           /* requests */
 };
 
 void reads_init(struct reads *reads)
@@ -42,8 +39,7 @@ static struct read_queue *queue_of(struct reads *reads, unsigned id)
 	if (reads->queues[id] == NULL) {
 		q = reads->queues[id] = mem_new(sizeof(*q));
 		list_init(&q->busy);
-		list_init(&q->urgent);
-		list_init(&q->others);
+		lanes_init(&q->lanes);
 	}
 	return reads->queues[id];
 }
@@ -52,7 +48,7 @@ void reads_add(struct reads *reads, struct request *r)
 {
 	struct read_queue *q = queue_of(reads, r->worker->id);
 
-	list_append(r->is_urgent ? &q->urgent : &q->others, &r->link);
+	lanes_append(&q->lanes, &r->link, r->is_urgent);
 	if (list_empty(&q->busy))
 		list_append(&reads->busy, &q->busy);
 }
@@ -62,36 +58,18 @@ bool reads_empty(const struct reads *reads)
 	return list_empty(&reads->busy);
 }
 
-static bool is_empty(const struct read_queue *q)
-{
-	return list_empty(&q->urgent) && list_empty(&q->others);
-}
-
-static struct request *first_of(const struct read_queue *q)
-{
-	bool is_urgent = !list_empty(&q->urgent) && (list_empty(&q->others) || q->overtaken < OVERTAKE_MAX);
-
-	return LIST_ENTRY(is_urgent ? q->urgent.next : q->others.next, struct request, link);
-}
-
-static void take(struct reads *reads, struct read_queue *q, struct request *r)
-{
-	q->overtaken = r->is_urgent && !list_empty(&q->others) ? q->overtaken + 1 : 0;
-	list_remove(&r->link);
-	list_remove(&q->busy);
-	if (!is_empty(q))
-		list_append(&reads->busy, &q->busy);
-}
-
 struct request *reads_take(struct reads *reads, bool for_all)
 {
 	LIST_EACH(l, next, &reads->busy) {
 		struct read_queue *q = LIST_ENTRY(l, struct read_queue, busy);
-		struct request *r = first_of(q);
+		struct request *r = LIST_ENTRY(lanes_first(&q->lanes), struct request, link);
 
 		if (!for_all && request_is_ahead(r))
 			continue;
-		take(reads, q, r);
+		lanes_shift(&q->lanes);
+		list_remove(&q->busy);
+		if (!lanes_empty(&q->lanes))
+			list_append(&reads->busy, &q->busy);
 		return r;
 	}
 	return NULL;
