@@ -89,7 +89,7 @@ struct conn {
 	char address[CONN_ADDRESS_MAX];
 	bool is_secured, is_handshaking;
 	bool is_stranger;            /* nobody has proved who it is: it is read after all others, and for a bounded time */
-	bool has_place, has_stream_place; /* among the strangers, and the streams, of its address */
+	bool counts_as_stream;       /* among those of its address */
 	bool is_muted;               /* it waits for that, and need not be told of again */
 	unsigned stops;              /* of enum conn_stop: why nothing is read now */
 	uint64_t read_since;         /* the end of the last stop, by the clock of the worker */
@@ -124,7 +124,7 @@ void conn_tell_drained(struct conn *c);
 void conn_set_stranger(struct conn *c, struct peers *peers, bool counts_as_stream);
 /* For conn: gives back its places. */
 void conn_leave_peers(struct conn *c);
-/* Who it is has been proved; more may wait for it from now on. */
+/* Who it is has been proved; more may wait for it from now on. Does nothing for one that is no stranger. */
 void conn_introduce(struct conn *c, size_t out_limit);
 /* Gives up a peer whose system stays silent this long: what was sent is not received, or it does not answer
  * when nothing is sent (TCP keep-alive). */

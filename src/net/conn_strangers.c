@@ -18,30 +18,30 @@ void conn_set_stranger(struct conn *c, struct peers *peers, bool counts_as_strea
 {
 	c->is_stranger = true;
 	c->peers = peers;
-	c->has_place = true;
-	c->has_stream_place = counts_as_stream;
+	c->counts_as_stream = counts_as_stream;
 }
 
 static void give_place_back(struct conn *c)
 {
-	if (c->has_place)
+	if (c->is_stranger)
 		peers_release(c->peers, c->address);
-	c->has_place = false;
+	c->is_stranger = false;
 }
 
 void conn_leave_peers(struct conn *c)
 {
 	give_place_back(c);
-	if (c->has_stream_place)
+	if (c->counts_as_stream)
 		peers_release_stream(c->peers, c->address);
-	c->has_stream_place = false;
+	c->counts_as_stream = false;
 }
 
 void conn_introduce(struct conn *c, size_t out_limit)
 {
+	if (!c->is_stranger)
+		return;
 	give_place_back(c);
 	c->out_limit = out_limit;
-	c->is_stranger = false;
 	list_remove(&c->waiting);
 	unmute(c);
 }

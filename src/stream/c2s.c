@@ -515,8 +515,7 @@ static void become_bound(struct c2s *c, struct comity_jid *full, void *session)
 	const struct c2s_limits *limits = c->shared->limits;
 	struct worker *w = c->conn->worker;
 
-	if (c->conn->is_stranger)
-		conn_introduce(c->conn, limits->out_bytes);
+	conn_introduce(c->conn, limits->out_bytes);
 	c->phase = C2S_BOUND;
 	c->session = session;
 	rate_init(&c->rate, limits->bytes_per_s, limits->stanzas_per_s, worker_now(w));

@@ -61,12 +61,6 @@ void s2s_note(struct s2s *s, const char *fmt, ...)
 	s->shared->note(s, line);
 }
 
-void s2s_introduce(struct s2s *s)
-{
-	if (s->conn->is_stranger)
-		conn_introduce(s->conn, s->shared->limits->out_bytes);
-}
-
 void s2s_count_refusal(struct s2s *s)
 {
 	if (++s->refused_count > s->shared->limits->pairs)

@@ -238,8 +238,6 @@ void s2s_note(struct s2s *s, const char *fmt, ...) __attribute__((format(printf,
 void s2s_send_text(struct s2s *s, const char *text);
 void s2s_write_header(struct s2s *s);
 void s2s_restart(struct s2s *s, bool keep_rest);
-/* It has proved itself: it no longer counts among the strangers of its address. */
-void s2s_introduce(struct s2s *s);
 /* A key or a login of the peer was refused, which cost something; ends the stream when there are too many. */
 void s2s_count_refusal(struct s2s *s);
 /* The pair, made when missing; NULL when there are too many. */

@@ -59,7 +59,7 @@ void s2s_set_proved(struct s2s *s, struct s2s_pair *p)
 	/* The one used last stands first. */
 	list_remove(&p->link);
 	list_prepend(&s->pairs, &p->link);
-	s2s_introduce(s);
+	conn_introduce(s->conn, s->shared->limits->out_bytes);
 	xml_parser_set_limits(s->in.parser, &s->shared->limits->after_auth);
 	if (was_proved)
 		return;

@@ -6,6 +6,7 @@
 
 #include "base/env.h"
 #include "net/conn.h"
+#include "net/peers.h"
 #include "net/worker.h"
 #include "net/worker_loop.h"
 #include "unit.h"
@@ -15,7 +16,8 @@
 static struct fixture {
 	struct comity_env env;
 	struct worker worker;
-	struct worker *peers[1];
+	struct worker *workers[1];
+	struct peers *peers;
 	uint64_t now;
 	struct conn *conns[COUNT];
 	char order[64];              /* whose bytes were read, by letter */
@@ -80,17 +82,20 @@ static const struct conn_events events = { .on_data = on_data, .on_closed = on_c
 
 static void init(void)
 {
+	static const struct peers_limits limits = { .waiting = COUNT, .waiting_in_all = COUNT };
 	static struct log log;
 
 	memset(&f, 0, sizeof(f));
 	env_init_system(&f.env, &log);
 	f.env.mono_ms = mono;
-	f.peers[0] = &f.worker;
-	worker_init(&f.worker, 0, &f.env, f.peers, 1, 1000);
+	f.peers = peers_new();
+	f.workers[0] = &f.worker;
+	worker_init(&f.worker, 0, &f.env, f.workers, 1, 1000);
 	for (int i = 0; i < COUNT; i++) {
 		f.conns[i] = conn_new(&f.worker, i, &io, NULL, "peer", 1000);
 		conn_set_owner(f.conns[i], &events, &f);
-		f.conns[i]->is_stranger = true;
+		ck_assert_int_eq(peers_admit(f.peers, "peer", &limits), PEERS_ADMITTED);
+		conn_set_stranger(f.conns[i], f.peers, false);
 	}
 }
 
@@ -99,13 +104,14 @@ static void deinit(void)
 	worker_break_conns(&f.worker);
 	worker_turn(&f.worker);
 	worker_deinit(&f.worker);
+	peers_free(f.peers);
 }
 
 START_TEST(test_strangers_wait_and_those_who_got_further_come_first)
 {
 	init();
 	f.conns[2]->is_secured = true;
-	f.conns[3]->is_stranger = false;
+	conn_introduce(f.conns[3], 1000);
 	for (int i = 0; i < COUNT; i++)
 		conn_on_event(f.conns[i], true, false);
 	ck_assert_str_eq(f.order, "d");
@@ -188,7 +194,7 @@ START_TEST(test_each_reason_to_stop_counts)
 
 	init();
 	c = f.conns[0];
-	c->is_stranger = false;
+	conn_introduce(c, 1000);
 	conn_stop(c, CONN_STOP_RATE);
 	conn_pause_for(c, &f.worker);
 	conn_stop(c, CONN_STOP_UNSAFE);
