@@ -278,20 +278,26 @@ static void run_close_fed(struct worker *w, void *arg)
 	fed_stop(router_of(w)->fed);
 }
 
+/* Streams that have ended are none any more, but their last words may still wait. */
+static size_t count_open(const struct worker *w, const struct list *streams)
+{
+	size_t open = 0;
+
+	LIST_EACH(l, next, streams)
+		open++;
+	LIST_EACH(l, next, &w->conns)
+		open += conn_socket_is_leaving(LIST_ENTRY(l, struct conn, all));
+	return open;
+}
+
 static void run_count(struct worker *w, void *arg)
 {
-	size_t *open = arg;
-
-	LIST_EACH(l, next, &router_of(w)->streams)
-		(*open)++;
+	*(size_t *)arg += count_open(w, &router_of(w)->streams);
 }
 
 static void run_count_fed(struct worker *w, void *arg)
 {
-	size_t *open = arg;
-
-	LIST_EACH(l, next, &router_of(w)->fed->streams)
-		(*open)++;
+	*(size_t *)arg += count_open(w, &router_of(w)->fed->streams);
 }
 
 static void run_break(struct worker *w, void *arg)

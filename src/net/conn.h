@@ -164,6 +164,8 @@ void conn_rewatch(struct conn *c);
 bool conn_serve_strangers(struct worker *w);
 /* The io of real sockets. */
 extern const struct conn_io conn_socket_io;
+/* Of a real socket: it is being closed, and the peer's system has not taken all yet. */
+bool conn_socket_is_leaving(const struct conn *c);
 /* Turns an accepted socket away: sends what it can of the bytes and closes it. */
 void conn_socket_refuse(int fd, const char *bytes, size_t len);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections over real sockets, watched by libuv. */
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -115,6 +117,15 @@ const struct conn_io conn_socket_io = {
 	.close = socket_close,
 	.set_dead_after = socket_set_dead_after,
 };
+
+bool conn_socket_is_leaving(const struct conn *c)
+{
+	int unacknowledged = 0;
+
+	if (!c->is_closing || c->is_broken)
+		return false;
+	return conn_queued(c) != 0 || (ioctl(c->fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged > 0);
+}
 
 void conn_socket_refuse(int fd, const char *bytes, size_t len)
 {

@@ -107,6 +107,9 @@ struct comity_session *session_ref(struct comity_session *s);
 void session_unref(struct comity_session *s);
 /* Runs the hooks of COMITY_TO_SESSION and writes. */
 void session_deliver(struct comity_session *s, struct comity_rq *rq);
+/* Its stream has ended, though it may not know yet, and nothing keeps what it does not get: whatever is for it has to go
+ * where it would go without this session. */
+bool session_is_deaf(const struct comity_session *s);
 /* Writes, after the hooks. */
 void session_write(struct comity_session *s, const struct comity_rq *rq);
 /* The stream that waits in account->binding goes on or is refused. */

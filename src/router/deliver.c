@@ -16,12 +16,18 @@ enum outcome {
 	REFUSE
 };
 
+/* RFC 6121 4.2.1: one that can get what is for all. */
+static bool hears(const struct comity_session *s)
+{
+	return s->presence != NULL && !session_is_deaf(s);
+}
+
 static int best_priority(const struct comity_account *a)
 {
 	int best = -1;
 
 	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
-		if (s->presence != NULL && s->priority > best)
+		if (s->priority > best && hears(s))
 			best = s->priority;
 	return best;
 }
@@ -31,9 +37,8 @@ static void send_to_available(struct comity_account *a, struct comity_rq *rq, in
 {
 	for (struct comity_session *s = comity_account_first_session(a), *next; s != NULL; s = next) {
 		next = comity_session_next(s);
-		if (s->presence == NULL || s->priority < least)
-			continue;
-		session_deliver(s, rq);
+		if (s->priority >= least && hears(s))
+			session_deliver(s, rq);
 	}
 }
 
@@ -78,8 +83,9 @@ static enum outcome plan_for_gone(const struct comity_account *a, enum comity_ty
 static struct comity_session *find_addressee(const struct comity_account *a, const struct comity_rq *rq)
 {
 	const char *resource = comity_jid_resource(rq->to);
+	struct comity_session *s = resource != NULL ? comity_account_find_session(a, resource) : NULL;
 
-	return resource != NULL ? comity_account_find_session(a, resource) : NULL;
+	return s != NULL && !session_is_deaf(s) ? s : NULL;
 }
 
 static enum outcome plan_message(const struct comity_account *a, const struct comity_rq *rq, struct way *way)
@@ -96,7 +102,7 @@ bool comity_rq_reaches(const struct comity_rq *rq, const struct comity_session *
 
 	if (plan_message(rq->account, rq, &way) != DELIVERED)
 		return false;
-	return way.only != NULL ? s == way.only : s->presence != NULL && s->priority >= way.least;
+	return way.only != NULL ? s == way.only : s->priority >= way.least && hears(s);
 }
 
 bool comity_rq_is_refused(const struct comity_rq *rq)

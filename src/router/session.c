@@ -437,6 +437,11 @@ void session_end(struct comity_session *s)
 
 /* ---- writing ---- */
 
+bool session_is_deaf(const struct comity_session *s)
+{
+	return s->sm == NULL && (s->stream == NULL || !c2s_can_reach(s->stream));
+}
+
 void session_write(struct comity_session *s, const struct comity_rq *rq)
 {
 	struct sent_text text = { 0 };
@@ -511,7 +516,7 @@ void comity_session_write(struct comity_session *s, const struct comity_stanza *
 	struct comity_rq *outer = rq_begin_other(r), *rq = rq_new(r, &shared, from, to != NULL ? to : s->account->jid);
 
 	rq_end(r, outer);
-	if (s->is_ended && s->sm == NULL) {
+	if (session_is_deaf(s)) {
 		route(rq);
 		return;
 	}

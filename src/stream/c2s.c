@@ -74,6 +74,11 @@ bool c2s_is_open(const struct c2s *c)
 	return c->conn != NULL && !c->has_failed;
 }
 
+bool c2s_can_reach(const struct c2s *c)
+{
+	return c2s_is_open(c) && !c->conn->is_broken;
+}
+
 static void forget_conn(struct c2s *c, const char *reason)
 {
 	struct conn *conn = c->conn;

@@ -139,6 +139,9 @@ struct c2s *c2s_ref(struct c2s *c);
 void c2s_unref(struct c2s *c);
 /* False also when it has failed and is only to be closed. */
 bool c2s_is_open(const struct c2s *c);
+/* Whether what is written now can still get to the client. Of the end of its connection its owner hears later in the
+ * turn. */
+bool c2s_can_reach(const struct c2s *c);
 
 /* Sends the error and closes the stream (RFC 6120 4.9); text may be NULL. */
 void c2s_fail(struct c2s *c, enum stream_cond cond, const char *text);

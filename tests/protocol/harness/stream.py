@@ -265,6 +265,12 @@ class Stream:
         self.say_goodbye()
         self.expect_eof(timeout)
 
+    def pump_to_end(self, timeout=TIMEOUT):
+        """The end of the connection, whatever comes before."""
+        self._pump_until(lambda: self.ended, timeout, "</stream:stream>")
+        self.say_goodbye()
+        self.expect_eof(timeout)
+
     def expect_eof(self, timeout=TIMEOUT):
         self._pump_until(lambda: self.eof, timeout, "the end of the connection")
 
