@@ -15,7 +15,8 @@ EXTRA_DIST += tests/protocol/test_directory.py
 EXTRA_DIST += tests/protocol/test_carbons.py tests/protocol/test_crash.py tests/protocol/test_hints.py \
 	tests/protocol/test_stanza_ids.py
 EXTRA_DIST += tests/protocol/harness/attack.py tests/protocol/test_attacks.py
-EXTRA_DIST += tests/protocol/harness/fake.py tests/protocol/test_attacks_s2s.py tests/protocol/test_attacks_sessions.py
-EXTRA_DIST += tests/protocol/test_memory.py
+EXTRA_DIST += tests/protocol/harness/fake.py tests/protocol/test_attacks_links.py tests/protocol/test_attacks_s2s.py \
+	tests/protocol/test_attacks_sessions.py tests/protocol/test_attacks_storms.py
+EXTRA_DIST += tests/protocol/test_endings.py tests/protocol/test_memory.py
 EXTRA_DIST += tests/protocol/test_fault_injection.py
 EXTRA_DIST += tests/protocol/test_offline.py

@@ -1,41 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Attacks of other servers, or of who claims to be one: floods of keys, streams and stanzas, reading nothing, and name
-servers that answer with a thousand records. What may pass between servers is bounded; users go on meanwhile."""
+"""Attacks of other servers, or of who claims to be one: floods of keys, streams and stanzas, lines of the log, presence
+to remember. What may pass between servers is bounded; users go on meanwhile."""
 import contextlib
-import os
-import sqlite3
+import itertools
 import threading
 import time
 
-from harness import Client, Comity, Failure, Stream, cases, check, dedicated, equal
-from harness.attack import Innocents, bounded, connect, often, read_all, start, stats
-from harness.client import check_error
-from harness.fake import A, NS_SERVER, NS_SM, FakeNames, FakeServer, call, prove, send_message
+from harness import Client, Comity, Stream, cases, check, dedicated, equal
+from harness.attack import NO_RATE, Innocents, bounded, connect, federating, login, often, read_all, route, start, stats
+from harness.fake import A, FakeServer, call, prove, send_message
 from harness.server import certificates
-
-NO_RATE = {"bytes_per_second": 0, "stanzas_per_second": 0}
-
-
-def _route(domain, fake):
-    return f"route {domain} {{\n\thost = 127.0.0.1\n\tport = {fake.port}\n\tsecurity = insecure\n}}\n"
-
-
-def _server(fake, text="", **options):
-    server = Comity(domains=(A,), options=NO_RATE | options)
-    server.text = _route("*.fake.test", fake) + text
-    return start(server)
-
-
-def _user(server, name="user"):
-    return Client.login(server.account(name), presence=True)
-
-
-def _requests(server, account):
-    """How many people wait for an answer of the user, looked up in the database."""
-    path = os.path.join(server.folder, "data", "comity.sqlite")
-    with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
-        return database.execute("SELECT count(*) FROM map WHERE owner = ? AND store = 'roster' AND key <> ''",
-                                (str(account.jid),)).fetchone()[0]
 
 
 # Proofs
@@ -44,7 +18,7 @@ def _requests(server, account):
 def keys_being_verified_are_limited(server):
     """Sixty callers claim domains whose server never says whether the key is its own."""
     del server
-    server = _server(FakeServer(verdict=None), s2s_verifications=10, s2s_verify_timeout="3s", workers=1)
+    server = federating(FakeServer(verdict=None), s2s_verifications=10, s2s_verify_timeout="3s", workers=1)
     with Innocents(server), bounded(server, 40):
         streams = [call(server, f"x{n}.fake.test") for n in range(60)]
         for n, stream in enumerate(streams):
@@ -62,8 +36,8 @@ def keys_of_one_address_leave_room_for_others(server):
     """One address claims 297 domains whose server says nothing; another one proves itself meanwhile."""
     del server
     honest = FakeServer()
-    server = _server(FakeServer(verdict=None), _route("honest.test", honest), s2s_verifications=100, s2s_verify_timeout="4s",
-                     workers=1)
+    server = federating(FakeServer(verdict=None), route("honest.test", honest), s2s_verifications=100, s2s_verify_timeout="4s",
+                        workers=1)
     with Innocents(server), bounded(server, 40):
         streams = [call(server, f"x{n}.fake.test", source="127.33.0.1") for n in range(3)]
         for n, stream in enumerate(streams):
@@ -85,7 +59,7 @@ def keys_of_one_address_leave_room_for_others(server):
 @dedicated(start=False)
 def refused_proofs_of_a_stream_are_limited(server, _what, text):
     del server
-    server = _server(FakeServer(), s2s_pairs_per_stream=20)
+    server = federating(FakeServer(), s2s_pairs_per_stream=20)
     with Innocents(server), bounded(server, 20):
         stream = call(server)
         stream.send("".join(text.format(n) for n in range(1000)))
@@ -115,7 +89,7 @@ def who_asks_about_keys_of_others_keeps_its_stream(server):
     """Right keys are no refusals; wrong ones are those of others when the asker has proved itself."""
     del server
     fake = FakeServer()
-    server = _server(fake, s2s_pairs_per_stream=20)
+    server = federating(fake, s2s_pairs_per_stream=20)
     key = _key_of(server, fake)
     stranger = call(server)
     equal(_ask(stranger, key, 50), {"valid"})
@@ -129,7 +103,7 @@ def who_asks_about_keys_of_others_keeps_its_stream(server):
 def lines_of_the_log_that_others_cause_are_limited(server):
     """One that has proved a domain asks about wrong keys, each of which is a line."""
     del server
-    server = _server(FakeServer())
+    server = federating(FakeServer())
     stream = call(server)
     equal(prove(stream, "x1.fake.test")["type"], "valid")
     began = time.monotonic()
@@ -142,11 +116,33 @@ def lines_of_the_log_that_others_cause_are_limited(server):
     check(4000 < lines <= most, f"{lines} lines, wanted at most {most:.0f}")
 
 
+@dedicated(start=False, timeout=60)
+def warnings_that_others_cause_are_limited(server):
+    """A user writes to servers that there are not, each of which is a warning."""
+    del server
+    server = start(Comity(domains=(A,), options=NO_RATE | {"s2s_dns": False}))
+    user = login(server)
+    began = time.monotonic()
+    for k in range(12):
+        for n in range(1000):
+            user.message(f"ann@x{k}-{n}.test", "hi")
+        for n in range(1000):
+            user.expect("message", type="error", timeout=20)
+        user.inbox.clear()
+        user.transcript.clear()
+    count = itertools.count()
+    server.wait_for(lambda: (user.message(f"ann@y{next(count)}.test", "hi"),
+                             "lines of level warning were left out" in server.log())[1], "the number of lines left out")
+    lines = server.log().count(" failed (")
+    most = 5000 + 500 * (time.monotonic() - began)
+    check(4000 < lines <= most, f"{lines} lines, wanted at most {most:.0f}")
+
+
 @dedicated(start=False)
 def a_login_on_a_stream_that_has_no_place_for_it_is_refused(server):
     """The certificate is good, and the stream has proved as many domains by dialback as it may."""
     del server
-    server = _server(FakeServer(), s2s_pairs_per_stream=20)
+    server = federating(FakeServer(), s2s_pairs_per_stream=20)
     folder, domain = certificates(A, "x1.fake.test"), "x1.fake.test"
     with Innocents(server):
         stream = call(server, domain, tls={"verify": False, "cert": [f"{folder}/{domain}.{end}" for end in ("crt", "key")]})
@@ -160,7 +156,7 @@ def a_login_on_a_stream_that_has_no_place_for_it_is_refused(server):
 @dedicated(start=False)
 def guesses_at_streams_to_resume_are_limited(server):
     del server
-    server = _server(FakeServer(), s2s_pairs_per_stream=20)
+    server = federating(FakeServer(), s2s_pairs_per_stream=20)
     stream = call(server)
     equal(prove(stream, "x1.fake.test")["type"], "valid")
     stream.send("<resume xmlns='urn:xmpp:sm:3' previd='guess' h='0'/>" * 1000)
@@ -173,7 +169,7 @@ def guesses_at_streams_to_resume_are_limited(server):
 def answers_that_nobody_reads_end_a_caller_without_a_proof(server):
     """Questions about keys need neither TLS nor a proof, and each has an answer as long as itself."""
     del server
-    server = _server(FakeServer(), s2s_pairs_per_stream=10000)
+    server = federating(FakeServer(), s2s_pairs_per_stream=10000)
     with Innocents(server), bounded(server, 20):
         stream = call(server)
         question = f"<db:verify from='x.fake.test' to='{A}' id='{'i' * 2000}'>key</db:verify>".encode() * 50
@@ -188,7 +184,7 @@ def answers_that_nobody_reads_end_a_caller_without_a_proof(server):
 @dedicated(start=False)
 def long_keys_are_not_kept(server):
     del server
-    server = _server(FakeServer())
+    server = federating(FakeServer())
     stream = call(server)
     equal(prove(stream, "x1.fake.test")["type"], "valid")
     stream.send(f"<db:result from='x2.fake.test' to='{A}'>{'k' * 1025}</db:result>")
@@ -198,7 +194,7 @@ def long_keys_are_not_kept(server):
 @dedicated(start=False)
 def streams_of_an_address_are_limited_though_they_prove_domains(server):
     del server
-    server = _server(FakeServer(), s2s_streams_per_address=5)
+    server = federating(FakeServer(), s2s_streams_per_address=5)
     with Innocents(server):
         streams = [call(server, f"x{n}.fake.test", source="127.33.0.1") for n in range(5)]
         for n, stream in enumerate(streams):
@@ -214,7 +210,7 @@ def streams_of_an_address_are_limited_though_they_prove_domains(server):
 @dedicated(start=False)
 def silent_and_dripping_callers_are_cut_off(server):
     del server
-    server = _server(FakeServer(), s2s_negotiate_timeout="2s")
+    server = federating(FakeServer(), s2s_negotiate_timeout="2s")
     with Innocents(server), bounded(server, 20):
         callers = [connect(server, server.s2s) for _ in range(40)] + [call(server).sock for _ in range(10)]
         for sock in callers[:20]:
@@ -229,7 +225,7 @@ def silent_and_dripping_callers_are_cut_off(server):
 def members_of_a_directory_that_come_and_go_are_counted_now_and_then(server):
     """All members are read from the store to count them."""
     del server
-    server = _server(FakeServer(), 'modules_enabled = { directory }\nmodule directory { register_allow = { "*.test" } }\n')
+    server = federating(FakeServer(), 'modules_enabled = { directory }\nmodule directory { register_allow = { "*.test" } }\n')
     stream, about = call(server), "from='x1.fake.test' to='a.test'"
     equal(prove(stream, "x1.fake.test")["type"], "valid")
     come = (f"<iq type='set' id='i' {about}><register xmlns='urn:comity:directory:1' host='192.0.2.1' port='5269'/></iq>"
@@ -252,9 +248,9 @@ def members_of_a_directory_that_come_and_go_are_counted_now_and_then(server):
 @dedicated(start=False)
 def stanzas_of_other_servers_are_limited(server):
     del server
-    server = _server(FakeServer(), s2s_max_stanza_bytes="20000B", max_elements=100)
+    server = federating(FakeServer(), s2s_max_stanza_bytes="20000B", max_elements=100)
     with Innocents(server):
-        romeo = _user(server, "romeo")
+        romeo = login(server, "romeo")
         for payload, words in (("x" * 30000, "bytes"), ("<a/>" * 200, "elements")):
             stream = call(server)
             equal(prove(stream, "x1.fake.test")["type"], "valid")
@@ -272,9 +268,9 @@ def stanzas_of_other_servers_are_limited(server):
 @dedicated(start=False)
 def floods_of_other_servers_are_read_at_the_rate_that_is_allowed(server, _what, options, count, body, seconds):
     del server
-    server = _server(FakeServer(), **options)
+    server = federating(FakeServer(), **options)
     with Innocents(server), bounded(server, 60):
-        romeo, stream = _user(server, "romeo"), call(server)
+        romeo, stream = login(server, "romeo"), call(server)
         equal(prove(stream, "x1.fake.test")["type"], "valid")
         began = time.monotonic()
         text = f"<message from='ann@x1.fake.test' to='{romeo.bare}'><body>{body}</body></message>" * count
@@ -289,8 +285,8 @@ def floods_of_other_servers_are_read_at_the_rate_that_is_allowed(server, _what, 
 def requests_of_a_stream_that_wait_for_answers_are_limited(server):
     """Another server asks for a large vCard 2,500 times, and reads nothing; it is read on with what is answered."""
     del server
-    server = _server(FakeServer(), s2s_stanzas_per_second=0, s2s_bytes_per_second=0, workers=1)
-    romeo, waiting = _user(server, "romeo"), []
+    server = federating(FakeServer(), s2s_stanzas_per_second=0, s2s_bytes_per_second=0, workers=1)
+    romeo, waiting = login(server, "romeo"), []
     equal(romeo.iq("set", f"<vCard xmlns='vcard-temp'><NOTE>{'x' * 60000}</NOTE></vCard>")["type"], "result")
     with Innocents(server), bounded(server, 60):
         stream = call(server)
@@ -314,9 +310,9 @@ def _show(stream, domain, to, count, size=1):
 @dedicated(start=False)
 def presence_for_nobody_is_not_remembered(server, _what, workers):
     del server
-    server = _server(FakeServer(), workers=workers, idle_accounts=20, s2s_stanzas_per_second=0, s2s_bytes_per_second=0)
+    server = federating(FakeServer(), workers=workers, idle_accounts=20, s2s_stanzas_per_second=0, s2s_bytes_per_second=0)
     with Innocents(server), bounded(server, 20):   # of 60 MB that came
-        romeo, absent = _user(server, "romeo"), server.account("absent")
+        romeo, absent = login(server, "romeo"), server.account("absent")
         for number in range(2):
             domain = f"x{number}.fake.test"
             stream = call(server, domain)
@@ -334,9 +330,9 @@ def presence_for_nobody_is_not_remembered(server, _what, workers):
 @dedicated(start=False)
 def presence_that_is_remembered_is_limited(server, _what, options, domains):
     del server
-    server = _server(FakeServer(), workers=1, **options)
+    server = federating(FakeServer(), workers=1, **options)
     with Innocents(server), bounded(server, 20):
-        romeo = _user(server, "romeo")
+        romeo = login(server, "romeo")
         streams = [call(server, f"x{n}.fake.test") for n in range(domains)]
         for n, stream in enumerate(streams):
             equal(prove(stream, f"x{n}.fake.test")["type"], "valid")
@@ -376,9 +372,9 @@ def _talk_to_others(server, user):
 def all_who_were_seen_of_a_lost_server_become_unavailable(server, _what, options, lose):
     """More than are told of in one turn; others are served between."""
     del server
-    server = _server(FakeServer(), workers=1, **options)
+    server = federating(FakeServer(), workers=1, **options)
     with Innocents(server):
-        romeo, stream = _user(server, "romeo"), call(server)
+        romeo, stream = login(server, "romeo"), call(server)
         equal(prove(stream, "x1.fake.test")["type"], "valid")
         _show(stream, "x1.fake.test", romeo.bare, 1100)
         for _ in range(1100):
@@ -387,226 +383,3 @@ def all_who_were_seen_of_a_lost_server_become_unavailable(server, _what, options
         lose(server, romeo)
         gone = {romeo.expect("presence", type="unavailable", timeout=20)["from"] for _ in range(1100)}
         equal(len(gone), 1100)
-
-
-# What waits
-
-def _refused(client, count):
-    """Of so many messages sent, the errors that came back at once."""
-    client.ping()
-    return [e for e in client.drain() if e["type"] == "error"][:count]
-
-
-@cases([("stanzas of a domain", {"s2s_queue_stanzas": 20}, 100, 0, 20, 1),
-        ("bytes of a domain", {"s2s_queue_bytes": "50KiB"}, 100, 2000, 26, 1),
-        ("bytes of all domains", {"s2s_queue_total": "50KiB"}, 100, 2000, 26, 50)])
-@dedicated(start=False)
-def what_waits_for_other_servers_is_limited(server, _what, options, count, size, most, domains):
-    del server
-    server = _server(FakeServer(limit=0), **options, workers=1, s2s_negotiate_timeout="1m")
-    with Innocents(server), bounded(server, 30):
-        sender = _user(server, "sender")
-        for n in range(count):
-            sender.message(f"ann@x{n % domains}.fake.test", "x" * size)
-        errors = _refused(sender, count)
-        check(count - most - 2 <= len(errors) < count, f"{len(errors)} of {count} came back")
-        check_error(errors[0], "resource-constraint")
-
-
-@dedicated(start=False)
-def server_that_never_reads_is_cut_off_and_harms_no_sender(server):
-    del server
-    server = _server(FakeServer(limit=5000), s2s_output_queue="256KiB", s2s_queue_bytes="1MiB", s2s_resume_time=0,
-                     s2s_queue_age="1s", s2s_retry_min="5s")
-    with Innocents(server), bounded(server, 60):
-        sender = _user(server, "sender")
-        for n in range(600):   # 24 MB
-            sender.message("ann@x1.fake.test", "x" * 40000)
-            if n % 20 == 0:
-                sender.ping()
-        server.wait_for(lambda: "does not read" in server.log(), "the end of the stream that is not read")
-        check_error(sender.expect("message", type="error", timeout=20),
-                    ("resource-constraint", "remote-server-timeout", "remote-server-not-found"))
-
-
-@dedicated(start=False)
-def domains_that_are_talked_to_are_limited(server):
-    """Eight users write to 200 domains at once, none of whose servers answers."""
-    del server
-    server = _server(FakeServer(limit=0), s2s_links=30, workers=1, s2s_negotiate_timeout="1m")
-    with Innocents(server), bounded(server, 40):
-        errors = []
-        for number in range(8):
-            sender = _user(server, f"sender{number}")
-            for n in range(25):
-                sender.message(f"ann@x{n}.of{number}.fake.test", "hello")
-            errors += _refused(sender, 25)
-        equal(len(errors), 170, "messages that came back")
-        check("too many other servers are talked to" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
-
-
-@dedicated(start=False)
-def domains_of_one_user_leave_room_for_others(server):
-    """One user writes to 300 domains whose servers say nothing; another one reaches a new domain meanwhile."""
-    del server
-    honest = FakeServer()
-    routes = _route("honest.test", honest) + _route("*.honest.test", honest)
-    server = _server(FakeServer(limit=0), routes, s2s_links=200, workers=1, s2s_negotiate_timeout="2s", s2s_queue_age="4s",
-                     s2s_retry_min="1m", s2s_retry_max="1m")
-    with Innocents(server), bounded(server, 40):
-        sender, other = _user(server, "sender"), _user(server, "other")
-        for n in range(300):
-            sender.message(f"ann@x{n}.fake.test", "hello")
-        errors = _refused(sender, 300)
-        equal(len(errors), 290, "messages over the twentieth of one user")
-        check("for you" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
-        other.message("ann@honest.test", "hello")
-        equal(honest.wait_stanza("message")["from"], str(other.jid))
-        for _ in range(10):
-            check_error(sender.expect("message", type="error", timeout=20), "remote-server-timeout")
-        honest.stanzas.clear()
-        sender.message("ann@others.honest.test", "hello")
-        equal(honest.wait_stanza("message")["from"], str(sender.jid))
-
-
-@dedicated(start=False)
-def slowed_callers_that_move_leave_no_timer_on_their_old_worker(server):
-    """The header tells on which worker a stream is at home, and may be more than is read at once."""
-    del server
-    server = _server(FakeServer(), workers=2, s2s_bytes_per_second="1KiB", s2s_negotiate_timeout="1s")
-    padding = " ".join(f"a{n}='{'y' * 700}'" for n in range(8))
-    header = (f"<stream:stream xmlns='{NS_SERVER}' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' "
-              f"to='{A}' from='x%d.fake.test' {padding}>")
-    with Innocents(server):
-        callers = [connect(server, server.s2s) for _ in range(20)]
-        for n, caller in enumerate(callers):
-            caller.sendall((header % n).encode())
-        for caller in callers:
-            read_all(caller, 8)
-
-
-@dedicated(start=False)
-def idle_streams_of_other_servers_are_closed(server):
-    """Even when white space comes all the time."""
-    del server
-    server = _server(FakeServer(), s2s_idle_timeout="2s", parser_idle="200ms")
-    stream = call(server)
-    equal(prove(stream, "x1.fake.test")["type"], "valid")
-    began = time.monotonic()
-    while not stream.ended and not stream.eof and time.monotonic() - began < 12:
-        stream.send(" ")
-        stream.pump(0.1)
-    check(1.5 < time.monotonic() - began < 12, "the stream was not closed in time")
-
-
-@cases([("in time", "1m", 0, "resumed"), ("too late", "1s", 1.5, "failed")])
-@dedicated(start=False)
-def lost_streams_of_other_servers_are_kept_for_their_time(server, _what, option, pause, wanted):
-    del server
-    server = _server(FakeServer(), s2s_resume_time=option)
-    stream = call(server)
-    prove(stream, "x1.fake.test")
-    stream.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
-    id_ = stream.expect_next("enabled")["id"]
-    stream.abort()
-    server.wait_for(lambda: stats(server)["connections_closed"] >= 1, "the end of the stream")
-    time.sleep(pause)
-    stream = call(server)
-    prove(stream, "x1.fake.test")
-    stream.send(f"<resume xmlns='urn:xmpp:sm:3' h='0' previd='{id_}'/>")
-    answer = stream.expect_next()
-    equal(answer.name, wanted, answer)
-    check(wanted == "resumed" or answer.find("item-not-found") is not None, answer)
-
-
-@dedicated(start=False)
-def streams_of_this_server_are_not_for_others_to_resume(server):
-    """The id of a stream to another server is chosen by that one, which could name it on a stream of its own."""
-    del server
-    fake = FakeServer(manages=True)
-    server = _server(fake)
-    with Innocents(server):
-        _user(server).message("ann@x1.fake.test", "hello")
-        fake.wait_stanza("message")
-        stream = call(server)
-        equal(prove(stream, "x1.fake.test")["type"], "valid")
-        stream.send(f"<resume xmlns='{NS_SM}' h='0' previd='{fake.MANAGED}'/>")
-        equal(stream.expect_next().name, "failed")
-        stream.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
-        stream.expect_next("enabled")
-        stream.send(f"<a xmlns='{NS_SM}' h='0'/><r xmlns='{NS_SM}'/>")
-        equal(stream.expect_next("a")["h"], "0")
-        stream.send(f"<a xmlns='{NS_SM}' h='1'/>")
-        stream.expect_next("a")   # the last word on what was handled
-        stream.expect_stream_error("undefined-condition")
-
-
-# Names
-
-@dedicated(start=False, timeout=100)
-def a_thousand_records_of_dns_are_no_thousand_connections(server):
-    del server
-    names = FakeNames()
-    server = Comity(domains=(A,), options={"dns_servers": f"127.0.0.1:{names.port}", "s2s_reach_timeout": "20s",
-                                           "s2s_queue_age": "20s", "s2s_connect_timeout": "1s"})
-    start(server)
-    with Innocents(server), bounded(server, 30):
-        sender = _user(server, "sender")
-        sender.message("ann@many.test", "hello")
-        error = check_error(sender.expect("message", type="error", timeout=60), ("remote-server-timeout",
-                                                                                "remote-server-not-found"))
-        check(error.child_text("text"), "no reason")
-    check(names.over_tcp > 0, "no answer of 1,000 records was asked for")
-    # 16 targets with both kinds of addresses, each asked once by datagram and once by stream; two kinds of services.
-    check(len(names.questions) <= 2 * 2 * 16 * 2 + 8, f"{len(names.questions)} questions were asked")
-    check(stats(server)["sessions"] >= 3, "sessions were lost")
-
-
-@dedicated(start=False)
-def names_of_thousands_of_domains_are_kept_within_the_limit(server):
-    del server
-    names = FakeNames()
-    names.COUNT = 0
-    server = Comity(domains=(A,), options=NO_RATE | {"dns_servers": f"127.0.0.1:{names.port}", "dns_cache": 10,
-                                                     "s2s_queue_age": "1s"})
-    start(server)
-    with Innocents(server), bounded(server, 40):
-        sender = _user(server, "sender")
-        for n in range(300):
-            sender.message(f"ann@d{n}.test", "hello")
-        for _ in range(300):
-            try:
-                check_error(sender.expect("message", type="error", timeout=20),
-                            ("remote-server-timeout", "remote-server-not-found", "resource-constraint"))
-            except Failure as failure:
-                raise Failure(f"not all came back: {failure}") from None
-
-
-@cases([("plain", False), ("managed", True)])
-@dedicated(start=False, timeout=60)
-def requests_that_wait_lock_nobody_out(server, _what, managed):
-    """700 of 4 kB from accounts of one domain: as many as may wait are kept, and come at each login at once."""
-    del server
-    server = _server(FakeServer(), workers=1, unacknowledged_stanzas=50)
-    victim = server.account("victim")
-    stream = call(server)
-    equal(prove(stream, "x1.fake.test")["type"], "valid")
-    for n in range(700):
-        stream.send(f"<presence type='subscribe' from='u{n}@x1.fake.test' to='{victim.jid}'><status>{'x' * 3900}</status></presence>")
-    server.wait_for(lambda: _requests(server, victim) > 200, "requests in storage", timeout=20)
-    time.sleep(1)
-    kept = _requests(server, victim)
-    check(230 <= kept <= 270, f"{kept} requests of 4 kB are within 1 MiB")
-    for _ in range(2):
-        client = Client.login(victim)
-        if managed:
-            client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
-            client.expect("enabled")
-        for _ in range(3):   # coming and going does not make them more
-            client.presence()
-            client.presence("unavailable")
-        client.presence()
-        client.ping()
-        seen = [e["from"] for e in client.drain() if e["type"] == "subscribe"]
-        equal(len(set(seen)), kept, "requests that are shown")
-        client.abort()

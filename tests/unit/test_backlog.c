@@ -170,17 +170,21 @@ static void *run_leave(void *arg)
 START_TEST(is_dealt_with_elsewhere)
 {
 	pthread_t thread;
+	unsigned stopped = 0;
 
 	init();
 	pthread_create(&thread, NULL, run_leave, NULL);
 	for (int i = 0; i < ROUNDS; i++) {
-		while (handed[i % MAX] != NULL || conn_is_stopped(f.conn))
+		while (handed[i % MAX] != NULL || conn_is_stopped(f.conn)) {
+			stopped += conn_is_stopped(f.conn);
 			if (!worker_turn(&f.worker))
 				sched_yield();
+		}
 		handed[i % MAX] = backlog_join(f.conn, MAX / 2);
 	}
 	pthread_join(thread, NULL);
 	turn();
+	ck_assert_uint_gt(stopped, 0);
 	ck_assert(!conn_is_stopped(f.conn));
 	deinit();
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What tests of attacks share: a server whose memory can be measured, innocents who go on meanwhile, raw sockets."""
 import contextlib
+import os
 import resource
 import socket
 import threading
@@ -8,9 +9,11 @@ import time
 
 from .checks import Failure, check
 from .client import Client
+from .server import Comity
 from .stream import fresh_source
 
 MIB = 1 << 20
+NO_RATE = {"bytes_per_second": 0, "stanzas_per_second": 0}
 PATIENCE = 6.0   # seconds that an innocent waits for one message; two busy cores and sanitizers are slow
 
 
@@ -24,10 +27,43 @@ def start(server):
     return server.start()
 
 
+def federating(fake, text="", **options):
+    """A server of a.test without rates, for which the fake one has all of fake.test."""
+    server = Comity(domains=("a.test",), options=NO_RATE | options)
+    server.text = route("*.fake.test", fake) + text
+    return start(server)
+
+
+def route(domain, fake):
+    return f"route {domain} {{\n\thost = 127.0.0.1\n\tport = {fake.port}\n\tsecurity = insecure\n}}\n"
+
+
+def login(server, name="user", presence=True):
+    """A client of a new account, which it names."""
+    account = server.account(name)
+    client = Client.login(account, presence=presence)
+    client.account = account
+    return client
+
+
+def subscribe(contact, user):
+    contact.presence("subscribe", to=user.bare)
+    user.expect("presence", type="subscribe", from_=contact.bare)
+    user.presence("subscribed", to=contact.bare)
+    contact.expect("presence", type=None, from_=user.jid)
+
+
 def memory(server):
     """The process's own share of memory in bytes."""
     with open(f"/proc/{server.process.pid}/smaps_rollup") as rollup:
         return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:")) * 1024
+
+
+def seconds_of(server):
+    """The processor time that the server has used."""
+    with open(f"/proc/{server.process.pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def stats(server):

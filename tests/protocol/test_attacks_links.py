@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""What other servers and their names can cost this one: stanzas, streams and answers that wait, records of DNS. Each is
+limited; others are served meanwhile."""
+import contextlib
+import os
+import sqlite3
+import time
+
+from harness import Client, Comity, Failure, cases, check, dedicated, equal
+from harness.attack import NO_RATE, Innocents, bounded, connect, federating, login, read_all, route, start, stats
+from harness.client import check_error
+from harness.fake import A, NS_SERVER, NS_SM, FakeNames, FakeServer, call, prove
+
+
+def _requests(server, account):
+    """How many people wait for an answer of the user, looked up in the database."""
+    path = os.path.join(server.folder, "data", "comity.sqlite")
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
+        return database.execute("SELECT count(*) FROM map WHERE owner = ? AND store = 'roster' AND key <> ''",
+                                (str(account.jid),)).fetchone()[0]
+
+
+def _refused(client, count):
+    """Of so many messages sent, the errors that came back at once."""
+    client.ping()
+    return [e for e in client.drain() if e["type"] == "error"][:count]
+
+
+@cases([("stanzas of a domain", {"s2s_queue_stanzas": 20}, 100, 0, 20, 1),
+        ("bytes of a domain", {"s2s_queue_bytes": "50KiB"}, 100, 2000, 26, 1),
+        ("bytes of all domains", {"s2s_queue_total": "50KiB"}, 100, 2000, 26, 50)])
+@dedicated(start=False)
+def what_waits_for_other_servers_is_limited(server, _what, options, count, size, most, domains):
+    del server
+    server = federating(FakeServer(limit=0), **options, workers=1, s2s_negotiate_timeout="1m")
+    with Innocents(server), bounded(server, 30):
+        sender = login(server, "sender", presence=False)
+        for n in range(count):
+            sender.message(f"ann@x{n % domains}.fake.test", "x" * size)
+        errors = _refused(sender, count)
+        check(count - most - 2 <= len(errors) < count, f"{len(errors)} of {count} came back")
+        check_error(errors[0], "resource-constraint")
+
+
+@dedicated(start=False)
+def server_that_never_reads_is_cut_off_and_harms_no_sender(server):
+    del server
+    server = federating(FakeServer(limit=5000), s2s_output_queue="256KiB", s2s_queue_bytes="1MiB", s2s_resume_time=0,
+                        s2s_queue_age="1s", s2s_retry_min="5s")
+    with Innocents(server), bounded(server, 60):
+        sender = login(server, "sender", presence=False)
+        for n in range(600):   # 24 MB
+            sender.message("ann@x1.fake.test", "x" * 40000)
+            if n % 20 == 0:
+                sender.ping()
+        server.wait_for(lambda: "does not read" in server.log(), "the end of the stream that is not read")
+        check_error(sender.expect("message", type="error", timeout=20),
+                    ("resource-constraint", "remote-server-timeout", "remote-server-not-found"))
+
+
+@dedicated(start=False)
+def domains_that_are_talked_to_are_limited(server):
+    """Eight users write to 200 domains at once, none of whose servers answers."""
+    del server
+    server = federating(FakeServer(limit=0), s2s_links=30, workers=1, s2s_negotiate_timeout="1m")
+    with Innocents(server), bounded(server, 40):
+        errors = []
+        for number in range(8):
+            sender = login(server, f"sender{number}", presence=False)
+            for n in range(25):
+                sender.message(f"ann@x{n}.of{number}.fake.test", "hello")
+            errors += _refused(sender, 25)
+        equal(len(errors), 170, "messages that came back")
+        check("too many other servers are talked to" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
+
+
+@dedicated(start=False)
+def domains_of_one_user_leave_room_for_others(server):
+    """One user writes to 300 domains whose servers say nothing; another one reaches a new domain meanwhile."""
+    del server
+    honest = FakeServer()
+    routes = route("honest.test", honest) + route("*.honest.test", honest)
+    server = federating(FakeServer(limit=0), routes, s2s_links=200, workers=1, s2s_negotiate_timeout="2s", s2s_queue_age="4s",
+                        s2s_retry_min="1m", s2s_retry_max="1m")
+    with Innocents(server), bounded(server, 40):
+        sender, other = login(server, "sender"), login(server, "other")
+        for n in range(300):
+            sender.message(f"ann@x{n}.fake.test", "hello")
+        errors = _refused(sender, 300)
+        equal(len(errors), 290, "messages over the twentieth of one user")
+        check("for you" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
+        other.message("ann@honest.test", "hello")
+        equal(honest.wait_stanza("message")["from"], str(other.jid))
+        for _ in range(10):
+            check_error(sender.expect("message", type="error", timeout=20), "remote-server-timeout")
+        honest.stanzas.clear()
+        sender.message("ann@others.honest.test", "hello")
+        equal(honest.wait_stanza("message")["from"], str(sender.jid))
+
+
+@dedicated(start=False)
+def slowed_callers_that_move_leave_no_timer_on_their_old_worker(server):
+    """The header tells on which worker a stream is at home, and may be more than is read at once."""
+    del server
+    server = federating(FakeServer(), workers=2, s2s_bytes_per_second="1KiB", s2s_negotiate_timeout="1s")
+    padding = " ".join(f"a{n}='{'y' * 700}'" for n in range(8))
+    header = (f"<stream:stream xmlns='{NS_SERVER}' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' "
+              f"to='{A}' from='x%d.fake.test' {padding}>")
+    with Innocents(server):
+        callers = [connect(server, server.s2s) for _ in range(20)]
+        for n, caller in enumerate(callers):
+            caller.sendall((header % n).encode())
+        for caller in callers:
+            read_all(caller, 8)
+
+
+@dedicated(start=False)
+def idle_streams_of_other_servers_are_closed(server):
+    """Even when white space comes all the time."""
+    del server
+    server = federating(FakeServer(), s2s_idle_timeout="2s", parser_idle="200ms")
+    stream = call(server)
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    began = time.monotonic()
+    while not stream.ended and not stream.eof and time.monotonic() - began < 12:
+        stream.send(" ")
+        stream.pump(0.1)
+    check(1.5 < time.monotonic() - began < 12, "the stream was not closed in time")
+
+
+@cases([("in time", "1m", 0, "resumed"), ("too late", "1s", 1.5, "failed")])
+@dedicated(start=False)
+def lost_streams_of_other_servers_are_kept_for_their_time(server, _what, option, pause, wanted):
+    del server
+    server = federating(FakeServer(), s2s_resume_time=option)
+    stream = call(server)
+    prove(stream, "x1.fake.test")
+    stream.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+    id_ = stream.expect_next("enabled")["id"]
+    stream.abort()
+    server.wait_for(lambda: stats(server)["connections_closed"] >= 1, "the end of the stream")
+    time.sleep(pause)
+    stream = call(server)
+    prove(stream, "x1.fake.test")
+    stream.send(f"<resume xmlns='urn:xmpp:sm:3' h='0' previd='{id_}'/>")
+    answer = stream.expect_next()
+    equal(answer.name, wanted, answer)
+    check(wanted == "resumed" or answer.find("item-not-found") is not None, answer)
+
+
+@dedicated(start=False)
+def streams_of_this_server_are_not_for_others_to_resume(server):
+    """The id of a stream to another server is chosen by that one, which could name it on a stream of its own."""
+    del server
+    fake = FakeServer(manages=True)
+    server = federating(fake)
+    with Innocents(server):
+        login(server).message("ann@x1.fake.test", "hello")
+        fake.wait_stanza("message")
+        stream = call(server)
+        equal(prove(stream, "x1.fake.test")["type"], "valid")
+        stream.send(f"<resume xmlns='{NS_SM}' h='0' previd='{fake.MANAGED}'/>")
+        equal(stream.expect_next().name, "failed")
+        stream.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+        stream.expect_next("enabled")
+        stream.send(f"<a xmlns='{NS_SM}' h='0'/><r xmlns='{NS_SM}'/>")
+        equal(stream.expect_next("a")["h"], "0")
+        stream.send(f"<a xmlns='{NS_SM}' h='1'/>")
+        stream.expect_next("a")   # the last word on what was handled
+        stream.expect_stream_error("undefined-condition")
+
+
+# Names
+
+@dedicated(start=False, timeout=100)
+def a_thousand_records_of_dns_are_no_thousand_connections(server):
+    del server
+    names = FakeNames()
+    server = Comity(domains=(A,), options={"dns_servers": f"127.0.0.1:{names.port}", "s2s_reach_timeout": "20s",
+                                           "s2s_queue_age": "20s", "s2s_connect_timeout": "1s"})
+    start(server)
+    with Innocents(server), bounded(server, 30):
+        sender = login(server, "sender")
+        sender.message("ann@many.test", "hello")
+        error = check_error(sender.expect("message", type="error", timeout=60), ("remote-server-timeout",
+                                                                                "remote-server-not-found"))
+        check(error.child_text("text"), "no reason")
+    check(names.over_tcp > 0, "no answer of 1,000 records was asked for")
+    # 16 targets with both kinds of addresses, each asked once by datagram and once by stream; two kinds of services.
+    check(len(names.questions) <= 2 * 2 * 16 * 2 + 8, f"{len(names.questions)} questions were asked")
+    check(stats(server)["sessions"] >= 3, "sessions were lost")
+
+
+@dedicated(start=False)
+def names_of_thousands_of_domains_are_kept_within_the_limit(server):
+    del server
+    names = FakeNames()
+    names.COUNT = 0
+    server = Comity(domains=(A,), options=NO_RATE | {"dns_servers": f"127.0.0.1:{names.port}", "dns_cache": 10,
+                                                     "s2s_queue_age": "1s"})
+    start(server)
+    with Innocents(server), bounded(server, 40):
+        sender = login(server, "sender")
+        for n in range(300):
+            sender.message(f"ann@d{n}.test", "hello")
+        for _ in range(300):
+            try:
+                check_error(sender.expect("message", type="error", timeout=20),
+                            ("remote-server-timeout", "remote-server-not-found", "resource-constraint"))
+            except Failure as failure:
+                raise Failure(f"not all came back: {failure}") from None
+
+
+@cases([("plain", False), ("managed", True)])
+@dedicated(start=False, timeout=60)
+def requests_that_wait_lock_nobody_out(server, _what, managed):
+    """700 of 4 kB from accounts of one domain: as many as may wait are kept, and come at each login at once."""
+    del server
+    server = federating(FakeServer(), workers=1, unacknowledged_stanzas=50)
+    victim = server.account("victim")
+    stream = call(server)
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    for n in range(700):
+        stream.send(f"<presence type='subscribe' from='u{n}@x1.fake.test' to='{victim.jid}'><status>{'x' * 3900}</status></presence>")
+    server.wait_for(lambda: _requests(server, victim) > 200, "requests in storage", timeout=20)
+    time.sleep(1)
+    kept = _requests(server, victim)
+    check(230 <= kept <= 270, f"{kept} requests of 4 kB are within 1 MiB")
+    for _ in range(2):
+        client = Client.login(victim)
+        if managed:
+            client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+            client.expect("enabled")
+        for _ in range(3):   # coming and going does not make them more
+            client.presence()
+            client.presence("unavailable")
+        client.presence()
+        client.ping()
+        seen = [e["from"] for e in client.drain() if e["type"] == "subscribe"]
+        equal(len(set(seen)), kept, "requests that are shown")
+        client.abort()
