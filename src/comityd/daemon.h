@@ -67,8 +67,8 @@ json_t *command_run(struct daemon *d, json_t *request);
 /* Drops root for user and group, keeping nothing (privileges.c). */
 int privileges_drop(const char *user, const char *group, struct err_text *et);
 /* Gives up all capabilities of this thread and those it starts, and is to get no new ones, nor system calls that no
- * server needs; before there are other threads. */
-int privileges_confine(struct err_text *et);
+ * server needs; before there are other threads. A kernel that filters no calls is told to the log. */
+int privileges_confine(const struct log_ctx *log, struct err_text *et);
 /* sd_notify by hand; nothing when not started by systemd. */
 void notify_systemd(const char *state);
 

@@ -228,7 +228,7 @@ static int start(struct daemon *d, struct err_text *et)
 	if (rc == 0)
 		rc = privileges_drop(c->user, c->group, et);
 	if (rc == 0)
-		rc = privileges_confine(et);
+		rc = privileges_confine(&d->log, et);
 	if (rc == 0)
 		rc = sasl_engine_start(et);
 	if (rc == 0)

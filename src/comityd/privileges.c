@@ -56,11 +56,16 @@ static const int refused_calls[] = {
 	SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(bpf), SCMP_SYS(perf_event_open),
 	SCMP_SYS(userfaultfd), SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(keyctl), SCMP_SYS(reboot),
 	SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(acct), SCMP_SYS(quotactl), SCMP_SYS(settimeofday),
-	SCMP_SYS(clock_settime), SCMP_SYS(sethostname), SCMP_SYS(setdomainname), SCMP_SYS(open_by_handle_at),
+	SCMP_SYS(clock_settime), SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex), SCMP_SYS(sethostname),
+	SCMP_SYS(setdomainname), SCMP_SYS(name_to_handle_at), SCMP_SYS(open_by_handle_at), SCMP_SYS(iopl), SCMP_SYS(ioperm),
+	SCMP_SYS(personality), SCMP_SYS(vhangup), SCMP_SYS(syslog), SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount),
+	SCMP_SYS(fspick), SCMP_SYS(move_mount), SCMP_SYS(open_tree), SCMP_SYS(mount_setattr), SCMP_SYS(kcmp),
+	SCMP_SYS(pidfd_getfd), SCMP_SYS(process_madvise), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_register),
+	SCMP_SYS(io_uring_enter),
 };
 
 /* Minus an errno. Threads that are there already are bound too. */
-static int refuse_calls(void)
+static int refuse_calls(const struct log_ctx *log)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 	int rc = filter != NULL ? seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) : -ENOMEM;
@@ -71,7 +76,10 @@ static int refuse_calls(void)
 		rc = seccomp_load(filter);
 	seccomp_release(filter);
 	/* The kernel has no filters, or a filter around this process lets it set no other: no worse than before. */
-	return rc == -ECANCELED || rc == -EOPNOTSUPP ? 0 : rc;
+	if (rc != -ECANCELED && rc != -EOPNOTSUPP)
+		return rc;
+	log_warning(log, "no filter of system calls: %s", strerror(-rc));
+	return 0;
 }
 
 /* What root has beyond its name, and what systemd gave for low ports: they are bound by now. Minus an errno. */
@@ -88,12 +96,12 @@ static int give_up_capabilities(void)
 	return capng_apply(what) == 0 ? 0 : -EPERM;
 }
 
-int privileges_confine(struct err_text *et)
+int privileges_confine(const struct log_ctx *log, struct err_text *et)
 {
 	int rc = give_up_capabilities();
 
 	if (rc == 0)
-		rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? refuse_calls() : -errno;
+		rc = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? refuse_calls(log) : -errno;
 	if (rc == 0)
 		return 0;
 	err_text_set(et, "cannot give up privileges: %s", strerror(-rc));

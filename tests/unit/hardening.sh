@@ -39,6 +39,11 @@ check()
 			readelf -sW "$file" | grep -qE '__(mem|str|.*printf|read|recv).*_chk' ||
 				fail "$file" "calls no function of glibc that checks sizes (FORTIFY)"
 			;;
+		jumps)
+			# The files that the C library adds to a program have two.
+			[ "$(uname -m)" != x86_64 ] || [ "$(objdump -d "$file" | grep -c endbr64)" -gt 20 ] ||
+				fail "$file" "does not mark what may be jumped to (CET)"
+			;;
 		esac
 	done
 }
@@ -47,9 +52,9 @@ if [ -z "${COMITY_HARDENING// /}" ] || ! command -v readelf >/dev/null; then
 	echo "configured without hardening, or no readelf (Debian package binutils)"
 	exit 77
 fi
-check src/comityd/comityd pie relro noexecstack canaries fortify
-check src/comityctl/comityctl pie relro noexecstack canaries fortify
-check modules/.libs/mod_roster.so canaries
+check src/comityd/comityd pie relro noexecstack canaries fortify jumps
+check src/comityctl/comityctl pie relro noexecstack canaries fortify jumps
+check modules/.libs/mod_roster.so canaries jumps
 for module in modules/.libs/mod_*.so; do
 	check "$module" relro noexecstack
 done

@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* A confined process has no capabilities, and the kernel refuses it what the filter names. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "base/sanitizers.h"
 #include "comityd/daemon.h"
 #include "unit.h"
+
+static int confine(void)
+{
+	struct log log = { .level = LOG_LEVEL_ERROR };
+	struct log_ctx ctx;
+	struct err_text et;
+
+	log_ctx_init(&ctx, NULL, NULL);
+	ctx.log = &log;
+	return privileges_confine(&ctx, &et);
+}
 
 static bool can_unshare(void)
 {
@@ -23,24 +39,40 @@ static bool can_write_into_processes(void)
 	return process_vm_writev(getpid(), &source, 1, &target, 1, 0) == 1 && to == 'x';
 }
 
+/* With these words it does nothing and fails, but not with EPERM. */
+static bool can_make_rings(void)
+{
+	return syscall(SYS_io_uring_setup, 0, NULL) == 0 || errno != EPERM;
+}
+
+/* Only where no sanitizer has to start programs. */
+static bool can_start_programs(void)
+{
+	static char *const words[] = { (char *)(size_t)"false", NULL };
+
+	return !IS_SANITIZED && (execve("/bin/false", words, NULL) == 0 || errno != EPERM);
+}
+
 /* 0 when all is as it should be, else the number of what is not. */
 static int try_all(void)
 {
-	struct err_text et;
-
 	/* Both need no privilege: what refuses them later can only be the filter. */
 	if (!can_unshare())
 		return 1;
 	if (!can_write_into_processes())
 		return 2;
-	if (privileges_confine(&et) != 0)
+	if (confine() != 0)
 		return 3;
 	if (can_unshare() || errno != EPERM)
 		return 4;
 	if (can_write_into_processes() || errno != EPERM)
 		return 5;
+	if (can_make_rings())
+		return 6;
+	if (can_start_programs())
+		return 7;
 	/* All else goes on. */
-	return getppid() > 0 && close(dup(0)) == 0 ? 0 : 6;
+	return getppid() > 0 && close(dup(0)) == 0 ? 0 : 8;
 }
 
 START_TEST(calls_outside_the_filter_are_refused)
@@ -64,12 +96,15 @@ START_TEST(capabilities_are_given_up)
 
 	ck_assert_int_ge(child, 0);
 	if (child == 0) {
-		struct err_text et;
+		bool had = prctl(PR_CAPBSET_READ, CAP_SETPCAP) == 1 && geteuid() == 0;
 
-		if (privileges_confine(&et) != 0)
+		if (confine() != 0)
 			_exit(1);
+		/* Nor may a program have them that it starts. */
+		if (had && prctl(PR_CAPBSET_READ, CAP_SETUID) != 0)
+			_exit(2);
 		/* Root may without capabilities not become another user; others never could. */
-		_exit(setuid(getuid() + 1) == 0 ? 2 : 0);
+		_exit(setuid(getuid() + 1) == 0 ? 3 : 0);
 	}
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert(WIFEXITED(status));
