@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A chat message between two sessions that are online allocates no memory: not in the server, its modules or its
- * libraries. All allocation of the process comes through the functions here; TLS is not part of the simulation. */
+ * libraries. All allocation of the process comes through the functions here; TLS and the journal are not part of the
+ * simulation. */
 #include <execinfo.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -94,7 +95,8 @@ static unsigned measure(const char *what, const char *const *more, bool acknowle
 	count = 0;
 	for (int i = 0; i < WARMUP + MESSAGES; i++) {
 		snprintf(text, sizeof(text), "<message type='chat' id='m%d' to='%s'><body>How are you?</body>"
-		               "<active xmlns='http://jabber.org/protocol/chatstates'/></message>", i, sim_address(to));
+		               "<active xmlns='http://jabber.org/protocol/chatstates'/></message>%s", i, sim_address(to),
+		         acknowledges ? "<r xmlns='urn:xmpp:sm:3'/>" : "");
 		is_counting = i >= WARMUP;
 		say(from, text);
 		is_counting = false;
@@ -120,6 +122,8 @@ int main(void)
 	static const char *const carbons[] = { "<presence/>",
 		"<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>", NULL };
 	static const char *const management[] = { "<enable xmlns='urn:xmpp:sm:3' resume='true'/>", NULL };
+	static const char *const both[] = { "<enable xmlns='urn:xmpp:sm:3' resume='true'/>", "<presence/>",
+		"<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>", NULL };
 	bool failed;
 
 	/* The first call of backtrace() allocates. */
@@ -128,6 +132,7 @@ int main(void)
 	failed = measure("plain", plain, false) != 0;
 	failed |= measure("with carbons", carbons, false) != 0;
 	failed |= measure("with stream management", management, true) != 0;
+	failed |= measure("with both", both, true) != 0;
 	return failed;
 }
 
