@@ -449,8 +449,6 @@ void session_write(struct comity_session *s, const struct comity_rq *rq)
 	/* What its sender says again after a restart, this client may have got before. */
 	if (s->sm != NULL && rq->is_repeat && session_has_got(s->sm, rq))
 		return;
-	if (s->sm == NULL && s->stream != NULL && rq->copies != NULL && rq->copies->account == s->account)
-		copies_settle(rq->copies);
 	comity_session_write_now(s);
 	if (s->is_ended || !session_sm_sent(s, rq, &text) || s->stream == NULL)
 		return;
@@ -460,6 +458,9 @@ void session_write(struct comity_session *s, const struct comity_rq *rq)
 	else
 		c2s_write(s->stream, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
 		          rq->to != NULL ? comity_jid_text(rq->to) : NULL, rq->stamps != NULL ? rq->stamps->root : NULL);
+	/* Only what has been written is no business of the others any more. */
+	if (s->sm == NULL && !session_is_deaf(s) && rq->copies != NULL && rq->copies->account == s->account)
+		copies_settle(rq->copies);
 }
 
 void session_deliver(struct comity_session *s, struct comity_rq *rq)

@@ -4,9 +4,12 @@ import contextlib
 import os
 import signal
 import threading
+import time
 
-from harness import cases, check, dedicated, equal
+from harness import Client, cases, check, dedicated, equal
 from harness.attack import NO_RATE, login, start
+
+NS_SM = "urn:xmpp:sm:3"
 
 
 @contextlib.contextmanager
@@ -61,3 +64,26 @@ def what_waits_for_a_slow_client_leaves_before_the_server_does(server):
     equal(came, list(range(600)))
     check(ann.expect("error", "http://etherx.jabber.org/streams").find("system-shutdown") is not None, "another end")
     stopping.join()
+
+
+@dedicated(start=False, options={"workers": 1})
+def a_copy_for_a_stream_that_has_ended_is_none(server):
+    """What waits for one session is stored when its time is over, though another one, just closed, got a carbon."""
+    start(server)
+    bob, account = login(server, "bob"), server.account("ann")
+    away = Client.login(account, "away", presence=True)
+    away.send(f"<enable xmlns='{NS_SM}' resume='true' max='2'/>")
+    away.expect("enabled", NS_SM)
+    copied = Client.login(account, "copied")
+    copied.set("<enable xmlns='urn:xmpp:carbons:2'/>")
+    copied.presence()
+    copied.settle([away, bob])
+    away.abort()
+    server.wait_for(lambda: "waits to be resumed" in server.log(), "the session to be away")
+    with _stopped(server):
+        copied.send("<broken/>")
+        time.sleep(0.05)   # so that it is read first
+        bob.message(away.jid, "hello")
+    copied.pump_to_end()
+    check(all(e.name != "message" for e in copied.inbox), "the copy was sent before the end")
+    server.wait_for(lambda: server.stored_messages(away.bare) == 1, "the message in storage")
