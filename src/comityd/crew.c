@@ -14,6 +14,8 @@
 
 /* Longest wait for clients to take their last words (the promise is a stop within 5 s). */
 #define STOP_MS 2000
+/* And for what came from other servers to be safe, so that they need not send it again. */
+#define SAFE_MS 500
 
 /* ---- calls ---- */
 
@@ -272,6 +274,17 @@ static void run_part(struct worker *w, void *arg)
 	router_part_clients(router_of(w));
 }
 
+static void run_hush_fed(struct worker *w, void *arg)
+{
+	(void)arg;
+	fed_hush(router_of(w)->fed);
+}
+
+static void run_count_unsafe(struct worker *w, void *arg)
+{
+	*(size_t *)arg += fed_count_unsafe(router_of(w)->fed);
+}
+
 static void run_close_fed(struct worker *w, void *arg)
 {
 	(void)arg;
@@ -341,13 +354,13 @@ static void drain(struct daemon *d)
 	}
 }
 
-/* Waits until count finds nothing, or for STOP_MS. */
-static void wait_for_none(struct daemon *d, void (*count)(struct worker *w, void *arg))
+/* Waits until count finds nothing, or for so long. */
+static void wait_for_none(struct daemon *d, void (*count)(struct worker *w, void *arg), uint64_t ms)
 {
 	uint64_t begin = d->env.mono_ms(&d->env);
 	size_t open = 1;
 
-	while (open != 0 && d->env.mono_ms(&d->env) - begin < STOP_MS) {
+	while (open != 0 && d->env.mono_ms(&d->env) - begin < ms) {
 		open = 0;
 		each_worker(d, count, &open);
 		if (open != 0)
@@ -366,9 +379,11 @@ void crew_stop(struct daemon *d)
 		/* Other servers last: they are told that our users have left. */
 		each_worker(d, run_close, NULL);
 		each_worker(d, run_part, NULL);
-		wait_for_none(d, run_count);
+		wait_for_none(d, run_count, STOP_MS);
+		each_worker(d, run_hush_fed, NULL);
+		wait_for_none(d, run_count_unsafe, SAFE_MS);
 		each_worker(d, run_close_fed, NULL);
-		wait_for_none(d, run_count_fed);
+		wait_for_none(d, run_count_fed, STOP_MS);
 		each_worker(d, run_break, NULL);
 	}
 	for (unsigned i = 0; i < s->worker_count; i++)

@@ -518,6 +518,26 @@ int fed_configure(struct federation *f, struct err_text *et)
 	return dns_new(f->router->worker, &s->dns, &f->dns, et);
 }
 
+void fed_hush(struct federation *f)
+{
+	LIST_EACH(l, next, &f->streams) {
+		struct s2s *s = LIST_ENTRY(l, struct s2s, link);
+
+		if (s->conn != NULL && s->sm != NULL && !s->is_outgoing)
+			conn_stop(s->conn, CONN_STOP_END);
+	}
+	journal_hurry(f->router);
+}
+
+size_t fed_count_unsafe(const struct federation *f)
+{
+	size_t count = 0;
+
+	LIST_EACH(l, next, &f->streams)
+		count += sm_is_unsafe(LIST_ENTRY(l, struct s2s, link));
+	return count;
+}
+
 void fed_stop(struct federation *f)
 {
 	f->is_stopping = true;

@@ -102,6 +102,11 @@ static uint32_t count_safe(const struct s2s_sm *sm)
 	return list_empty(&sm->holds) ? sm->received : LIST_ENTRY(sm->holds.next, struct s2s_hold, link)->number - 1;
 }
 
+bool sm_is_unsafe(const struct s2s *s)
+{
+	return !s->is_outgoing && s->sm != NULL && count_safe(s->sm) != s->sm->received;
+}
+
 void sm_ask(struct s2s *s)
 {
 	if (s->conn == NULL || s->sm == NULL || s->sm->is_asked || s->sm->unacked_count == 0)

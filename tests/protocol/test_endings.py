@@ -7,9 +7,10 @@ import threading
 import time
 
 from harness import Client, cases, check, dedicated, equal
-from harness.attack import NO_RATE, login, start
+from harness.attack import NO_RATE, federating, login, start
+from harness.fake import A, FakeServer, call, prove, send_message
 
-NS_SM = "urn:xmpp:sm:3"
+NS_SM, FAKE = "urn:xmpp:sm:3", "x1.fake.test"
 
 
 @contextlib.contextmanager
@@ -87,3 +88,21 @@ def a_copy_for_a_stream_that_has_ended_is_none(server):
     copied.pump_to_end()
     check(all(e.name != "message" for e in copied.inbox), "the copy was sent before the end")
     server.wait_for(lambda: server.stored_messages(away.bare) == 1, "the message in storage")
+
+
+@dedicated(start=False)
+def what_came_from_other_servers_is_acknowledged_before_the_end(server):
+    """They would send it again, and it would be shown twice."""
+    del server
+    a = federating(FakeServer())
+    absent, stream = a.account("absent"), call(a, FAKE)
+    equal(prove(stream, FAKE)["type"], "valid")
+    stream.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+    stream.expect_next("enabled")
+    with _stopped(a):
+        send_message(stream, f"ann@{FAKE}", absent.jid, "once")
+        time.sleep(0.05)
+        a.process.terminate()
+    h = int(stream.expect("a", NS_SM)["h"])
+    a.stop()
+    equal(h, a.stored_messages(absent.jid), "acknowledged, and stored")
