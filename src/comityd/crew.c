@@ -14,8 +14,9 @@
 
 /* Longest wait for clients to take their last words (the promise is a stop within 5 s). */
 #define STOP_MS 2000
-/* And for what came from other servers to be safe, so that they need not send it again. */
-#define SAFE_MS 500
+/* And for what came from other servers to be safe, so that they need not send it again, and for those that are just
+ * being reached. */
+#define FED_MS 500
 
 /* ---- calls ---- */
 
@@ -280,9 +281,9 @@ static void run_hush_fed(struct worker *w, void *arg)
 	fed_hush(router_of(w)->fed);
 }
 
-static void run_count_unsafe(struct worker *w, void *arg)
+static void run_count_unfinished(struct worker *w, void *arg)
 {
-	*(size_t *)arg += fed_count_unsafe(router_of(w)->fed);
+	*(size_t *)arg += fed_count_unfinished(router_of(w)->fed);
 }
 
 static void run_close_fed(struct worker *w, void *arg)
@@ -381,7 +382,7 @@ void crew_stop(struct daemon *d)
 		each_worker(d, run_part, NULL);
 		wait_for_none(d, run_count, STOP_MS);
 		each_worker(d, run_hush_fed, NULL);
-		wait_for_none(d, run_count_unsafe, SAFE_MS);
+		wait_for_none(d, run_count_unfinished, FED_MS);
 		each_worker(d, run_close_fed, NULL);
 		wait_for_none(d, run_count_fed, STOP_MS);
 		each_worker(d, run_break, NULL);

@@ -529,12 +529,14 @@ void fed_hush(struct federation *f)
 	journal_hurry(f->router);
 }
 
-size_t fed_count_unsafe(const struct federation *f)
+size_t fed_count_unfinished(const struct federation *f)
 {
-	size_t count = 0;
+	size_t count = 0, pos = 0;
 
 	LIST_EACH(l, next, &f->streams)
 		count += sm_is_unsafe(LIST_ENTRY(l, struct s2s, link));
+	for (const struct fed_link *l; (l = map_next(&f->links, &pos)) != NULL;)
+		count += !list_empty(&l->queue) && (l->state == LINK_DIALING || l->state == LINK_NEGOTIATING);
 	return count;
 }
 

@@ -174,8 +174,8 @@ void fed_free(struct federation *f);
 void fed_stop(struct federation *f);
 /* Before that: of streams whose peers are told what is safe nothing is read any more. */
 void fed_hush(struct federation *f);
-/* So many of them have sent what is not safe yet. */
-size_t fed_count_unsafe(const struct federation *f);
+/* So many of them have sent what is not safe yet, or are being reached for what waits. */
+size_t fed_count_unfinished(const struct federation *f);
 /* Threads have ended: what waits for other servers, or comes to wait, is let go, and those who said it hear of that by
  * mail. */
 void fed_forget_queues(struct federation *f);

@@ -106,3 +106,21 @@ def what_came_from_other_servers_is_acknowledged_before_the_end(server):
     h = int(stream.expect("a", NS_SM)["h"])
     a.stop()
     equal(h, a.stored_messages(absent.jid), "acknowledged, and stored")
+
+
+class _Slow(FakeServer):
+    def _features(self, connection):
+        time.sleep(0.2)
+        return super()._features(connection)
+
+
+@dedicated(start=False)
+def what_waits_for_a_server_that_is_being_reached_leaves_before_the_end(server):
+    del server
+    fake = _Slow()
+    a = federating(fake)
+    bob = login(a, "bob")
+    bob.message(f"ann@{FAKE}", "last words")
+    bob.ping()
+    a.stop()
+    equal(fake.wait_stanza("message")["to"], f"ann@{FAKE}")
