@@ -266,7 +266,7 @@ int crew_configure(struct daemon *d, struct settings *settings, struct err_text 
 static void run_close(struct worker *w, void *arg)
 {
 	(void)arg;
-	router_close_streams(router_of(w), STREAM_SYSTEM_SHUTDOWN);
+	router_close_streams(router_of(w));
 }
 
 static void run_part(struct worker *w, void *arg)

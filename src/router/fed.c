@@ -520,12 +520,8 @@ int fed_configure(struct federation *f, struct err_text *et)
 
 void fed_hush(struct federation *f)
 {
-	LIST_EACH(l, next, &f->streams) {
-		struct s2s *s = LIST_ENTRY(l, struct s2s, link);
-
-		if (s->conn != NULL && s->sm != NULL && !s->is_outgoing)
-			conn_stop(s->conn, CONN_STOP_END);
-	}
+	LIST_EACH(l, next, &f->streams)
+		s2s_hush(LIST_ENTRY(l, struct s2s, link));
 	journal_hurry(f->router);
 }
 
@@ -533,8 +529,8 @@ size_t fed_count_unfinished(const struct federation *f)
 {
 	size_t count = 0, pos = 0;
 
-	LIST_EACH(l, next, &f->streams)
-		count += sm_is_unsafe(LIST_ENTRY(l, struct s2s, link));
+	LIST_EACH(s, next, &f->streams)
+		count += sm_is_unsafe(LIST_ENTRY(s, struct s2s, link));
 	for (const struct fed_link *l; (l = map_next(&f->links, &pos)) != NULL;)
 		count += !list_empty(&l->queue) && (l->state == LINK_DIALING || l->state == LINK_NEGOTIATING);
 	return count;

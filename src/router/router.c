@@ -356,8 +356,9 @@ static bool can_part(const struct router *r, const struct c2s *c)
 	return r->journal != NULL && s != NULL && s->sm != NULL && s->sm->can_resume && s->sm->key != 0;
 }
 
-void router_close_streams(struct router *r, enum stream_cond cond)
+void router_close_streams(struct router *r)
 {
+	r->is_stopping = true;
 	LIST_EACH(l, next, &r->streams) {
 		struct c2s *c = LIST_ENTRY(l, struct c2s, link);
 
@@ -365,7 +366,7 @@ void router_close_streams(struct router *r, enum stream_cond cond)
 		if (can_part(r, c))
 			conn_stop(c->conn, CONN_STOP_END);
 		else if (c->is_header_sent)
-			c2s_fail(c, cond, NULL);
+			c2s_fail(c, STREAM_SYSTEM_SHUTDOWN, NULL);
 		else
 			c2s_cut(c);
 	}

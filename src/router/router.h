@@ -108,6 +108,7 @@ struct router {
 	struct list idle;                /* accounts nobody uses now, the longest idle first */
 	size_t idle_count;
 	struct list streams;
+	bool is_stopping;                /* nobody binds any more */
 	struct c2s_shared c2s;
 	struct federation *fed;
 	struct asks *asks;
@@ -149,8 +150,8 @@ static inline struct router *router_of(const struct worker *w)
 /* On the worker: takes over a configuration. The first one may fail, when DNS cannot be used; a changed one cannot: all
  * that may be wrong with it has been found when its settings were made (assemble_settings()). */
 int router_configure(struct router *r, struct settings *settings, struct err_text *et);
-/* On the worker: ends every stream of a client with this error. */
-void router_close_streams(struct router *r, enum stream_cond cond);
+/* On the worker: ends every stream of a client, as the server is being stopped, and lets no other begin. */
+void router_close_streams(struct router *r);
 /* Before traffic: sessions are kept in a journal from now on. */
 int router_open_journal(struct router *r, const struct journal_conf *conf, struct err_text *et);
 void router_close_journal(struct router *r);

@@ -340,8 +340,8 @@ void session_begin(struct c2s *c)
 	struct host *h = router_find_host(r, c->host->name);
 	struct comity_account *a;
 
-	if (h == NULL) {
-		c2s_fail(c, STREAM_HOST_GONE, NULL);
+	if (r->is_stopping || h == NULL) {
+		c2s_fail(c, r->is_stopping ? STREAM_SYSTEM_SHUTDOWN : STREAM_HOST_GONE, NULL);
 		return;
 	}
 	a = account_get(r, h, c->user);
@@ -518,6 +518,7 @@ void comity_session_write(struct comity_session *s, const struct comity_stanza *
 
 	rq_end(r, outer);
 	if (session_is_deaf(s)) {
+		rq->is_again = true;
 		route(rq);
 		return;
 	}

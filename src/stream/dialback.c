@@ -268,7 +268,7 @@ void s2s_verified(struct s2s *s, const char *local, const char *remote, enum dia
 {
 	struct s2s_pair *pair = s2s_find_pair(s, local, remote);
 
-	if (s->conn == NULL || s->has_failed || pair == NULL || pair->is_proved)
+	if (!s2s_is_open(s) || pair == NULL || pair->is_proved)
 		return;
 	if (answer == DIALBACK_VALID) {
 		answer_result(s, local, remote, "valid", 0, NULL);
@@ -294,7 +294,7 @@ void s2s_verified(struct s2s *s, const char *local, const char *remote, enum dia
 
 void s2s_ask_verify(struct s2s *s, const struct dialback_check *check)
 {
-	if (s->conn != NULL && !s->has_failed)
+	if (s2s_is_open(s))
 		send_element(s, &(struct element){ .name = "verify", .from = check->local, .to = check->remote,
 		                                   .id = check->id, .text = check->key });
 }

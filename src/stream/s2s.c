@@ -119,7 +119,7 @@ static void forget_conn(struct s2s *s, const char *reason)
 
 void s2s_send_text(struct s2s *s, const char *text)
 {
-	if (s->conn != NULL)
+	if (s->conn != NULL && !s->is_parting)
 		conn_write(s->conn, text, strlen(text));
 }
 
@@ -148,64 +148,21 @@ void s2s_write_header(struct s2s *s)
 bool s2s_write(struct s2s *s, const struct comity_stanza *st, const char *from, const char *to,
                const struct comity_elem *stamps)
 {
-	if (s->conn == NULL || s->has_failed)
+	if (!s2s_is_open(s))
 		return false;
 	s->last_stanza = worker_now(s->conn->worker);
 	stanza_write_server(conn_out(s->conn), st, from, to, stamps);
 	metrics_add(&s->conn->worker->metrics, METRIC_S2S_STANZAS_OUT, 1);
-	if (conn_touch(s->conn) != -ERR_LIMIT)
+	switch (conn_touch(s->conn)) {
+	case 0:
 		return true;
-	s2s_give_up(s, S2S_LOST, "%s does not read: %zu bytes wait", s->remote, conn_queued(s->conn));
-	return false;
-}
-
-void s2s_fail(struct s2s *s, enum stream_cond cond, const char *text)
-{
-	struct buf out = { 0 };
-
-	if (s->conn == NULL || s->has_failed)
-		return;
-	if (!s->is_header_sent)
-		s2s_write_header(s);
-	sm_say_handled(s);
-	stream_error_write(&out, cond, NULL, text);
-	buf_add_str(&out, "</stream:stream>");
-	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
-	buf_deinit(&out);
-	s->has_failed = true;
-	metrics_add(&s->conn->worker->metrics, METRIC_STREAM_ERRORS, 1);
-	if (s->cause == S2S_CAUSE_NONE) {
-		s->cause = cond == STREAM_SYSTEM_SHUTDOWN ? S2S_CLOSED_BY_US : S2S_PROTOCOL;
-		snprintf(s->why, sizeof(s->why), s->is_outgoing && s->cause == S2S_PROTOCOL ?
-		         "%s (%s) does not speak XMPP as it should: %s%s%s" : "the stream with %s (%s) was ended with %s%s%s",
-		         s->remote != NULL ? s->remote : "the peer", s->conn->address, stream_cond_name(cond),
-		         text != NULL ? ": " : "", text != NULL ? text : "");
+	case -ERR_LIMIT:
+		s2s_give_up(s, S2S_LOST, "%s does not read: %zu bytes wait", s->remote, conn_queued(s->conn));
+		return false;
+	default:
+		/* The connection is lost, of which the stream hears later in the turn. */
+		return false;
 	}
-	conn_close(s->conn);
-}
-
-void s2s_give_up(struct s2s *s, enum s2s_cause cause, const char *fmt, ...)
-{
-	va_list args;
-
-	if (s->conn == NULL || s->has_failed)
-		return;
-	if (s->cause == S2S_CAUSE_NONE) {
-		s->cause = cause;
-		va_start(args, fmt);
-		vsnprintf(s->why, sizeof(s->why), fmt, args);
-		va_end(args);
-	}
-	s->has_failed = true;
-	sm_say_handled(s);
-	if (s->is_header_sent)
-		s2s_send_text(s, "</stream:stream>");
-	conn_close(s->conn);
-}
-
-void s2s_close(struct s2s *s)
-{
-	s2s_give_up(s, S2S_CLOSED_BY_US, "the stream was closed");
 }
 
 /* ---- input ---- */
@@ -333,11 +290,25 @@ static void on_open(struct s2s *s, const struct comity_elem *root)
 		s2s_in_on_open(s, root);
 }
 
+/* Nothing can be answered on the stream any more: only stanzas are of use. */
+static void hear_last(struct s2s *s, enum xml_event event, struct xml_doc *doc)
+{
+	if (event != XML_EVENT_ELEMENT)
+		s2s_close_now(s);
+	else if (stanza_is_element(doc->root) && strcmp(doc->root->ns, NS_SERVER) == 0)
+		take_stanza(s, &doc);
+	xml_doc_free(doc);
+}
+
 static bool handle_event(void *owner, enum xml_event event, struct xml_doc *doc)
 {
 	struct s2s *s = owner;
 	char text[128];
 
+	if (s->is_parting) {
+		hear_last(s, event, doc);
+		return s2s_is_connected(s);
+	}
 	switch (event) {
 	case XML_EVENT_OPEN:
 		on_open(s, doc->root);
@@ -354,7 +325,7 @@ static bool handle_event(void *owner, enum xml_event event, struct xml_doc *doc)
 		s2s_fail(s, input_error(event), input_error_text(&s->in, event, text, sizeof(text)));
 		break;
 	}
-	return !s->has_failed && s->conn != NULL;
+	return s2s_is_connected(s);
 }
 
 /* ---- rates and timers ---- */
@@ -398,7 +369,7 @@ static void watch_idle(struct s2s *s, struct worker *w)
 		return;
 	}
 	if (idle >= limits->idle_ms && patience == UINT64_MAX) {
-		s2s_give_up(s, S2S_CLOSED_BY_US, "nothing was sent for %llu s", (unsigned long long)(idle / 1000));
+		s2s_end_idle(s, idle / 1000);
 		return;
 	}
 	next = sooner(patience, idle < limits->idle_ms ? limits->idle_ms - idle : UINT64_MAX);
@@ -413,11 +384,6 @@ static void watch_idle(struct s2s *s, struct worker *w)
 	worker_timer_start(w, &s->timer, next);
 }
 
-static bool has_proof(const struct s2s *s)
-{
-	return s->pair_count > s->asked_count;
-}
-
 static void on_timer(struct worker *w, struct timer *t)
 {
 	struct s2s *s = LIST_ENTRY(t, struct s2s, timer);
@@ -425,7 +391,11 @@ static void on_timer(struct worker *w, struct timer *t)
 
 	if (s->conn == NULL)
 		return;
-	if ((has_proof(s) && !s->is_managing) || (s->is_outgoing && s->step == S2S_USABLE && s->pair_count == 0)) {
+	if (s->is_parting) {
+		s2s_close_now(s);
+		return;
+	}
+	if ((s2s_has_proof(s) && !s->is_managing) || (s->is_outgoing && s->step == S2S_USABLE && s->pair_count == 0)) {
 		watch_idle(s, w);
 		return;
 	}
@@ -447,7 +417,7 @@ static size_t on_data(struct conn *conn, void *owner, const char *bytes, size_t 
 
 	if (len != 0) {
 		s->last_in = worker_now(conn->worker);
-		if (has_proof(s) && !s->is_awake) {
+		if (s2s_has_proof(s) && !s->is_awake) {
 			s->is_awake = true;
 			worker_timer_start(conn->worker, &s->timer, s->shared->limits->parser_rest_ms);
 		}

@@ -182,6 +182,7 @@ struct s2s {
 	bool is_managing;              /* an answer about stream management is awaited */
 	bool has_sm;                   /* the peer offers it */
 	bool is_outgoing, is_direct_tls, is_header_sent, has_failed, is_awake, is_moving;
+	bool is_parting;               /* our last words were said, theirs are waited for */
 	bool is_version_1;             /* the peer's header: there are features */
 	bool is_judged;                /* cert holds what was found */
 	bool is_authenticated;         /* by SASL EXTERNAL */
@@ -212,12 +213,27 @@ void s2s_begin(struct s2s *s);
 struct s2s *s2s_ref(struct s2s *s);
 void s2s_unref(struct s2s *s);
 
-/* Ends with a stream error; text may be NULL and goes to the peer. */
+/* Whether something can still come on it. */
+static inline bool s2s_is_connected(const struct s2s *s)
+{
+	return s->conn != NULL && !s->has_failed;
+}
+
+/* Whether something can still be said on it. */
+static inline bool s2s_is_open(const struct s2s *s)
+{
+	return s2s_is_connected(s) && !s->is_parting;
+}
+
+/* Ends with a stream error; text may be NULL and goes to the peer. When this server is stopped (system-shutdown), what
+ * the peer says until it has read that is still heard. */
 void s2s_fail(struct s2s *s, enum stream_cond cond, const char *text);
 /* Ends because of what the peer did or could not do; the text tells people. */
 void s2s_give_up(struct s2s *s, enum s2s_cause cause, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Closes without an error. */
 void s2s_close(struct s2s *s);
+/* Reads no more of a stream whose peer is told what is safe. */
+void s2s_hush(struct s2s *s);
 /* Writes a stanza; false when the peer's queue was over its limit, and the stream ends. With stream
  * management the caller goes on with sm_note_sent(). */
 bool s2s_write(struct s2s *s, const struct comity_stanza *st, const char *from, const char *to,
@@ -233,6 +249,17 @@ void s2s_verified(struct s2s *s, const char *local, const char *remote, enum dia
 struct s2s_pair *s2s_find_pair(const struct s2s *s, const char *local, const char *remote);
 
 /* ---- between the files of src/stream ---- */
+
+/* Some domain has proved itself on it. */
+static inline bool s2s_has_proof(const struct s2s *s)
+{
+	return s->pair_count > s->asked_count;
+}
+
+/* Ends one on which nothing was said for so long. */
+void s2s_end_idle(struct s2s *s, uint64_t seconds);
+/* Nothing more is heard on it either. */
+void s2s_close_now(struct s2s *s);
 
 void s2s_note(struct s2s *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void s2s_send_text(struct s2s *s, const char *text);

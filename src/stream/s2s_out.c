@@ -50,7 +50,7 @@ static void ask_bidi(struct s2s *s)
 void s2s_prove(struct s2s *s)
 {
 	s->wants_proof = true;
-	if (s->conn == NULL || s->has_failed || s->step != S2S_USABLE || s->pair_count != 0)
+	if (!s2s_is_open(s) || s->step != S2S_USABLE || s->pair_count != 0)
 		return;
 	if (s->is_authenticated) {
 		s2s_set_proved(s, s2s_add_pair(s, s->host->name, s->remote));

@@ -8,7 +8,7 @@ import time
 
 from harness import Client, cases, check, dedicated, equal
 from harness.attack import NO_RATE, federating, login, start
-from harness.fake import A, FakeServer, call, prove, send_message
+from harness.fake import FakeServer, call, prove, send_message
 
 NS_SM, FAKE = "urn:xmpp:sm:3", "x1.fake.test"
 
@@ -106,6 +106,44 @@ def what_came_from_other_servers_is_acknowledged_before_the_end(server):
     h = int(stream.expect("a", NS_SM)["h"])
     a.stop()
     equal(h, a.stored_messages(absent.jid), "acknowledged, and stored")
+
+
+def _stop(server, stream):
+    with _stopped(server):
+        server.process.terminate()
+
+
+def _be_idle(server, stream):
+    pass
+
+
+@cases([("at a stop", _stop, {}), ("when it is idle", _be_idle, {"s2s_idle_timeout": "2s"})])
+@dedicated(start=False)
+def what_crosses_the_end_of_a_stream_between_servers_is_heard(server, _what, end, options):
+    """The other server has no stream management, and says something before it has read our last words."""
+    del server
+    a = federating(FakeServer(), **options)
+    absent, stream = a.account("absent"), call(a, FAKE)
+    equal(prove(stream, FAKE)["type"], "valid")
+    end(a, stream)
+    stream.pump_until_goodbye()
+    send_message(stream, f"ann@{FAKE}", absent.jid, "crossing")
+    stream.send("<unknown/>")   # nothing but stanzas counts
+    send_message(stream, f"ann@{FAKE}", absent.jid, "and more")
+    stream.send("</stream:stream>")
+    stream.expect_eof()
+    a.wait_for(lambda: a.stored_messages(absent.jid) == 2, "the messages in storage")
+
+
+@dedicated(start=False)
+def a_server_that_ends_no_stream_does_not_delay_the_stop(server):
+    del server
+    a = federating(FakeServer())
+    stream = call(a, FAKE)
+    equal(prove(stream, FAKE)["type"], "valid")
+    began = time.monotonic()
+    a.stop()
+    check(time.monotonic() - began < 2.5, "the stop took long")
 
 
 class _Slow(FakeServer):

@@ -396,7 +396,7 @@ static void drain(struct life *l)
 void life_part(struct life *l)
 {
 	for (unsigned i = 0; i < l->workers; i++)
-		router_close_streams(router_of(l->sim->workers[i]), STREAM_SYSTEM_SHUTDOWN);
+		router_close_streams(router_of(l->sim->workers[i]));
 	for (unsigned i = 0; i < l->workers; i++)
 		router_part_clients(router_of(l->sim->workers[i]));
 }

@@ -265,9 +265,12 @@ class Stream:
         self.say_goodbye()
         self.expect_eof(timeout)
 
+    def pump_until_goodbye(self, timeout=TIMEOUT):
+        self._pump_until(lambda: self.ended, timeout, "</stream:stream>")
+
     def pump_to_end(self, timeout=TIMEOUT):
         """The end of the connection, whatever comes before."""
-        self._pump_until(lambda: self.ended, timeout, "</stream:stream>")
+        self.pump_until_goodbye(timeout)
         self.say_goodbye()
         self.expect_eof(timeout)
 

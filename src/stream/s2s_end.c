@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* How streams between servers end: at once, or when the peer has said its last words too. */
+#include "stream/s2s.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "net/worker.h"
+#include "stream/s2s_sm.h"
+
+/* What the peer says before it has read our last words is said on a stream that it takes for open. When we end one
+ * without a fault of theirs, that is heard for so long (RFC 6120 4.4). */
+#define PART_MS 500
+
+/* With stream management the peer says it again on another stream. */
+static bool may_part(const struct s2s *s)
+{
+	return s2s_has_proof(s) && s->sm == NULL && (!s->is_outgoing || s->is_bidi);
+}
+
+static void part(struct s2s *s)
+{
+	s->is_parting = true;
+	s->is_awake = true;
+	worker_timer_start(s->conn->worker, &s->timer, PART_MS);
+}
+
+void s2s_hush(struct s2s *s)
+{
+	if (s->conn != NULL && s->sm != NULL && !s->is_outgoing)
+		conn_stop(s->conn, CONN_STOP_END);
+}
+
+void s2s_close_now(struct s2s *s)
+{
+	s->has_failed = true;
+	conn_close(s->conn);
+}
+
+void s2s_fail(struct s2s *s, enum stream_cond cond, const char *text)
+{
+	struct buf out = { 0 };
+
+	if (s->conn == NULL || s->has_failed)
+		return;
+	if (s->is_parting) {
+		s2s_close_now(s);
+		return;
+	}
+	if (!s->is_header_sent)
+		s2s_write_header(s);
+	sm_say_handled(s);
+	stream_error_write(&out, cond, NULL, text);
+	buf_add_str(&out, "</stream:stream>");
+	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
+	buf_deinit(&out);
+	metrics_add(&s->conn->worker->metrics, METRIC_STREAM_ERRORS, 1);
+	if (s->cause == S2S_CAUSE_NONE) {
+		s->cause = cond == STREAM_SYSTEM_SHUTDOWN ? S2S_CLOSED_BY_US : S2S_PROTOCOL;
+		snprintf(s->why, sizeof(s->why), s->is_outgoing && s->cause == S2S_PROTOCOL ?
+		         "%s (%s) does not speak XMPP as it should: %s%s%s" : "the stream with %s (%s) was ended with %s%s%s",
+		         s->remote != NULL ? s->remote : "the peer", s->conn->address, stream_cond_name(cond),
+		         text != NULL ? ": " : "", text != NULL ? text : "");
+	}
+	if (cond == STREAM_SYSTEM_SHUTDOWN && may_part(s))
+		part(s);
+	else
+		s2s_close_now(s);
+}
+
+void s2s_give_up(struct s2s *s, enum s2s_cause cause, const char *fmt, ...)
+{
+	va_list args;
+
+	if (s->conn == NULL || s->has_failed)
+		return;
+	if (s->cause == S2S_CAUSE_NONE) {
+		s->cause = cause;
+		va_start(args, fmt);
+		vsnprintf(s->why, sizeof(s->why), fmt, args);
+		va_end(args);
+	}
+	sm_say_handled(s);
+	if (s->is_header_sent)
+		s2s_send_text(s, "</stream:stream>");
+	s2s_close_now(s);
+}
+
+void s2s_end_idle(struct s2s *s, uint64_t seconds)
+{
+	if (!may_part(s)) {
+		s2s_give_up(s, S2S_CLOSED_BY_US, "nothing was sent for %llu s", (unsigned long long)seconds);
+		return;
+	}
+	s->cause = S2S_CLOSED_BY_US;
+	snprintf(s->why, sizeof(s->why), "nothing was sent for %llu s", (unsigned long long)seconds);
+	s2s_send_text(s, "</stream:stream>");
+	part(s);
+}
+
+void s2s_close(struct s2s *s)
+{
+	s2s_give_up(s, S2S_CLOSED_BY_US, "the stream was closed");
+}
