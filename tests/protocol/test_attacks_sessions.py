@@ -7,7 +7,9 @@ import threading
 import time
 
 from harness import Client, cases, check, dedicated, equal
-from harness.attack import NO_RATE, Innocents, bounded, login, often, seconds_of, start, stats
+from harness.attack import (NO_RATE, Innocents, bounded, bytes_at_end, figures_bounded, login, often, seconds_of, slowest_ping,
+                            start, stats)
+from harness.stream import NS_STREAM
 
 NS_SM = "urn:xmpp:sm:3"
 
@@ -59,24 +61,39 @@ def stanzas_that_never_end_cost_no_more_than_their_limit(server, _what, piece):
 
 # Who reads nothing
 
-@cases([("plain", False, "does not read"), ("with stream management", True, "")])
-@dedicated(start=False, options=NO_RATE | {"output_queue": "256KiB", "resume_time": 0})
-def reader_that_never_reads_costs_bounded_memory_and_harms_no_sender(server, _name, managed, words):
+_KEPT = 256 << 10   # output_queue
+
+
+def _ended_as_it_does_not_read(server, _client):
+    waited = bytes_at_end(server)
+    check(_KEPT < waited < 1.5 * _KEPT, f"{waited} bytes waited at the end")
+
+
+def _ended_as_it_acknowledges_nothing(server, client):
+    """A client that may yet acknowledge a burst may leave three times the limit unacknowledged, where a stanza counts
+    for more than its bytes."""
+    check("stream error resource-constraint: too many stanzas are not acknowledged" in server.log(), "the log does not tell why")
+    error = client.expect("error", NS_STREAM)
+    check(error.find("resource-constraint") is not None and "not acknowledged" in error.child_text("text"), error)
+    sent = sum(len(e.child_text("body")) for e in client.inbox if e.name == "message")
+    check(_KEPT / 2 < sent < 3 * _KEPT, f"it was sent {sent} bytes")
+
+
+@cases([("plain", False, _ended_as_it_does_not_read), ("with stream management", True, _ended_as_it_acknowledges_nothing)])
+@dedicated(start=False, options=NO_RATE | {"output_queue": f"{_KEPT}B", "resume_time": 0})
+def reader_that_never_reads_costs_bounded_memory_and_harms_no_sender(server, _name, managed, check_end):
     start(server)
     lazy, sender = login(server, "lazy"), login(server, "sender")
     if managed:
         lazy.send(f"<enable xmlns='{NS_SM}'/>")
         lazy.expect_next("enabled", NS_SM)
-    with Innocents(server), bounded(server, 90):
-        for number in range(600):   # 24 MB
-            sender.message(lazy.jid, "x" * 40000)
-            if number % 20 == 0:
-                sender.ping()
-                sender.inbox.clear()
-        sender.ping()
+    with Innocents(server), figures_bounded(server, memory_output=2 * _KEPT, memory_unacknowledged=2 * 3 * _KEPT), \
+            bounded(server, 30):
+        slowest, _ = slowest_ping(sender, lazy.jid, 3000, 40000, "headline")   # 120 MB, none of them stored
         server.wait_for(lambda: any("closed" in line for line in server.log().splitlines() if f"jid={lazy.jid}" in line),
                         "the end of the one who does not read")
-        check(words in server.log(), "the log does not tell why")
+    check_end(server, lazy)
+    check(slowest < 3, f"the sender waited {slowest:.1f} s for an answer")
     lazy.abort()
 
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What tests of attacks share: a server whose memory can be measured, innocents who go on meanwhile, raw sockets."""
 import contextlib
+import ctypes
 import os
+import re
 import resource
 import socket
+import struct
 import threading
 import time
 
@@ -112,6 +115,47 @@ def bounded(server, mebibytes):
     check(grown <= mebibytes, f"the server grew by {grown:.1f} MiB, wanted at most {mebibytes}")
 
 
+@contextlib.contextmanager
+def figures_bounded(server, **most):
+    """While what is inside goes on, no figure of `comityctl stats` that is named may be more than is said; yields the
+    highest that were seen."""
+    highest = dict.fromkeys(most, 0)
+
+    def look():
+        with contextlib.suppress(Failure, OSError):
+            seen = stats(server)
+            highest.update({name: max(highest[name], seen[name]) for name in most})
+
+    with often(look):
+        yield highest
+        look()
+    over = [f"{name} was {highest[name]}, wanted at most {most[name]}" for name in most if highest[name] > most[name]]
+    check(not over, "; ".join(over))
+
+
+def slowest_ping(sender, to, count, size, type_="chat"):
+    """Sends so many messages of that size, and pings meanwhile; the seconds that the slowest ping took, and the last
+    message that came back, or None."""
+    slowest, returned = 0.0, None
+    for number in range(count):
+        sender.message(to, "x" * size, type_)
+        if number % 20 == 0:
+            began = time.monotonic()
+            sender.ping()
+            slowest = max(slowest, time.monotonic() - began)
+            returned = next((e for e in reversed(sender.inbox) if e.name == "message" and e["type"] == "error"), returned)
+            sender.inbox.clear()
+            sender.transcript.clear()
+    return slowest, returned
+
+
+def bytes_at_end(server):
+    """The most that waited for a peer that was cut off because it did not read."""
+    found = re.findall(r"does not read: (\d+) bytes wait, closing", server.log())
+    check(found, "nobody was cut off")
+    return max(map(int, found))
+
+
 class Innocents:
     """Two users who write to each other as long as the block lasts; each message must come in time."""
 
@@ -156,6 +200,12 @@ class Innocents:
 def connect(server, port=None, source=None):
     """A bare socket to a port of the server."""
     return socket.create_connection((server.address, port or server.c2s), 8, (source or fresh_source(), 0))
+
+
+def vanish(sock):
+    """From now on nothing that is sent to it is heard or acknowledged, as if its machine were gone without a word."""
+    rule = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))   # of a socket filter: keep no byte
+    sock.setsockopt(socket.SOL_SOCKET, 26, struct.pack("@HP", 1, ctypes.addressof(rule)))   # SO_ATTACH_FILTER
 
 
 def read_all(sock, seconds):
