@@ -7,9 +7,10 @@ import sqlite3
 import time
 
 from harness import Client, Comity, Failure, cases, check, dedicated, equal
-from harness.attack import NO_RATE, Innocents, bounded, connect, federating, login, read_all, route, start, stats
+from harness.attack import (NO_RATE, Innocents, bounded, bytes_at_end, connect, federating, figures_bounded, login, read_all,
+                            route, slowest_ping, start, stats)
 from harness.client import check_error
-from harness.fake import A, NS_SERVER, NS_SM, FakeNames, FakeServer, call, prove
+from harness.fake import A, NS_SERVER, NS_SM, FakeNames, FakeServer, NamesOfNoService, call, prove
 
 
 def _requests(server, account):
@@ -26,19 +27,20 @@ def _refused(client, count):
     return [e for e in client.drain() if e["type"] == "error"][:count]
 
 
-@cases([("stanzas of a domain", {"s2s_queue_stanzas": 20}, 100, 0, 20, 1),
-        ("bytes of a domain", {"s2s_queue_bytes": "50KiB"}, 100, 2000, 26, 1),
-        ("bytes of all domains", {"s2s_queue_total": "50KiB"}, 100, 2000, 26, 50)])
+@cases([("stanzas of a domain", {"s2s_queue_stanzas": 20}, 1, 20),
+        ("bytes of a domain", {"s2s_queue_bytes": "512KiB"}, 1, 8),
+        ("bytes of all domains", {"s2s_queue_total": "512KiB"}, 50, 8)])
 @dedicated(start=False)
-def what_waits_for_other_servers_is_limited(server, _what, options, count, size, most, domains):
+def what_waits_for_other_servers_is_limited(server, _what, options, domains, most):
+    """Of 400 messages of 20 kB, each of which counts for three times as much."""
     del server
     server = federating(FakeServer(limit=0), **options, workers=1, s2s_negotiate_timeout="1m")
-    with Innocents(server), bounded(server, 30):
+    with Innocents(server), figures_bounded(server, memory_remote=1 << 20):
         sender = login(server, "sender", presence=False)
-        for n in range(count):
-            sender.message(f"ann@x{n % domains}.fake.test", "x" * size)
-        errors = _refused(sender, count)
-        check(count - most - 2 <= len(errors) < count, f"{len(errors)} of {count} came back")
+        for n in range(400):
+            sender.message(f"ann@x{n % domains}.fake.test", "x" * 20000)
+        errors = _refused(sender, 400)
+        check(abs(len(errors) - (400 - most)) <= 2, f"{len(errors)} of 400 came back")
         check_error(errors[0], "resource-constraint")
 
 
@@ -47,15 +49,14 @@ def server_that_never_reads_is_cut_off_and_harms_no_sender(server):
     del server
     server = federating(FakeServer(limit=5000), s2s_output_queue="256KiB", s2s_queue_bytes="1MiB", s2s_resume_time=0,
                         s2s_queue_age="1s", s2s_retry_min="5s")
-    with Innocents(server), bounded(server, 60):
+    with Innocents(server), figures_bounded(server, memory_output=512 << 10, memory_remote=2 << 20), bounded(server, 40):
         sender = login(server, "sender", presence=False)
-        for n in range(600):   # 24 MB
-            sender.message("ann@x1.fake.test", "x" * 40000)
-            if n % 20 == 0:
-                sender.ping()
+        slowest, returned = slowest_ping(sender, "ann@x1.fake.test", 2500, 40000)   # 100 MB
         server.wait_for(lambda: "does not read" in server.log(), "the end of the stream that is not read")
-        check_error(sender.expect("message", type="error", timeout=20),
-                    ("resource-constraint", "remote-server-timeout", "remote-server-not-found"))
+        check(returned is not None, "nothing came back")
+        check_error(returned, ("resource-constraint", "remote-server-timeout", "remote-server-not-found"))
+    check(bytes_at_end(server) < 384 << 10, f"{bytes_at_end(server)} bytes waited at the end")
+    check(slowest < 3, f"the sender waited {slowest:.1f} s for an answer")
 
 
 @dedicated(start=False)
@@ -191,24 +192,26 @@ def a_thousand_records_of_dns_are_no_thousand_connections(server):
     check(stats(server)["sessions"] >= 3, "sessions were lost")
 
 
-@dedicated(start=False)
+@dedicated(start=False, timeout=60)
 def names_of_thousands_of_domains_are_kept_within_the_limit(server):
+    """Of each domain 100 records, of 26 kB; twice the ten answers of each worker are 500 kB."""
     del server
-    names = FakeNames()
-    names.COUNT = 0
+    names = NamesOfNoService()
     server = Comity(domains=(A,), options=NO_RATE | {"dns_servers": f"127.0.0.1:{names.port}", "dns_cache": 10,
                                                      "s2s_queue_age": "1s"})
     start(server)
-    with Innocents(server), bounded(server, 40):
+    with Innocents(server), figures_bounded(server, memory_names=4 << 20), bounded(server, 40):
         sender = login(server, "sender")
-        for n in range(300):
-            sender.message(f"ann@d{n}.test", "hello")
-        for _ in range(300):
-            try:
-                check_error(sender.expect("message", type="error", timeout=20),
-                            ("remote-server-timeout", "remote-server-not-found", "resource-constraint"))
-            except Failure as failure:
-                raise Failure(f"not all came back: {failure}") from None
+        for first in range(0, 2000, 500):
+            for n in range(first, first + 500):
+                sender.message(f"ann@d{n}.test", "hello")
+            for _ in range(500):
+                try:
+                    check_error(sender.expect("message", type="error", timeout=20),
+                                ("remote-server-timeout", "remote-server-not-found", "resource-constraint"))
+                except Failure as failure:
+                    raise Failure(f"not all came back: {failure}") from None
+    check(len(names.questions) >= 2 * 2000, f"only {len(names.questions)} questions were asked")
 
 
 @cases([("plain", False), ("managed", True)])

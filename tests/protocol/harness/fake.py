@@ -210,6 +210,20 @@ class FakeNames:
             connection.sendall(len(answer).to_bytes(2, "big") + answer)
 
 
+class NamesOfNoService(FakeNames):
+    """A name server by which all domains say fifty times that they offer no service, as much as one datagram holds."""
+
+    COUNT = 50
+
+    @staticmethod
+    def _record(kind, number):
+        del kind, number
+        return b"\xc0\x0c\0\x21\0\1" + (3600).to_bytes(4, "big") + b"\0\7" + bytes(7)
+
+    def _answer(self, message, is_cut):
+        return super()._answer(message, False)
+
+
 class FaultyNames(FakeNames):
     """A name server for domains under test. at: the port at which all of them can be reached on this machine.
     While how(name) returns one of FAULTS, that is what it answers."""
