@@ -7,7 +7,7 @@ import ssl
 import time
 
 from harness import Client, Stream, cases, check, dedicated, equal
-from harness.attack import Innocents, bounded, connect, read_all, start, stats
+from harness.attack import Innocents, bounded, bytes_at_end, connect, figures_bounded, read_all, start, stats, vanish
 from harness.stream import NS_SASL
 
 HEADER = (b"<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' "
@@ -108,13 +108,13 @@ def slow_drip_ends_when_the_time_to_log_in_is_over(server):
         check(time.monotonic() - began > 1.5, "they were cut off too soon")
 
 
-def _begun_handshake(server, port):
+def _begun_handshake(server, port, source=None):
     """Says half of what a TLS client says first."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     half = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(incoming, outgoing, server_hostname="localhost")
     with contextlib.suppress(ssl.SSLWantReadError):
         half.do_handshake()
-    sock = connect(server, port)
+    sock = connect(server, port, source)
     if port == server.c2s:
         sock.sendall(HEADER + b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
         seen = b""
@@ -134,6 +134,34 @@ def half_a_handshake_is_cut_off(server, _how, direct):
         half = [_begun_handshake(server, port) for _ in range(30)]
         for sock in half:
             read_all(sock, 8)
+
+
+def _silent(server, source):
+    return connect(server, source=source)
+
+
+def _greeted(server, source):
+    sock, seen = connect(server, source=source), b""
+    sock.sendall(HEADER)
+    while b"</stream:features>" not in seen:
+        seen += sock.recv(4096)
+    return sock
+
+
+@cases([("before a word", _silent), ("after the header", _greeted),
+        ("in a handshake", lambda server, source: _begun_handshake(server, server.c2s, source))])
+@dedicated(start=False, options={"preauth_timeout": "2s", "connections_per_address": 20})
+def peers_that_vanish_give_their_places_back(server, _when, begin):
+    """Their machine is gone without a word: nothing ends the connections, nor is anything acknowledged."""
+    start(server)
+    user, source = server.account("late"), "127.68.0.1"
+    with Innocents(server):
+        socks = [begin(server, source) for _ in range(20)]
+        for sock in socks:
+            vanish(sock)
+        server.wait_for(lambda: stats(server)["connections_closed"] >= 20, "the end of those who are gone", timeout=12)
+        Client.login(user, source=source).close()
+        equal(select.select(socks, [], [], 0)[0], [], "those who are gone and heard of their end")
 
 
 @dedicated(start=False)
@@ -263,6 +291,23 @@ def elements_before_a_resource_is_bound_are_limited(server, _what, attack):
         check(10 < sum(e.name == answer for e in client.inbox) < 40, "answers before the end")
         client.inbox.clear()
         client.expect_end()
+
+
+@dedicated(start=False, options={"max_preauth_output": "16KiB", "max_preauth_elements": 100000})
+def answers_that_nobody_reads_end_a_client_before_login(server):
+    """Each answer to who asks how to register is longer than its id."""
+    start(server)
+    request = f"<iq type='get' id='{'i' * 5000}'><query xmlns='jabber:iq:register'/></iq>".encode() * 20
+    with Innocents(server), figures_bounded(server, memory_output=64 << 10), bounded(server, 30):
+        client = _stranger(server, None)
+        client.sock.settimeout(10)
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while "does not read" not in server.log() and time.monotonic() - began < 15:
+                client.sock.sendall(request)
+        check("does not read" in server.log(), "it was not cut off")
+    check(bytes_at_end(server) < 32 << 10, f"{bytes_at_end(server)} bytes waited at the end")
+    client.abort()
 
 
 @dedicated(start=False, options={"max_preauth_elements": 1000})
