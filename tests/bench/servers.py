@@ -15,12 +15,42 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 
 from client import DOMAIN
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 ITERATIONS = 4096
+
+
+SANITIZERS = (b"__asan_init", b"__tsan_init", b"__ubsan_handle", b"__msan_init")
+
+
+def compiler_flags(build):
+    """Those of a build folder of Comity that decide how fast it is, as configure chose them."""
+    with open(os.path.join(build, "config.status")) as source:
+        text = source.read().replace('"\\\n"', "")
+    flags = " ".join(re.findall(r'^S\["(?:comity_cflags|CFLAGS)"\]="(.*)"$', text, re.M)).split()
+    return [f for f in flags if f.startswith(("-O", "-fsanitize=", "-flto", "-march=", "--coverage"))]
+
+
+def check_build(build, is_any_allowed=False):
+    """A build with sanitizers measures the sanitizers: it is refused. Returns the flags of the compiler."""
+    program = os.path.join(build, "src/comityd/comityd")
+    if not os.path.exists(program):
+        raise SystemExit(f"{program} is missing: build first, or name a build folder with --build")
+    with open(program, "rb") as source:
+        text = source.read()
+    if any(s in text for s in SANITIZERS) and not is_any_allowed:
+        raise SystemExit(f"{build} is built with sanitizers; name one without by --build")
+    try:
+        flags = compiler_flags(build)
+    except OSError:
+        return "flags unknown"
+    if next((f for f in reversed(flags) if f.startswith("-O")), "-O0") == "-O0":
+        print(f"warning: {build} is built without optimisation", file=sys.stderr, flush=True)
+    return " ".join(flags)
 
 
 def wait_port(port, seconds=60):
