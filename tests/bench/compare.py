@@ -3,11 +3,14 @@
 """Runs Comity and the other servers that are installed under the same loads, in turn, and writes tables with ratios.
 
 Usage: tests/bench/compare.py --xmppload DIR [--build DIR] [--rounds N] [--seconds N] [--only NAME,...]
-       [--what CELL,...] [--keep FILE] [--from FILE] [--document FILE]
+       [--what CELL,...] [--keep FILE] [--from FILE] [--document FILE] [--any-build]
 
 xmppload is the load generator (a folder with xmppload in it, built). Prosody, ejabberd and jabberd2 are those of
 Debian's packages. In each round every server has its turn in each cell, started anew; a ratio is the median of those
-of the rounds. With --document the tables replace what stands between the two marker comments there.
+of the rounds. With --document the tables replace what stands between the two marker comments there, if the run was a
+full one: all servers that are installed, all cells, three rounds or more, 1,000 users. A round in which a server failed
+(the generator, a message that was lost, a server that does not start) does not count and is marked in its cell; then
+the program ends with 1. Builds of Comity with sanitizers are refused but with --any-build, which writes no document.
 """
 import argparse
 import json
@@ -18,27 +21,42 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import offline  # noqa: E402
-from client import DOMAIN  # noqa: E402
-from servers import KINDS, ROOT  # noqa: E402
+from client import DOMAIN, Closed  # noqa: E402
+from servers import KINDS, ROOT, check_build, source_of, version_of  # noqa: E402
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 FRIENDS = "p"       # prefix of the accounts with contacts; the others are u0, u1, ...
 CONTACTS = 50
 CELLS = ("offline", "chat", "login", "presence", "idle")
+# What each cell measures: labels of results.
+LABELS = {"offline": ("offline",), "chat": ("chat8", "rate", "chat"), "login": ("login",), "presence": ("presence",),
+          "idle": ("idle",)}
 ALL = "comity,comity2,prosody,ejabberd,plain,jabberd2"
+FULL_ROUNDS, FULL_USERS = 3, 1000
+FAILURES = (OSError, ValueError, KeyError, IndexError, SystemExit, Closed)
 
 
 class Bench:
     def __init__(self, load, args):
         self.load, self.args = load, args
-        self.results = []
+        self.results, self.about = [], []
+
+    def save(self):
+        if self.args.keep:
+            with open(self.args.keep, "w") as out:
+                json.dump({"about": self.about, "results": self.results}, out, indent=1)
 
     def keep(self, number, server, label, result):
-        if result.get("exit"):
-            print(f"  {server.name}: {label}: exit {result['exit']}", flush=True)
+        """One result; what was lost or ended with an error is a failure."""
+        if result.get("exit") or result.get("lost"):
+            result["failed"] = result.get("failed") or f"exit {result.get('exit', 0)}, {result.get('lost', 0)} lost"
+        if result.get("failed"):
+            result["failed"] = " ".join(result["failed"].split())
+            print(f"  {server.name}: {label}: FAILED: {result['failed']}", flush=True)
         self.results.append({"round": number, "server": server.name, "label": label, "result": result})
 
     def run(self, number, server, scenario, label, *options):
@@ -50,11 +68,27 @@ class Bench:
                                "--server-pid", server.pids(), "--json", out, "--quiet", "--starttls",
                                "--login-retries", "3", *sm, *options],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode:
-            print(f"  {server.name}: {label}: {done.stdout.strip()[-300:]}", flush=True)
+        result = {}
         if os.path.exists(out):
             with open(out) as source:
-                self.keep(number, server, label, json.loads(source.read().splitlines()[-1]))
+                result = json.loads(source.read().splitlines()[-1])
+        if done.returncode:
+            result["failed"] = f"exit {done.returncode}: {done.stdout.strip()[-300:]}"
+        self.keep(number, server, label, result)
+
+    def attempt(self, number, server, cell):
+        """A cell of which nothing may be missing: what has no result has failed."""
+        problem = "no result"
+        try:
+            self.cell(number, server, cell)
+        except FAILURES as error:
+            problem = f"{type(error).__name__}: {error}"
+        finally:
+            server.stop()
+        known = {r["label"] for r in self.results if (r["round"], r["server"]) == (number, server.name)}
+        for label in LABELS[cell]:
+            if label not in known:
+                self.keep(number, server, label, {"failed": problem})
 
     def cell(self, number, server, cell):
         users, seconds = str(self.args.users), str(self.args.seconds)
@@ -77,13 +111,17 @@ class Bench:
             self.keep(number, server, cell, offline.run(server, "u", self.args.users, FRIENDS, self.args.seconds))
         elif cell == "idle":
             self.run(number, server, "idle", cell, "-n", users, "--hold", "25", "--roster")
-        server.stop()
+
+    def rounds(self, label, name):
+        """How many rounds failed, and how many there were."""
+        found = [bool(r["result"].get("failed")) for r in self.results if (r["label"], r["server"]) == (label, name)]
+        return sum(found), len(found)
 
     def figures(self, label, name, get):
         """One for each round: {round: figure}."""
         found = {}
         for r in self.results:
-            if (r["label"], r["server"]) == (label, name):
+            if (r["label"], r["server"]) == (label, name) and not r["result"].get("failed"):
                 try:
                     found[r["round"]] = get(r["result"])
                 except (KeyError, ZeroDivisionError, TypeError):
@@ -136,6 +174,12 @@ def ratio(ours, theirs, is_less_better, gate):
     return f"**{middle:.1f}** ({both[0]:.1f}-{both[-1]:.1f}{mark})"
 
 
+def marked(bench, label, name, text):
+    """The text of a cell, and whether rounds failed."""
+    failed, count = bench.rounds(label, name)
+    return text if not failed else "failed" if failed == count else f"{text} (failed in {failed} of {count})"
+
+
 def report(bench):
     present = {r["server"] for r in bench.results}
     peers = [("Prosody", "Comity", 0), ("ejabberd", "Comity", 1), ("jabberd2", "Comity, plain", 2)]
@@ -145,8 +189,8 @@ def report(bench):
              "|---" * (len(names) + len(peers) + 1) + "|"]
     for title, label, get, is_less_better, gates in ROWS:
         found = {n: bench.figures(label, n, get) for n in names}
-        if any(found.values()):
-            cells = [number(median(found[n])) for n in names]
+        if any(bench.rounds(label, n)[1] for n in names):
+            cells = [marked(bench, label, n, number(median(found[n]))) for n in names]
             cells += [ratio(found.get(ours, {}), found[peer], is_less_better, gates[i]) for peer, ours, i in peers]
             lines.append(f"| {title} | " + " | ".join(cells) + " |")
     lines += ["", "Latency of chat in ms, p50 / p99 / p99.9 (medians of the rounds):", "",
@@ -156,7 +200,7 @@ def report(bench):
         for n in names:
             values = [median(bench.figures(label, n, lambda r, q=q: r["latency_ms"][q]))
                       for q in ("p50", "p99", "p99_9")]
-            cells.append("-" if None in values else " / ".join(f"{v:.1f}" for v in values))
+            cells.append(marked(bench, label, n, "-" if None in values else " / ".join(f"{v:.1f}" for v in values)))
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     if "Comity, two workers" in present:
         lines += ["", "Comity with two workers against one, per second:", "",
@@ -165,10 +209,56 @@ def report(bench):
                                   ("chat, eight in flight", "chat8", lambda r: r["msgs_per_s"]),
                                   ("presence to 50 contacts", "presence", lambda r: r["deliveries_per_s"])):
             one, two = bench.figures(label, "Comity", get), bench.figures(label, "Comity, two workers", get)
-            if one and two:
-                lines.append(f"| {title} | {number(median(one))} | {number(median(two))} | "
-                             f"{ratio(two, one, False, 1.6)} |")
+            if one or two or bench.rounds(label, "Comity, two workers")[1]:
+                cells = [marked(bench, label, n, number(median(f)))
+                         for n, f in (("Comity", one), ("Comity, two workers", two))]
+                lines.append(f"| {title} | {cells[0]} | {cells[1]} | {ratio(two, one, False, 1.6)} |")
     return "\n".join(lines)
+
+
+def missing(bench):
+    """Why this is not a full run; "" when it is."""
+    found = []
+    for key in ALL.split(","):
+        kind = KINDS[key]
+        if not kind.is_ours and not kind.installed():
+            continue
+        counts = {label: bench.rounds(label, kind.name)[1] for cell in kind.cells for label in LABELS[cell]}
+        if min(counts.values()) < FULL_ROUNDS:
+            fewest = min(counts, key=counts.get)
+            found.append(f"{kind.name}: {fewest}: rounds: {counts[fewest]} of {FULL_ROUNDS}")
+    if any(a["users"] != FULL_USERS for a in bench.about):
+        found.append(f"not {FULL_USERS:,} users")
+    if any(a["is_any_build"] for a in bench.about):
+        found.append("any build")
+    return "; ".join(found)
+
+
+def failures(bench):
+    """One line for each round that failed, without what was only a warm-up."""
+    return [f"{r['server']}: {r['label']}: {r['result']['failed']}" for r in bench.results
+            if r["result"].get("failed") and r["label"] != "warm-up"]
+
+
+def told(about):
+    """What a reader needs to judge or repeat a run."""
+    peers = ", ".join(f"{name} {version}" for name, version in about["peers"].items()) or "no other servers"
+    return (f"Measured {about['date']}, Comity {about['commit']} ({about['flags']}), {peers}; rounds: "
+            f"{about['rounds']}, of {about['seconds']} seconds, {about['users']:,} users; {about['cores']} cores, load "
+            f"average {about['load'][0]} before, {about['load'][1]} after.")
+
+
+def describe(args):
+    """Of a run that begins."""
+    keys = [k for k in args.only.split(",") if not KINDS[k].is_ours and KINDS[k].installed()]
+    return {"date": time.strftime("%Y-%m-%d"), "commit": source_of(args.build),
+            "flags": check_build(args.build, args.any_build), "is_any_build": args.any_build,
+            "peers": {KINDS[k].name: version_of(KINDS[k].package) for k in keys}, "rounds": args.rounds,
+            "seconds": args.seconds, "users": args.users, "cores": os.cpu_count(), "load": [load_average()] * 2}
+
+
+def load_average():
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 def put_into(document, text):
@@ -183,7 +273,7 @@ def measure(bench, args, folder):
     subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
     servers = []
     for i, key in enumerate(args.only.split(",")):
-        if key.startswith(("comity", "plain")) or KINDS[key].installed():
+        if KINDS[key].is_ours or KINDS[key].installed():
             servers.append(KINDS[key](os.path.join(folder, key), args.port + 10 * i, certs,
                                       build=os.path.abspath(args.build)))
         else:
@@ -204,10 +294,9 @@ def measure(bench, args, folder):
                 if cell not in s.cells:
                     continue
                 print(f"round {n + 1}: {cell}: {s.name}", flush=True)
-                bench.cell(n, s, cell)
-                if args.keep:
-                    with open(args.keep, "w") as out:
-                        json.dump(bench.results, out, indent=1)
+                bench.attempt(n, s, cell)
+                bench.about[-1]["load"] = [bench.about[-1]["load"][0], load_average()]
+                bench.save()
 
 
 def main():
@@ -223,7 +312,8 @@ def main():
     parser.add_argument("--keep", help="where to write all results as JSON")
     parser.add_argument("--from", dest="source", action="append", default=[],
                         help="results to report on, instead of a run; may be given more than once")
-    parser.add_argument("--document", help="a file with two marker comments, between which the tables are put")
+    parser.add_argument("--document", help="a file with two marker comments, between which a full run puts its tables")
+    parser.add_argument("--any-build", action="store_true", help="also one with sanitizers, to see that all is well")
     args = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -231,18 +321,27 @@ def main():
     if args.source:
         for i, path in enumerate(args.source):
             with open(path) as source:
-                bench.results += [{**r, "round": (i, r["round"])} for r in json.load(source)]
+                kept = json.load(source)
+            bench.about += kept["about"]
+            bench.results += [{**r, "round": (i, r["round"])} for r in kept["results"]]
     elif not args.xmppload:
         parser.error("--xmppload is missing")
     else:
+        bench.about.append(describe(args))
         folder = tempfile.mkdtemp(prefix="comity-bench-")
         measure(bench, args, folder)
         shutil.rmtree(folder)
-    text = report(bench)
+    text = "\n".join(f"{told(a)}\n" for a in bench.about) + "\n" + report(bench)
     print(text)
-    if args.document:
+    failed, lacking = failures(bench), missing(bench)
+    print("".join(f"\nFAILED: {f}" for f in failed))
+    if args.document and lacking:
+        print(f"{args.document} stays as it is, as this was no full run: {lacking}")
+    elif args.document:
         put_into(args.document, text)
+        print(f"written to {args.document}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -53,6 +53,28 @@ def check_build(build, is_any_allowed=False):
     return " ".join(flags)
 
 
+def source_of(build):
+    """The commit of the sources that a build folder is made from, with -dirty when they were changed."""
+    folder = ROOT
+    with contextlib.suppress(OSError, TypeError):
+        with open(os.path.join(build, "Makefile")) as source:
+            folder = re.search(r"^abs_top_srcdir = (.*)$", source.read(), re.M)[1]
+    with contextlib.suppress(OSError):
+        done = subprocess.run(["git", "-C", folder, "describe", "--always", "--dirty"], capture_output=True, text=True)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return "of no known commit"
+
+
+def version_of(package):
+    """Of a package of Debian's."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return "of an unknown version"
+
+
 def wait_port(port, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -95,6 +117,8 @@ class Server:
     were when save() was called."""
     name = "?"
     program = "?"
+    package = None      # of Debian's
+    is_ours = False
     mech = "SCRAM-SHA-1"
     has_sm = True
     stored = "data"     # below the folder: what holds the accounts
@@ -171,6 +195,7 @@ class Server:
 
 class Comity(Server):
     name = "Comity"
+    is_ours = True
     workers = 1
     options = ""
 
@@ -232,6 +257,7 @@ class ComityPlain(Comity):
 class Prosody(Server):
     name = "Prosody"
     program = "prosody"
+    package = "prosody"
 
     def start(self):
         self.write("prosody.cfg.lua", f"""
@@ -274,6 +300,7 @@ class Ejabberd(Server):
     spin while they wait, or that would count as work."""
     name = "ejabberd"
     program = "ejabberdctl"
+    package = "ejabberd"
     stored = "mnesia"
     task = "ok"         # done when it has started
 
@@ -353,6 +380,7 @@ modules:
 class Jabberd2(Server):
     name = "jabberd2"
     program = "jabberd2-c2s"
+    package = "jabberd2"
     mech = "PLAIN"   # its accounts are plain text; SCRAM would make it hash at every login
     has_sm = False
     cells = ("chat", "login", "presence", "idle")
