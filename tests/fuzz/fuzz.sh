@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Fuzzes every target for a time, or takes what was found into the corpus; run by "make fuzz" and "make fuzz-corpus".
+# FUZZ_JOBS targets are fuzzed at once, by default as many as there are processors.
 set -u
 usage="usage: fuzz.sh fuzz SECONDS TARGET... | fuzz.sh corpus FILES TARGET..."
 srcdir=${srcdir:-.}
+jobs=${FUZZ_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
 [ $# -gt 2 ] || { echo "$usage" >&2; exit 64; }
 what=$1
 number=$2
@@ -23,7 +25,8 @@ fuzz()
 	result=$?
 	awk -v name="$name" '/executed_units/ { n = $2 } END { printf "fuzz_%s: %d executions\n", name, n }' "fuzz/$name.log"
 	[ $result -eq 0 ] && return 0
-	grep -aE '^finding|^SUMMARY|runtime error|Test unit written' "fuzz/$name.log"
+	grep -aE '^finding|^SUMMARY|runtime error|Test unit written' "fuzz/$name.log" | sed "s|^|fuzz_$name: |"
+	echo "fuzz_$name: ended with $result; see fuzz/$name.log"
 	return 1
 }
 
@@ -46,11 +49,41 @@ corpus()
 	echo "fuzz_$name: $(find "$corpus" -type f | wc -l) inputs, $(cat "$corpus"/* | wc -c) bytes"
 }
 
-failed=0
-for target; do
-	name=${target##*/fuzz_}
+# "fuzz-one" is how this script calls itself for each target.
+each()
+{
+	name=${1##*/fuzz_}
+	target=$1
 	corpus=$srcdir/tests/fuzz/corpus/$name
-	"$what" || failed=$((failed + 1))
-done
-[ $failed -eq 0 ] || echo "fuzz: $failed targets failed; see the logs and findings in $(pwd)/fuzz" >&2
-[ $failed -eq 0 ]
+	"${what%-one}"
+}
+
+case $what in
+fuzz-one)
+	each "$1"
+	exit
+	;;
+fuzz)
+	grep -q '^#define HAVE_XML2' config.h || echo "fuzz: warning: fuzz_xml, which compares the reader of XML with" \
+		"libxml2, is missing, as configure found no libxml2 (tools/install-deps fuzz, then configure anew)" >&2
+	echo "fuzz: targets: $#, $jobs at once; logs in $(pwd)/fuzz, findings in $(pwd)/fuzz/findings"
+	mkdir -p fuzz/findings
+	touch fuzz/began
+	printf '%s\n' "$@" | srcdir=$srcdir xargs -n 1 -P "$jobs" "$0" fuzz-one "$number"
+	result=$?
+	found=$(find fuzz/findings -type f -newer fuzz/began | wc -l)
+	echo "fuzz: $found new findings in $(pwd)/fuzz/findings"
+	;;
+corpus)
+	result=0
+	for target; do
+		each "$target" || result=1
+	done
+	;;
+*)
+	echo "$usage" >&2
+	exit 64
+	;;
+esac
+[ $result -eq 0 ] || echo "fuzz: targets failed; see the logs and findings in $(pwd)/fuzz" >&2
+[ $result -eq 0 ]

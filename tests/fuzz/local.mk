@@ -16,15 +16,17 @@ check_PROGRAMS += $(fuzz_targets)
 .PHONY: fuzz-targets fuzz fuzz-corpus
 fuzz-targets: $(fuzz_targets)
 
-# All targets one after another. In a build folder without libFuzzer, one with it is made below.
+# FUZZ_JOBS targets at once, or as many as there are processors. In a build folder without libFuzzer, one with it is made
+# below.
 FUZZ_SECONDS = 60
+FUZZ_JOBS =
 FUZZ_FILES = 36
 FUZZ_TARGETS = $(fuzz_targets)
 if FUZZERS
 fuzz:
 	+$(MAKE) all
 	+$(MAKE) fuzz-targets
-	srcdir=$(srcdir) $(srcdir)/tests/fuzz/fuzz.sh fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	srcdir=$(srcdir) FUZZ_JOBS=$(FUZZ_JOBS) $(srcdir)/tests/fuzz/fuzz.sh fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 fuzz-corpus:
 	+$(MAKE) all
 	+$(MAKE) fuzz-targets
