@@ -18,7 +18,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN, Client  # noqa: E402
-from servers import ROOT, Comity  # noqa: E402
+from servers import ROOT, Comity, check_build  # noqa: E402
 
 CONFIRM_EVERY = 100     # messages; well below unacknowledged_stanzas
 
@@ -69,6 +69,7 @@ def main():
     parser.add_argument("--messages", type=int, default=1000)
     parser.add_argument("--rate", type=int, default=5000)
     args = parser.parse_args()
+    check_build(args.build)
     folder = tempfile.mkdtemp(prefix="comity-acknowledge-")
     certs = os.path.join(folder, "certs")
     subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)

@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN, Client  # noqa: E402
-from servers import ROOT, Comity  # noqa: E402
+from servers import ROOT, Comity, check_build  # noqa: E402
 
 
 class Started(Comity):
@@ -67,6 +67,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--port", type=int, default=26600)
     args = parser.parse_args()
+    check_build(args.build)
     folder = tempfile.mkdtemp(prefix="comity-start-")
     certs = os.path.join(folder, "certs")
     subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)

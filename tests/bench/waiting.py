@@ -21,7 +21,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN, Client  # noqa: E402
-from servers import ROOT, Comity  # noqa: E402
+from servers import ROOT, Comity, check_build  # noqa: E402
 
 
 class Waiting(Comity):
@@ -66,6 +66,7 @@ def main():
     parser.add_argument("--accounts", type=int, default=2000)
     parser.add_argument("--devices", type=int, default=10)
     args = parser.parse_args()
+    check_build(args.build)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     folder = tempfile.mkdtemp(prefix="comity-waiting-")

@@ -20,7 +20,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN  # noqa: E402
-from servers import Comity, ComityTwo, ROOT  # noqa: E402
+from servers import Comity, ComityTwo, ROOT, check_build  # noqa: E402
 
 PERIOD_NS = 2_000_000
 LOADS = {
@@ -86,6 +86,7 @@ def main():
     parser.add_argument("--port", type=int, default=26900)
     parser.add_argument("--only", default=",".join(LOADS))
     args = parser.parse_args()
+    check_build(args.build)
     load = os.path.join(os.path.abspath(args.xmppload), "xmppload")
     folder = tempfile.mkdtemp(prefix="comity-workers-")
     certs = os.path.join(folder, "certs")
