@@ -72,7 +72,10 @@ class Bench:
         if os.path.exists(out):
             with open(out) as source:
                 result = json.loads(source.read().splitlines()[-1])
-        if done.returncode:
+        broken_off = result.pop("failed", 0)
+        if broken_off and label in server.breaks_off:
+            result |= {"broken_off": broken_off, "exit": 0}
+        elif done.returncode:
             result["failed"] = f"exit {done.returncode}: {done.stdout.strip()[-300:]}"
         self.keep(number, server, label, result)
 
@@ -134,7 +137,8 @@ def per_cpu(result):
 
 
 def login_ms(result):
-    return 1000 * result["server_cpu_s"] / result["sessions"]
+    """Logins that a server broke off count as if they were whole."""
+    return 1000 * result["server_cpu_s"] / (result["sessions"] + result.get("broken_off", 0))
 
 
 # Title, cell, figure, whether less is better, gates of the ratios to Prosody, ejabberd, jabberd2.
@@ -213,6 +217,10 @@ def report(bench):
                 cells = [marked(bench, label, n, number(median(f)))
                          for n, f in (("Comity", one), ("Comity, two workers", two))]
                 lines.append(f"| {title} | {cells[0]} | {cells[1]} | {ratio(two, one, False, 1.6)} |")
+    for name in names:
+        broken_off = bench.figures("login", name, lambda r: 100 * r["broken_off"] / (r["sessions"] + r["broken_off"]))
+        if broken_off:
+            lines += ["", f"{name} broke off {median(broken_off):.0f}% of the logins; its processor time is divided by all of them."]
     return "\n".join(lines)
 
 

@@ -123,6 +123,7 @@ class Server:
     has_sm = True
     stored = "data"     # below the folder: what holds the accounts
     cells = ("chat", "login", "presence", "offline", "idle")     # where it takes part
+    breaks_off = ()     # labels of results that count though some sessions fail
 
     def __init__(self, folder, port, certs, build=None):
         self.folder, self.port, self.certs, self.build = folder, port, certs, build
@@ -384,6 +385,8 @@ class Jabberd2(Server):
     mech = "PLAIN"   # its accounts are plain text; SCRAM would make it hash at every login
     has_sm = False
     cells = ("chat", "login", "presence", "idle")
+    # It confuses sessions whose sockets have the same number, one after another.
+    breaks_off = ("warm-up", "login")
     stored = "sqlite.db"
 
     def config(self, part, *changes):
