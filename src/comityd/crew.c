@@ -12,11 +12,13 @@
 #include "comityd/daemon.h"
 #include "router/account.h"
 
-/* Longest wait for clients to take their last words (the promise is a stop within 5 s). */
-#define STOP_MS 2000
-/* And for what came from other servers to be safe, so that they need not send it again, and for those that are just
- * being reached. */
-#define FED_MS 500
+/* Longest waits of a stop: in all (the promise is 5 s, and the store has to finish); for clients, and then for other
+ * servers, to take their last words; for servers that are just being reached; for what came from others to be safe, so
+ * that they need not send it again. */
+#define STOP_MS 4000
+#define LAST_WORDS_MS 2000
+#define REACHING_MS 500
+#define SAFE_MS 500
 
 /* ---- calls ---- */
 
@@ -162,7 +164,8 @@ static void on_tls_server(struct worker *w, void *arg, int fd, const char *addre
 	fed_accept(w, fd, address, true);
 }
 
-static int listen_on(struct daemon *d, const char *address, unsigned *port, listener_cb *cb, struct err_text *et)
+static int listen_on(struct daemon *d, struct listeners *all, const char *address, unsigned *port, listener_cb *cb,
+                     struct err_text *et)
 {
 	for (unsigned i = 0; i < d->server.worker_count; i++) {
 		struct listener *l = NULL;
@@ -171,8 +174,8 @@ static int listen_on(struct daemon *d, const char *address, unsigned *port, list
 		if (rc != 0)
 			return rc;
 		*port = listener_port(l);
-		d->listeners = mem_resize(d->listeners, (d->listener_count + 1) * sizeof(*d->listeners));
-		d->listeners[d->listener_count++] = l;
+		all->items = mem_resize(all->items, (all->count + 1) * sizeof(*all->items));
+		all->items[all->count++] = l;
 	}
 	return 0;
 }
@@ -181,19 +184,20 @@ static int listen_on(struct daemon *d, const char *address, unsigned *port, list
 static int listen_all(struct daemon *d, const char *address, struct err_text *et)
 {
 	struct {
+		struct listeners *all;
 		unsigned *port;
 		listener_cb *cb;
 	} ports[] = {
-		{ &d->c2s_port, on_client },
-		{ &d->c2s_tls_port, on_tls_client },
-		{ &d->s2s_port, on_server },
-		{ &d->s2s_tls_port, on_tls_server },
+		{ &d->for_clients, &d->c2s_port, on_client },
+		{ &d->for_clients, &d->c2s_tls_port, on_tls_client },
+		{ &d->for_servers, &d->s2s_port, on_server },
+		{ &d->for_servers, &d->s2s_tls_port, on_tls_server },
 	};
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < sizeof(ports) / sizeof(ports[0]); i++)
 		if (*ports[i].port != 0)
-			rc = listen_on(d, address, ports[i].port, ports[i].cb, et);
+			rc = listen_on(d, ports[i].all, address, ports[i].port, ports[i].cb, et);
 	return rc;
 }
 
@@ -222,10 +226,24 @@ int crew_listen(struct daemon *d, struct err_text *et)
 	return 0;
 }
 
+static void start_listeners(const struct listeners *all)
+{
+	for (size_t i = 0; i < all->count; i++)
+		listener_start(all->items[i]);
+}
+
 void crew_accept(struct daemon *d)
 {
-	for (size_t i = 0; i < d->listener_count; i++)
-		listener_start(d->listeners[i]);
+	start_listeners(&d->for_clients);
+	start_listeners(&d->for_servers);
+}
+
+static void close_listeners(struct listeners *all)
+{
+	for (size_t i = 0; i < all->count; i++)
+		listener_close(&all->items[i]);
+	free(all->items);
+	*all = (struct listeners){ 0 };
 }
 
 /* ---- configuration ---- */
@@ -281,9 +299,14 @@ static void run_hush_fed(struct worker *w, void *arg)
 	fed_hush(router_of(w)->fed);
 }
 
-static void run_count_unfinished(struct worker *w, void *arg)
+static void run_find_reaching(struct worker *w, void *arg)
 {
-	*(size_t *)arg += fed_count_unfinished(router_of(w)->fed);
+	*(bool *)arg = *(bool *)arg || fed_is_reaching(router_of(w)->fed);
+}
+
+static void run_find_unsafe(struct worker *w, void *arg)
+{
+	*(bool *)arg = *(bool *)arg || fed_has_unsafe(router_of(w)->fed);
 }
 
 static void run_close_fed(struct worker *w, void *arg)
@@ -293,25 +316,22 @@ static void run_close_fed(struct worker *w, void *arg)
 }
 
 /* Streams that have ended are none any more, but their last words may still wait. */
-static size_t count_open(const struct worker *w, const struct list *streams)
+static bool is_leaving(const struct worker *w)
 {
-	size_t open = 0;
-
-	LIST_EACH(l, next, streams)
-		open++;
 	LIST_EACH(l, next, &w->conns)
-		open += conn_socket_is_leaving(LIST_ENTRY(l, struct conn, all));
-	return open;
+		if (conn_socket_is_leaving(LIST_ENTRY(l, struct conn, all)))
+			return true;
+	return false;
 }
 
-static void run_count(struct worker *w, void *arg)
+static void run_find_clients(struct worker *w, void *arg)
 {
-	*(size_t *)arg += count_open(w, &router_of(w)->streams);
+	*(bool *)arg = *(bool *)arg || !list_empty(&router_of(w)->streams) || is_leaving(w);
 }
 
-static void run_count_fed(struct worker *w, void *arg)
+static void run_find_servers(struct worker *w, void *arg)
 {
-	*(size_t *)arg += count_open(w, &router_of(w)->fed->streams);
+	*(bool *)arg = *(bool *)arg || !list_empty(&router_of(w)->fed->streams) || is_leaving(w);
 }
 
 static void run_break(struct worker *w, void *arg)
@@ -355,18 +375,35 @@ static void drain(struct daemon *d)
 	}
 }
 
-/* Waits until count finds nothing, or for so long. */
-static void wait_for_none(struct daemon *d, void (*count)(struct worker *w, void *arg), uint64_t ms)
+/* Waits until no worker finds any, for so long at most, and not beyond the end. */
+static void wait_for_none(struct daemon *d, void (*find)(struct worker *w, void *any), uint64_t ms, uint64_t end)
 {
-	uint64_t begin = d->env.mono_ms(&d->env);
-	size_t open = 1;
+	uint64_t now = d->env.mono_ms(&d->env), until = now + ms < end ? now + ms : end;
+	bool any = true;
 
-	while (open != 0 && d->env.mono_ms(&d->env) - begin < ms) {
-		open = 0;
-		each_worker(d, count, &open);
-		if (open != 0)
+	while (any && d->env.mono_ms(&d->env) < until) {
+		any = false;
+		each_worker(d, find, &any);
+		if (any)
 			sleep_ms(10);
 	}
+}
+
+/* Other servers last: they are told that our users have left. Those that are being reached may have to call back. */
+static void close_streams(struct daemon *d)
+{
+	uint64_t end = d->env.mono_ms(&d->env) + STOP_MS;
+
+	each_worker(d, run_close, NULL);
+	each_worker(d, run_part, NULL);
+	wait_for_none(d, run_find_clients, LAST_WORDS_MS, end);
+	wait_for_none(d, run_find_reaching, REACHING_MS, end);
+	close_listeners(&d->for_servers);
+	each_worker(d, run_hush_fed, NULL);
+	wait_for_none(d, run_find_unsafe, SAFE_MS, end);
+	each_worker(d, run_close_fed, NULL);
+	wait_for_none(d, run_find_servers, LAST_WORDS_MS, end);
+	each_worker(d, run_break, NULL);
 }
 
 void crew_stop(struct daemon *d)
@@ -374,19 +411,10 @@ void crew_stop(struct daemon *d)
 	struct server *s = &d->server;
 	bool is_running = s->worker_count != 0 && s->workers[0]->loop != NULL;
 
-	for (size_t i = 0; i < d->listener_count; i++)
-		listener_close(&d->listeners[i]);
-	if (is_running) {
-		/* Other servers last: they are told that our users have left. */
-		each_worker(d, run_close, NULL);
-		each_worker(d, run_part, NULL);
-		wait_for_none(d, run_count, STOP_MS);
-		each_worker(d, run_hush_fed, NULL);
-		wait_for_none(d, run_count_unfinished, FED_MS);
-		each_worker(d, run_close_fed, NULL);
-		wait_for_none(d, run_count_fed, STOP_MS);
-		each_worker(d, run_break, NULL);
-	}
+	close_listeners(&d->for_clients);
+	if (is_running)
+		close_streams(d);
+	close_listeners(&d->for_servers);
 	for (unsigned i = 0; i < s->worker_count; i++)
 		worker_stop(s->workers[i]);
 	jobs_free(s->jobs);
@@ -413,5 +441,4 @@ void crew_stop(struct daemon *d)
 	free(s->workers);
 	peers_free(s->peers);
 	tls_shared_free(s->tls);
-	free(d->listeners);
 }

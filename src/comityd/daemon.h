@@ -20,8 +20,10 @@ struct daemon {
 	struct conf *conf;
 	struct settings *settings;
 	const char *config_path;
-	struct listener **listeners;
-	size_t listener_count;
+	struct listeners {
+		struct listener **items;
+		size_t count;
+	} for_clients, for_servers;
 	unsigned c2s_port, c2s_tls_port, s2s_port, s2s_tls_port;   /* as they are, when 0 was not asked for */
 	int control_fd, signal_fd;
 	char *control_path;

@@ -89,8 +89,8 @@ struct conn {
 	char address[CONN_ADDRESS_MAX];
 	bool is_secured, is_handshaking;
 	bool is_stranger;            /* nobody has proved who it is: it is read after all others, and for a bounded time */
-	bool counts_as_stream;       /* among those of its address */
 	bool is_muted;               /* it waits for that, and need not be told of again */
+	bool counts_as_stream;       /* among the streams of its address */
 	unsigned stops;              /* of enum conn_stop: why nothing is read now */
 	uint64_t read_since;         /* the end of the last stop, by the clock of the worker */
 	struct backlog *backlog;     /* NULL: nothing was counted yet */

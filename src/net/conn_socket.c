@@ -122,7 +122,8 @@ bool conn_socket_is_leaving(const struct conn *c)
 {
 	int unacknowledged = 0;
 
-	if (!c->is_closing || c->is_broken)
+	/* Words in the clear that came behind STARTTLS never leave. */
+	if (!c->is_closing || c->is_broken || (c->tls != NULL && !c->is_secured))
 		return false;
 	return conn_queued(c) != 0 || (ioctl(c->fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged > 0);
 }

@@ -63,10 +63,15 @@ void copies_settle(struct copies *c)
 	copies_unref(c);
 }
 
+bool copies_is_carbon(const struct comity_stanza *st, const struct comity_jid *from)
+{
+	return st->kind == COMITY_MESSAGE && from != NULL && comity_jid_is_bare(from) &&
+	       comity_elem_find(st->doc->root, NS_CARBONS, NULL) != NULL;
+}
+
 static bool is_carbon(const struct sm_item *item)
 {
-	return item->st != NULL && item->st->kind == COMITY_MESSAGE && item->from != NULL &&
-	       comity_jid_is_bare(item->from) && comity_elem_find(item->st->doc->root, NS_CARBONS, NULL) != NULL;
+	return item->st != NULL && copies_is_carbon(item->st, item->from);
 }
 
 static struct sm_item *choose(struct copies *c, struct sm_item *item)

@@ -22,6 +22,8 @@ struct copies *copies_ref(struct copies *c);
 void copies_unref(struct copies *c);
 /* The item is one of them. */
 void copies_join(struct copies *c, struct sm_item *item);
+/* It was made for one session (XEP-0280), and is of no use to others. */
+bool copies_is_carbon(const struct comity_stanza *st, const struct comity_jid *from);
 /* A client has it. */
 void copies_settle(struct copies *c);
 /* The item leaves without having been acknowledged, as its session ends. Returns what has to find another way

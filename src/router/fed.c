@@ -518,61 +518,6 @@ int fed_configure(struct federation *f, struct err_text *et)
 	return dns_new(f->router->worker, &s->dns, &f->dns, et);
 }
 
-void fed_hush(struct federation *f)
-{
-	LIST_EACH(l, next, &f->streams)
-		s2s_hush(LIST_ENTRY(l, struct s2s, link));
-	journal_hurry(f->router);
-}
-
-size_t fed_count_unfinished(const struct federation *f)
-{
-	size_t count = 0, pos = 0;
-
-	LIST_EACH(s, next, &f->streams)
-		count += sm_is_unsafe(LIST_ENTRY(s, struct s2s, link));
-	for (const struct fed_link *l; (l = map_next(&f->links, &pos)) != NULL;)
-		count += !list_empty(&l->queue) && (l->state == LINK_DIALING || l->state == LINK_NEGOTIATING);
-	return count;
-}
-
-void fed_stop(struct federation *f)
-{
-	f->is_stopping = true;
-	asks_stop(f->router->asks);
-	LIST_EACH(l, next, &f->probes)
-		link_end(LIST_ENTRY(l, struct fed_link, probe), S2S_CLOSED_BY_US, "this server is being stopped");
-	LIST_EACH(l, next, &f->streams)
-		s2s_fail(LIST_ENTRY(l, struct s2s, link), STREAM_SYSTEM_SHUTDOWN, NULL);
-}
-
-void fed_forget_queues(struct federation *f)
-{
-	size_t pos = 0;
-
-	f->is_over = true;
-	for (struct fed_link *l; (l = map_next(&f->links, &pos)) != NULL;) {
-		link_drop_queue(l);
-		l->queue_bytes = l->queue_count = 0;
-	}
-	f->queued_bytes = 0;
-}
-
-void fed_end_host(struct federation *f, const char *local)
-{
-	size_t pos = 0;
-
-	LIST_EACH(l, next, &f->streams) {
-		struct s2s *s = LIST_ENTRY(l, struct s2s, link);
-
-		if (s->host != NULL && strcmp(s->host->name, local) == 0)
-			s2s_fail(s, STREAM_HOST_GONE, NULL);
-	}
-	for (struct fed_link *l; (l = map_next(&f->links, &pos)) != NULL;)
-		if (strcmp(l->local, local) == 0)
-			link_end(l, S2S_POLICY, "the domain of the sender is no longer served here");
-}
-
 /* The worker's thread has ended: nothing is sent any more. */
 void fed_free(struct federation *f)
 {

@@ -172,10 +172,11 @@ int fed_configure(struct federation *f, struct err_text *et);
 void fed_free(struct federation *f);
 /* Ends all streams with system-shutdown and opens no more. */
 void fed_stop(struct federation *f);
-/* Before that: of streams whose peers are told what is safe nothing is read any more. */
+/* Before that: some server is just being reached for what waits. */
+bool fed_is_reaching(const struct federation *f);
+/* And: streams whose peers are told what is safe are read no more; on some of them came what is not safe yet. */
 void fed_hush(struct federation *f);
-/* So many of them have sent what is not safe yet, or are being reached for what waits. */
-size_t fed_count_unfinished(const struct federation *f);
+bool fed_has_unsafe(const struct federation *f);
 /* Threads have ended: what waits for other servers, or comes to wait, is let go, and those who said it hear of that by
  * mail. */
 void fed_forget_queues(struct federation *f);

@@ -482,7 +482,8 @@ void link_on_incoming(struct fed_link *l, struct s2s *s)
 	/* It lives: whatever was wrong before may be tried again at once. */
 	l->backoff_ms = 0;
 	l->retry_at = 0;
-	if (s->is_bidi && l->bidi == NULL) {
+	if (s->is_bidi && (l->bidi == NULL || !s2s_is_open(l->bidi))) {
+		s2s_unref(l->bidi);
 		l->bidi = s2s_ref(s);
 		if (l->state != LINK_DIALING && l->state != LINK_NEGOTIATING)
 			become_ready(l);
@@ -503,6 +504,9 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 		l->bidi = NULL;
 		if (was_ready && l->out == NULL)
 			l->state = LINK_IDLE;
+		/* What could not be written to it any more. */
+		else if (was_ready)
+			link_flush(l);
 	} else if (l->out == s) {
 		l->out = NULL;
 		l->no_external = s->no_external;
@@ -527,6 +531,8 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 		}
 		if (was_ready && l->bidi == NULL)
 			l->state = LINK_IDLE;
+		else if (was_ready)
+			link_flush(l);
 		link_end_checks_before(l, UINT64_MAX, COMITY_REMOTE_SERVER_TIMEOUT, text);
 	}
 	if (l->state == LINK_IDLE && has_work(l))

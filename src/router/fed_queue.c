@@ -98,7 +98,7 @@ void link_requeue_suspended(struct fed_link *l)
 
 static struct s2s *stream_of(const struct fed_link *l)
 {
-	return l->bidi != NULL ? l->bidi : l->out;
+	return l->bidi != NULL && (l->out == NULL || s2s_is_open(l->bidi)) ? l->bidi : l->out;
 }
 
 static bool write_to(struct s2s *s, const struct comity_rq *rq)

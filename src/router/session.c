@@ -518,8 +518,7 @@ void comity_session_write(struct comity_session *s, const struct comity_stanza *
 
 	rq_end(r, outer);
 	if (session_is_deaf(s)) {
-		rq->is_again = true;
-		route(rq);
+		session_pass_on(rq);
 		return;
 	}
 	/* Of a session that is ending, what is not acknowledged goes on afterwards, in order. */

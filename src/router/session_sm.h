@@ -102,6 +102,8 @@ bool session_suspend(struct comity_session *s);
 void session_resume(struct comity_account *a, struct c2s *c);
 /* The session is over: what was not acknowledged goes on as if it had not been bound. */
 void session_sm_end(struct comity_session *s);
+/* The same with a stanza that was kept for a session without stream management. Takes the request. */
+void session_pass_on(struct comity_rq *rq);
 /* The process ends: nothing goes on, the journal has it. */
 void session_sm_forget(struct comity_session *s);
 /* The server stops: a client that can resume is told what is safe and cut off, so that it comes back. False:

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "router/copies.h"
 #include "router/host.h"
 #include "router/rq.h"
 #include "router/session_sm.h"
@@ -111,7 +112,7 @@ static struct safe *passing_new(struct sm_item *item, struct router *r, struct s
 	return &p->safe;
 }
 
-/* Messages find another session, offline storage or their sender; requests get an error. */
+/* Messages find another session, offline storage or their sender; requests get an error. Presence has no other place. */
 static void pass_on(struct comity_session *s, struct sm_item *item, struct safe *ending, uint32_t place)
 {
 	struct router *r = s->account->router;
@@ -134,6 +135,16 @@ static void pass_on(struct comity_session *s, struct sm_item *item, struct safe 
 	rq_set_safe(rq, item->safe);
 	item->safe = NULL;
 	sm_item_free(item, r);
+	route(rq);
+}
+
+void session_pass_on(struct comity_rq *rq)
+{
+	if (rq->st->kind == COMITY_PRESENCE || rq->from == NULL || copies_is_carbon(rq->st, rq->from)) {
+		comity_rq_release(rq);
+		return;
+	}
+	rq->is_again = true;
 	route(rq);
 }
 

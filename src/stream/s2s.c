@@ -190,7 +190,7 @@ static void adopt_namespace(struct xml_doc *doc, struct comity_elem *e)
 }
 
 /* RFC 6120 8.1.1.2, 8.1.2.2: both addresses, and only those that were proved. */
-static bool take_stanza(struct s2s *s, struct xml_doc **doc)
+static void take_stanza(struct s2s *s, struct xml_doc **doc)
 {
 	const char *from_text = comity_elem_attr((*doc)->root, "from"), *to_text = comity_elem_attr((*doc)->root, "to");
 	struct jid_cache *jids = s->conn->worker->jids;
@@ -199,7 +199,7 @@ static bool take_stanza(struct s2s *s, struct xml_doc **doc)
 
 	if (from_text == NULL || to_text == NULL) {
 		s2s_fail(s, STREAM_IMPROPER_ADDRESSING, "a stanza between servers needs 'from' and 'to'");
-		return false;
+		return;
 	}
 	from = jid_cache_get(jids, from_text, strlen(from_text));
 	to = jid_cache_get(jids, to_text, strlen(to_text));
@@ -223,7 +223,6 @@ static bool take_stanza(struct s2s *s, struct xml_doc **doc)
 	}
 	comity_jid_unref(from);
 	comity_jid_unref(to);
-	return true;
 }
 
 static void on_stream_error(struct s2s *s, const struct comity_elem *e)
@@ -243,7 +242,6 @@ static void on_element(struct s2s *s, struct xml_doc *doc)
 {
 	const struct comity_elem *e = doc->root;
 
-	s->rate.stanzas--;
 	if (comity_elem_is(e, NS_STREAM, "error"))
 		on_stream_error(s, e);
 	else if (dialback_on_element(s, e) || sm_on_element(s, e))
@@ -305,6 +303,7 @@ static bool handle_event(void *owner, enum xml_event event, struct xml_doc *doc)
 	struct s2s *s = owner;
 	char text[128];
 
+	s->rate.stanzas -= event == XML_EVENT_ELEMENT;
 	if (s->is_parting) {
 		hear_last(s, event, doc);
 		return s2s_is_connected(s);

@@ -232,9 +232,7 @@ void s2s_fail(struct s2s *s, enum stream_cond cond, const char *text);
 void s2s_give_up(struct s2s *s, enum s2s_cause cause, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Closes without an error. */
 void s2s_close(struct s2s *s);
-/* Reads no more of a stream whose peer is told what is safe. */
-void s2s_hush(struct s2s *s);
-/* Writes a stanza; false when the peer's queue was over its limit, and the stream ends. With stream
+/* Writes a stanza; false when the stream has ended, or now ends as the peer's queue is over its limit. With stream
  * management the caller goes on with sm_note_sent(). */
 bool s2s_write(struct s2s *s, const struct comity_stanza *st, const char *from, const char *to,
                const struct comity_elem *stamps);
@@ -256,7 +254,7 @@ static inline bool s2s_has_proof(const struct s2s *s)
 	return s->pair_count > s->asked_count;
 }
 
-/* Ends one on which nothing was said for so long. */
+/* Ends one on which nothing was said for so long, within a moment. */
 void s2s_end_idle(struct s2s *s, uint64_t seconds);
 /* Nothing more is heard on it either. */
 void s2s_close_now(struct s2s *s);

@@ -9,26 +9,21 @@
 #include "stream/s2s_sm.h"
 
 /* What the peer says before it has read our last words is said on a stream that it takes for open. When we end one
- * without a fault of theirs, that is heard for so long (RFC 6120 4.4). */
+ * without a fault of theirs, that is heard for so long, as far as the stream is read then (RFC 6120 4.4). */
 #define PART_MS 500
 
-/* With stream management the peer says it again on another stream. */
+/* With stream management the peer says it again on another stream; one that we opened is for what we say. */
 static bool may_part(const struct s2s *s)
 {
-	return s2s_has_proof(s) && s->sm == NULL && (!s->is_outgoing || s->is_bidi);
+	return s2s_has_proof(s) && s->sm == NULL && !s->is_outgoing;
 }
 
 static void part(struct s2s *s)
 {
 	s->is_parting = true;
+	/* So that what comes does not start the timer for another purpose. */
 	s->is_awake = true;
 	worker_timer_start(s->conn->worker, &s->timer, PART_MS);
-}
-
-void s2s_hush(struct s2s *s)
-{
-	if (s->conn != NULL && s->sm != NULL && !s->is_outgoing)
-		conn_stop(s->conn, CONN_STOP_END);
 }
 
 void s2s_close_now(struct s2s *s)
@@ -88,6 +83,8 @@ void s2s_give_up(struct s2s *s, enum s2s_cause cause, const char *fmt, ...)
 
 void s2s_end_idle(struct s2s *s, uint64_t seconds)
 {
+	if (!s2s_is_open(s))
+		return;
 	if (!may_part(s)) {
 		s2s_give_up(s, S2S_CLOSED_BY_US, "nothing was sent for %llu s", (unsigned long long)seconds);
 		return;

@@ -102,6 +102,12 @@ static uint32_t count_safe(const struct s2s_sm *sm)
 	return list_empty(&sm->holds) ? sm->received : LIST_ENTRY(sm->holds.next, struct s2s_hold, link)->number - 1;
 }
 
+void sm_hush(struct s2s *s)
+{
+	if (s->conn != NULL && s->sm != NULL && !s->is_outgoing)
+		conn_stop(s->conn, CONN_STOP_END);
+}
+
 bool sm_is_unsafe(const struct s2s *s)
 {
 	return !s->is_outgoing && s->sm != NULL && count_safe(s->sm) != s->sm->received;

@@ -63,7 +63,8 @@ void sm_note_received(struct s2s *s);
 void sm_forget_stream(struct s2s *s);
 /* Receiving: tells before the stream ends what was handled, so that it is not sent again. */
 void sm_say_handled(struct s2s *s);
-/* Something came on it, a stream of theirs, that is not safe yet. */
+/* Of a stream of theirs: nothing more is read; something came that is not safe yet. */
+void sm_hush(struct s2s *s);
 bool sm_is_unsafe(const struct s2s *s);
 /* Milliseconds until the peer must have acknowledged; UINT64_MAX when it need not, 0 when it is late. */
 uint64_t sm_patience(const struct s2s *s, uint64_t now);
