@@ -6,9 +6,10 @@ import signal
 import threading
 import time
 
-from harness import Client, cases, check, dedicated, equal
+from harness import Client, Comity, cases, check, dedicated, equal
 from harness.attack import NO_RATE, federating, login, start
 from harness.fake import FakeServer, call, prove, send_message
+from harness.server import certificates
 
 NS_SM, FAKE = "urn:xmpp:sm:3", "x1.fake.test"
 
@@ -162,3 +163,23 @@ def what_waits_for_a_server_that_is_being_reached_leaves_before_the_end(server):
     bob.ping()
     a.stop()
     equal(fake.wait_stanza("message")["to"], f"ann@{FAKE}")
+
+
+@dedicated(start=False)
+def what_waits_for_a_server_that_calls_back_leaves_before_the_end(server):
+    """The other server has no reason to believe the certificate, and asks this one about its key."""
+    del server
+    b = Comity(domains=("b.test",))
+    a = Comity(domains=("a.test",))
+    doubts = {"security": "opportunistic", "ca_file": f'"{certificates("nobody.test")}/nobody.test.crt"'}
+    for one, other in ((a, b), (b, a)):
+        lines = "".join(f"\t{k} = {v}\n" for k, v in (doubts | {"host": "127.0.0.1", "port": other.s2s}).items())
+        one.text = f"route {other.domain} {{\n{lines}}}\n"
+    start(a)
+    start(b)
+    bob, ann = login(a, "bob"), login(b, "ann")
+    bob.message(ann.bare, "last words")
+    bob.ping()
+    a.stop()
+    equal(ann.expect("message").child_text("body"), "last words")
+    check("by dialback" in b.log(), "another proof")
