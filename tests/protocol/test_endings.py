@@ -6,9 +6,9 @@ import signal
 import threading
 import time
 
-from harness import Client, Comity, cases, check, dedicated, equal
+from harness import Client, Comity, Stream, cases, check, dedicated, equal
 from harness.attack import NO_RATE, federating, login, start
-from harness.fake import FakeServer, call, prove, send_message
+from harness.fake import NS_SERVER, FakeServer, call, prove, send_message
 from harness.server import certificates
 
 NS_SM, FAKE = "urn:xmpp:sm:3", "x1.fake.test"
@@ -147,6 +147,32 @@ def a_server_that_ends_no_stream_does_not_delay_the_stop(server):
     check(time.monotonic() - began < 2.5, "the stop took long")
 
 
+def _client_in_handshake(server):
+    stream = Client(server)
+    stream.open()
+    return stream
+
+
+def _server_in_handshake(server):
+    stream = Stream(server, port=server.s2s, domain=server.domain)
+    stream.open_raw(ns=NS_SERVER, extra=f" from='{FAKE}'")
+    stream.wait_header()
+    stream.expect_next("features")
+    return stream
+
+
+@cases([("a client", _client_in_handshake), ("a server", _server_in_handshake)])
+@dedicated(start=False)
+def a_handshake_does_not_delay_the_stop(server, _who, begin):
+    start(server)
+    stream = begin(server)
+    stream.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+    stream.expect_next("proceed")
+    began = time.monotonic()
+    server.stop()
+    check(time.monotonic() - began < 1.5, "the stop took long")
+
+
 class _Slow(FakeServer):
     def _features(self, connection):
         time.sleep(0.2)
@@ -178,8 +204,12 @@ def what_waits_for_a_server_that_calls_back_leaves_before_the_end(server):
     start(a)
     start(b)
     bob, ann = login(a, "bob"), login(b, "ann")
-    bob.message(ann.bare, "last words")
-    bob.ping()
+    with _stopped(b):
+        bob.message(ann.bare, "last words")
+        bob.ping()
+        a.process.terminate()
+        a.wait_for(lambda: "stopping" in a.log(), "the stop")
+        time.sleep(0.15)   # its clients have left
     a.stop()
     equal(ann.expect("message").child_text("body"), "last words")
     check("by dialback" in b.log(), "another proof")
