@@ -49,7 +49,7 @@ def server_that_never_reads_is_cut_off_and_harms_no_sender(server):
     del server
     server = federating(FakeServer(limit=5000), s2s_output_queue="256KiB", s2s_queue_bytes="1MiB", s2s_resume_time=0,
                         s2s_queue_age="1s", s2s_retry_min="5s")
-    with Innocents(server), figures_bounded(server, memory_output=512 << 10, memory_remote=2 << 20), bounded(server, 40):
+    with Innocents(server), figures_bounded(server, memory_output=1 << 20, memory_remote=2 << 20), bounded(server, 40):
         sender = login(server, "sender", presence=False)
         slowest, returned = slowest_ping(sender, "ann@x1.fake.test", 2500, 40000)   # 100 MB
         server.wait_for(lambda: "does not read" in server.log(), "the end of the stream that is not read")
