@@ -153,6 +153,25 @@ void message_refused(struct world *w, const char *xml, size_t len)
 	w->messages[number].refused_in = w->crashes;
 }
 
+void messages_unreadable(struct world *w, const char *line)
+{
+	static const char words[] = "cannot read account u";
+	const char *said = strstr(line, words);
+	unsigned long account;
+
+	if (said == NULL)
+		return;
+	account = strtoul(said + sizeof(words) - 1, NULL, 10);
+	for (unsigned i = 0; i < w->message_count; i++) {
+		struct message *m = &w->messages[i];
+
+		if (m->account != account || m->arrivals != 0 || m->is_acked)
+			continue;
+		m->is_refused = true;
+		m->refused_in = w->crashes;
+	}
+}
+
 /* Only what the store had no room for goes back, or could not take. */
 void message_returned(struct client *c, const char *body)
 {

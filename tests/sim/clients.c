@@ -58,14 +58,19 @@ static uint32_t queued(const struct client *c)
 	return c->said - c->acked;
 }
 
+/* Not every client gives its messages an id. */
+static bool has_id(uint32_t number)
+{
+	return number % 4 != 3;
+}
+
 static void write_message(struct client *c, uint32_t number)
 {
 	struct message *m = &c->world->messages[number];
 	char id[24] = "";
 
-	/* Not every client gives its messages an id. */
 	m->sayings++;
-	if (number % 4 != 3)
+	if (has_id(number))
 		snprintf(id, sizeof(id), " id='i%u'", number);
 	say(c, false, "<message type='chat' to='u%u@" HOST "%s%s'%s><body>m%u</body></message>", m->account,
 	    m->is_full ? "/" : "", m->is_full ? c->world->clients[m->device].resource : "", id, number);
@@ -289,14 +294,20 @@ static void on_enabled(struct client *c, const struct comity_elem *e)
 	}
 }
 
-/* What has had its time is not said again, and has no number any more. */
+/* What has had its time is not said again, and has no number any more. A message behind it has another number then, and
+ * when it has no id either nobody can tell that it was said before. */
 static void leave_out(struct client *c)
 {
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < queued(c); i++)
-		if (c->queue[i] < OTHER || kind_of(c->queue[i]) == PRESENCE || kind_of(c->queue[i]) == CARBONS)
-			c->queue[kept++] = c->queue[i];
+	for (uint32_t i = 0; i < queued(c); i++) {
+		uint32_t item = c->queue[i];
+
+		if (item < OTHER && !has_id(item) && kept != i)
+			c->world->messages[item].may_double = true;
+		if (item < OTHER || kind_of(item) == PRESENCE || kind_of(item) == CARBONS)
+			c->queue[kept++] = item;
+	}
 	c->said = c->acked + kept;
 }
 

@@ -66,6 +66,7 @@ static void write_log(struct log *log, enum log_level level, const char *line)
 {
 	(void)log, (void)level;
 	trace(&world, "  server: %s", line);
+	messages_unreadable(&world, line);
 }
 
 /* ---- the server ---- */
@@ -466,10 +467,9 @@ int main(int argc, char **argv)
 	w->life.arg = w;
 	w->life.on_refused = on_refused;
 	life_init(&w->life, FUZZ_MODULE_DIR, stat("/dev/shm", &st) == 0 && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (w->is_traced) {
-		w->life.sim->log.write = write_log;
+	w->life.sim->log.write = write_log;
+	if (w->is_traced)
 		atomic_store(&w->life.sim->log.level, LOG_LEVEL_DEBUG);
-	}
 	for (uint64_t seed = first; seed - first < seeds; seed++) {
 		if (run_seed(w, seed))
 			continue;

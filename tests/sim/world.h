@@ -177,6 +177,8 @@ void message_arrived(struct client *c, const char *body);
 void message_returned(struct client *c, const char *body);
 /* The store has no room for it. */
 void message_refused(struct world *w, const char *xml, size_t len);
+/* The server has said this in its log: what was on its way to an account that it cannot read goes back. */
+void messages_unreadable(struct world *w, const char *line);
 void message_acked(struct client *c, uint32_t message);
 /* When all is quiet. */
 void check_all(struct world *w);
