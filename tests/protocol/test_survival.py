@@ -445,7 +445,7 @@ def a_message_without_an_id_may_be_said_twice(server, _name, online):
     if online:
         bob = _resume(bob)
     ann.send(words)
-    equal(_count(ann), 2)
+    server.wait_for(lambda: _count(ann) == 2, "the second one to be safe")
     if not online:
         bob = Client.login(account, "phone", presence=True)
         equal(_bodies(bob, 1), ["yes"])
