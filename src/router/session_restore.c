@@ -245,6 +245,23 @@ static void restore(struct comity_account *a, struct image *i)
 	}
 }
 
+/* One before another of the same resource; NULL: there is none. */
+static struct comity_session *find_replaced(const struct comity_account *a)
+{
+	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
+		for (struct comity_session *later = comity_session_next(s); later != NULL; later = comity_session_next(later))
+			if (comity_jid_equal(later->jid, s->jid))
+				return s;
+	return NULL;
+}
+
+/* A crash came when a client had bound its resource anew, before the end of its old session was written. */
+static void end_replaced(struct comity_account *a)
+{
+	for (struct comity_session *s; (s = find_replaced(a)) != NULL;)
+		session_end(s);
+}
+
 void dormant_wake(struct comity_account *a)
 {
 	struct dormant *d = find(a->router, a->jid);
@@ -260,6 +277,7 @@ void dormant_wake(struct comity_account *a)
 	}
 	copies_restore(a);
 	free_dormant(a->router, d);
+	end_replaced(a);
 }
 
 void dormant_drop(struct router *r, const struct comity_jid *bare)
