@@ -299,14 +299,14 @@ static void run_hush_fed(struct worker *w, void *arg)
 	fed_hush(router_of(w)->fed);
 }
 
-static void run_find_reaching(struct worker *w, void *arg)
+static bool is_reaching(const struct worker *w)
 {
-	*(bool *)arg = *(bool *)arg || fed_is_reaching(router_of(w)->fed);
+	return fed_is_reaching(router_of(w)->fed);
 }
 
-static void run_find_unsafe(struct worker *w, void *arg)
+static bool has_unsafe(const struct worker *w)
 {
-	*(bool *)arg = *(bool *)arg || fed_has_unsafe(router_of(w)->fed);
+	return fed_has_unsafe(router_of(w)->fed);
 }
 
 static void run_close_fed(struct worker *w, void *arg)
@@ -324,14 +324,14 @@ static bool is_leaving(const struct worker *w)
 	return false;
 }
 
-static void run_find_clients(struct worker *w, void *arg)
+static bool has_clients(const struct worker *w)
 {
-	*(bool *)arg = *(bool *)arg || !list_empty(&router_of(w)->streams) || is_leaving(w);
+	return !list_empty(&router_of(w)->streams) || is_leaving(w);
 }
 
-static void run_find_servers(struct worker *w, void *arg)
+static bool has_servers(const struct worker *w)
 {
-	*(bool *)arg = *(bool *)arg || !list_empty(&router_of(w)->fed->streams) || is_leaving(w);
+	return !list_empty(&router_of(w)->fed->streams) || is_leaving(w);
 }
 
 static void run_break(struct worker *w, void *arg)
@@ -375,16 +375,28 @@ static void drain(struct daemon *d)
 	}
 }
 
-/* Waits until no worker finds any, for so long at most, and not beyond the end. */
-static void wait_for_none(struct daemon *d, void (*find)(struct worker *w, void *any), uint64_t ms, uint64_t end)
+struct question {
+	bool (*ask)(const struct worker *w);
+	bool any;
+};
+
+static void run_ask(struct worker *w, void *arg)
+{
+	struct question *q = arg;
+
+	q->any = q->any || q->ask(w);
+}
+
+/* Waits until it is true of no worker, for so long at most, and not beyond the end. */
+static void wait_while(struct daemon *d, bool (*ask)(const struct worker *w), uint64_t ms, uint64_t end)
 {
 	uint64_t now = d->env.mono_ms(&d->env), until = now + ms < end ? now + ms : end;
-	bool any = true;
+	struct question q = { ask, true };
 
-	while (any && d->env.mono_ms(&d->env) < until) {
-		any = false;
-		each_worker(d, find, &any);
-		if (any)
+	while (q.any && d->env.mono_ms(&d->env) < until) {
+		q.any = false;
+		each_worker(d, run_ask, &q);
+		if (q.any)
 			sleep_ms(10);
 	}
 }
@@ -396,13 +408,13 @@ static void close_streams(struct daemon *d)
 
 	each_worker(d, run_close, NULL);
 	each_worker(d, run_part, NULL);
-	wait_for_none(d, run_find_clients, LAST_WORDS_MS, end);
-	wait_for_none(d, run_find_reaching, REACHING_MS, end);
+	wait_while(d, has_clients, LAST_WORDS_MS, end);
+	wait_while(d, is_reaching, REACHING_MS, end);
 	close_listeners(&d->for_servers);
 	each_worker(d, run_hush_fed, NULL);
-	wait_for_none(d, run_find_unsafe, SAFE_MS, end);
+	wait_while(d, has_unsafe, SAFE_MS, end);
 	each_worker(d, run_close_fed, NULL);
-	wait_for_none(d, run_find_servers, LAST_WORDS_MS, end);
+	wait_while(d, has_servers, LAST_WORDS_MS, end);
 	each_worker(d, run_break, NULL);
 }
 

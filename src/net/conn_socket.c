@@ -122,8 +122,7 @@ bool conn_socket_is_leaving(const struct conn *c)
 {
 	int unacknowledged = 0;
 
-	/* Words in the clear that came behind STARTTLS never leave. */
-	if (!c->is_closing || c->is_broken || (c->tls != NULL && !c->is_secured))
+	if (!c->is_closing || c->is_broken)
 		return false;
 	return conn_queued(c) != 0 || (ioctl(c->fd, SIOCOUTQ, &unacknowledged) == 0 && unacknowledged > 0);
 }

@@ -459,7 +459,7 @@ void session_write(struct comity_session *s, const struct comity_rq *rq)
 		c2s_write(s->stream, rq->st, rq->from != NULL ? comity_jid_text(rq->from) : NULL,
 		          rq->to != NULL ? comity_jid_text(rq->to) : NULL, rq->stamps != NULL ? rq->stamps->root : NULL);
 	/* Only what has been written is no business of the others any more. */
-	if (s->sm == NULL && !session_is_deaf(s) && rq->copies != NULL && rq->copies->account == s->account)
+	if (rq->copies != NULL && rq->copies->account == s->account && s->sm == NULL && !session_is_deaf(s))
 		copies_settle(rq->copies);
 }
 

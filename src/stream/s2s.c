@@ -368,7 +368,7 @@ static void watch_idle(struct s2s *s, struct worker *w)
 		return;
 	}
 	if (idle >= limits->idle_ms && patience == UINT64_MAX) {
-		s2s_end_idle(s, idle / 1000);
+		s2s_leave(s, "nothing was sent for %llu s", (unsigned long long)(idle / 1000));
 		return;
 	}
 	next = sooner(patience, idle < limits->idle_ms ? limits->idle_ms - idle : UINT64_MAX);

@@ -254,8 +254,8 @@ static inline bool s2s_has_proof(const struct s2s *s)
 	return s->pair_count > s->asked_count;
 }
 
-/* Ends one on which nothing was said for so long, within a moment. */
-void s2s_end_idle(struct s2s *s, uint64_t seconds);
+/* Ends one with which nothing is wrong, when the peer has had a moment for its last words. */
+void s2s_leave(struct s2s *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Nothing more is heard on it either. */
 void s2s_close_now(struct s2s *s);
 

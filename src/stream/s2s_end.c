@@ -18,25 +18,29 @@ static bool may_part(const struct s2s *s)
 	return s2s_has_proof(s) && s->sm == NULL && !s->is_outgoing;
 }
 
-static void part(struct s2s *s)
-{
-	s->is_parting = true;
-	/* So that what comes does not start the timer for another purpose. */
-	s->is_awake = true;
-	worker_timer_start(s->conn->worker, &s->timer, PART_MS);
-}
-
 void s2s_close_now(struct s2s *s)
 {
 	s->has_failed = true;
 	conn_close(s->conn);
 }
 
+static void part_or_close(struct s2s *s)
+{
+	if (!may_part(s)) {
+		s2s_close_now(s);
+		return;
+	}
+	s->is_parting = true;
+	/* So that what comes does not start the timer for another purpose. */
+	s->is_awake = true;
+	worker_timer_start(s->conn->worker, &s->timer, PART_MS);
+}
+
 void s2s_fail(struct s2s *s, enum stream_cond cond, const char *text)
 {
 	struct buf out = { 0 };
 
-	if (s->conn == NULL || s->has_failed)
+	if (!s2s_is_connected(s))
 		return;
 	if (s->is_parting) {
 		s2s_close_now(s);
@@ -57,42 +61,52 @@ void s2s_fail(struct s2s *s, enum stream_cond cond, const char *text)
 		         s->remote != NULL ? s->remote : "the peer", s->conn->address, stream_cond_name(cond),
 		         text != NULL ? ": " : "", text != NULL ? text : "");
 	}
-	if (cond == STREAM_SYSTEM_SHUTDOWN && may_part(s))
-		part(s);
+	if (cond == STREAM_SYSTEM_SHUTDOWN)
+		part_or_close(s);
 	else
 		s2s_close_now(s);
+}
+
+/* The first cause stands. */
+static void set_cause(struct s2s *s, enum s2s_cause cause, const char *fmt, va_list args)
+{
+	if (s->cause != S2S_CAUSE_NONE)
+		return;
+	s->cause = cause;
+	vsnprintf(s->why, sizeof(s->why), fmt, args);
+}
+
+static void say_goodbye(struct s2s *s)
+{
+	sm_say_handled(s);
+	if (s->is_header_sent)
+		s2s_send_text(s, "</stream:stream>");
 }
 
 void s2s_give_up(struct s2s *s, enum s2s_cause cause, const char *fmt, ...)
 {
 	va_list args;
 
-	if (s->conn == NULL || s->has_failed)
+	if (!s2s_is_connected(s))
 		return;
-	if (s->cause == S2S_CAUSE_NONE) {
-		s->cause = cause;
-		va_start(args, fmt);
-		vsnprintf(s->why, sizeof(s->why), fmt, args);
-		va_end(args);
-	}
-	sm_say_handled(s);
-	if (s->is_header_sent)
-		s2s_send_text(s, "</stream:stream>");
+	va_start(args, fmt);
+	set_cause(s, cause, fmt, args);
+	va_end(args);
+	say_goodbye(s);
 	s2s_close_now(s);
 }
 
-void s2s_end_idle(struct s2s *s, uint64_t seconds)
+void s2s_leave(struct s2s *s, const char *fmt, ...)
 {
+	va_list args;
+
 	if (!s2s_is_open(s))
 		return;
-	if (!may_part(s)) {
-		s2s_give_up(s, S2S_CLOSED_BY_US, "nothing was sent for %llu s", (unsigned long long)seconds);
-		return;
-	}
-	s->cause = S2S_CLOSED_BY_US;
-	snprintf(s->why, sizeof(s->why), "nothing was sent for %llu s", (unsigned long long)seconds);
-	s2s_send_text(s, "</stream:stream>");
-	part(s);
+	va_start(args, fmt);
+	set_cause(s, S2S_CLOSED_BY_US, fmt, args);
+	va_end(args);
+	say_goodbye(s);
+	part_or_close(s);
 }
 
 void s2s_close(struct s2s *s)
