@@ -13,12 +13,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN, Client  # noqa: E402
-from servers import ROOT, Comity, check_build  # noqa: E402
+from servers import ROOT, Comity, check_build, workplace  # noqa: E402
 
 CONFIRM_EVERY = 100     # messages; well below unacknowledged_stanzas
 
@@ -70,9 +69,7 @@ def main():
     parser.add_argument("--rate", type=int, default=5000)
     args = parser.parse_args()
     check_build(args.build)
-    folder = tempfile.mkdtemp(prefix="comity-acknowledge-")
-    certs = os.path.join(folder, "certs")
-    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+    folder, certs = workplace("acknowledge")
     server = Comity(os.path.join(folder, "comity"), 26700, certs, build=os.path.abspath(args.build))
     load = os.path.join(os.path.abspath(args.xmppload), "xmppload")
     server.start()

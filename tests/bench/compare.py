@@ -15,18 +15,16 @@ the program ends with 1. Builds of Comity with sanitizers are refused but with -
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import offline  # noqa: E402
 from client import DOMAIN, Closed  # noqa: E402
-from servers import KINDS, ROOT, check_build, source_of, version_of  # noqa: E402
+from servers import KINDS, ROOT, check_build, source_of, version_of, workplace  # noqa: E402
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 FRIENDS = "p"       # prefix of the accounts with contacts; the others are u0, u1, ...
@@ -276,9 +274,7 @@ def put_into(document, text):
         out.write(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
 
 
-def measure(bench, args, folder):
-    certs = os.path.join(folder, "certs")
-    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+def measure(bench, args, folder, certs):
     servers = []
     for i, key in enumerate(args.only.split(",")):
         if KINDS[key].is_ours or KINDS[key].installed():
@@ -323,8 +319,6 @@ def main():
     parser.add_argument("--document", help="a file with two marker comments, between which a full run puts its tables")
     parser.add_argument("--any-build", action="store_true", help="also one with sanitizers, to see that all is well")
     args = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     bench = Bench(os.path.join(os.path.abspath(args.xmppload or "."), "xmppload"), args)
     if args.source:
         for i, path in enumerate(args.source):
@@ -336,8 +330,8 @@ def main():
         parser.error("--xmppload is missing")
     else:
         bench.about.append(describe(args))
-        folder = tempfile.mkdtemp(prefix="comity-bench-")
-        measure(bench, args, folder)
+        folder, certs = workplace("bench")
+        measure(bench, args, folder, certs)
         shutil.rmtree(folder)
     text = "\n".join(f"{told(a)}\n" for a in bench.about) + "\n" + report(bench)
     print(text)

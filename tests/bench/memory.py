@@ -16,17 +16,15 @@ import argparse
 import json
 import os
 import re
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN  # noqa: E402
-from servers import ROOT, check_build, source_of  # noqa: E402
+from servers import ROOT, check_build, source_of, workplace  # noqa: E402
 from waiting import Waiting, wait_for_sessions  # noqa: E402
 
 # Caches of what a connection has. Others that it uses are shared with everything else (kmalloc-*).
@@ -100,11 +98,7 @@ def main():
     args = parser.parse_args()
     flags = check_build(args.build)
     counts = [int(n) for n in args.sessions.split(",")]
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    folder = tempfile.mkdtemp(prefix="comity-memory-")
-    certs = os.path.join(folder, "certs")
-    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+    folder, certs = workplace("memory")
     server = Waiting(os.path.join(folder, "comity"), args.port, certs, build=os.path.abspath(args.build))
     load = os.path.join(os.path.abspath(args.xmppload), "xmppload")
     server.start()

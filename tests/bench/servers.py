@@ -10,12 +10,14 @@ import gzip
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 
 from client import DOMAIN
@@ -73,6 +75,16 @@ def version_of(package):
         if done.returncode == 0:
             return done.stdout.strip()
     return "of an unknown version"
+
+
+def workplace(name):
+    """A folder for servers and what they keep, and one in it with a certificate; with as many descriptors as allowed."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    folder = tempfile.mkdtemp(prefix=f"comity-{name}-")
+    certs = os.path.join(folder, "certs")
+    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+    return folder, certs
 
 
 def wait_port(port, seconds=60):

@@ -13,17 +13,15 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN  # noqa: E402
-from servers import ROOT  # noqa: E402
+from servers import ROOT, workplace  # noqa: E402
 from waiting import Waiting, wait_for_sessions  # noqa: E402
 
 CHATTERS, BROADCASTERS, CONTACTS, RECIPIENTS = 1000, 200, 20, 50
@@ -127,11 +125,7 @@ def main():
     parser.add_argument("--port", type=int, default=26700)
     parser.add_argument("--keep", help="where to write the rows as JSON")
     args = parser.parse_args()
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    folder = tempfile.mkdtemp(prefix="comity-soak-")
-    certs = os.path.join(folder, "certs")
-    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+    folder, certs = workplace("soak")
     server = Soaked(os.path.join(folder, "comity"), args.port, certs, build=os.path.abspath(args.build))
     load = os.path.join(os.path.abspath(args.xmppload), "xmppload")
     server.start()

@@ -13,14 +13,12 @@ import re
 import shutil
 import sqlite3
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN, Client  # noqa: E402
-from servers import ROOT, Comity, check_build  # noqa: E402
+from servers import ROOT, Comity, check_build, workplace  # noqa: E402
 
 
 class Started(Comity):
@@ -68,9 +66,7 @@ def main():
     parser.add_argument("--port", type=int, default=26600)
     args = parser.parse_args()
     check_build(args.build)
-    folder = tempfile.mkdtemp(prefix="comity-start-")
-    certs = os.path.join(folder, "certs")
-    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+    folder, certs = workplace("start")
     server = Started(os.path.join(folder, "comity"), args.port, certs, build=os.path.abspath(args.build))
     server.start()
     pss, rss = server.memory_mib()

@@ -16,17 +16,15 @@ time for a login against that of the better of the others that finished.
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN, Client, Closed  # noqa: E402
-from servers import KINDS, ROOT, check_build  # noqa: E402
+from servers import KINDS, ROOT, check_build, workplace  # noqa: E402
 
 CHATTERS, RATE, ALONE_S, WARM_UP_S = 100, 500, 8, 3
 MOST_P99_MS, MOST_OF_PEER = 50, 1 / 3
@@ -203,9 +201,7 @@ def judge(results, names):
     return missed
 
 
-def measure(args, load, folder):
-    certs = os.path.join(folder, "certs")
-    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+def measure(args, load, folder, certs):
     servers, results = [], []
     for i, key in enumerate(args.only.split(",")):
         if key != "comity" and not KINDS[key].installed():
@@ -239,10 +235,8 @@ def main():
     parser.add_argument("--keep", help="where to write the results as JSON")
     args = parser.parse_args()
     check_build(args.build)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    folder = tempfile.mkdtemp(prefix="comity-storm-")
-    results, names = measure(args, os.path.join(os.path.abspath(args.xmppload), "xmppload"), folder)
+    folder, certs = workplace("storm")
+    results, names = measure(args, os.path.join(os.path.abspath(args.xmppload), "xmppload"), folder, certs)
     shutil.rmtree(folder)
     print(report(results, names, args.logins, args.rounds))
     return 1 if judge(results, names) else 0

@@ -11,17 +11,15 @@ and to the first <resumed/> is taken.
 import argparse
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN, Client  # noqa: E402
-from servers import ROOT, Comity, check_build  # noqa: E402
+from servers import ROOT, Comity, check_build, workplace  # noqa: E402
 
 
 class Waiting(Comity):
@@ -67,11 +65,7 @@ def main():
     parser.add_argument("--devices", type=int, default=10)
     args = parser.parse_args()
     check_build(args.build)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    folder = tempfile.mkdtemp(prefix="comity-waiting-")
-    certs = os.path.join(folder, "certs")
-    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+    folder, certs = workplace("waiting")
     server = Waiting(os.path.join(folder, "comity"), 26500, certs, build=os.path.abspath(args.build))
     load = os.path.join(os.path.abspath(args.xmppload), "xmppload")
     total = args.accounts * args.devices

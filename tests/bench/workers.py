@@ -16,11 +16,10 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN  # noqa: E402
-from servers import Comity, ComityTwo, ROOT, check_build  # noqa: E402
+from servers import ROOT, Comity, ComityTwo, check_build, workplace  # noqa: E402
 
 PERIOD_NS = 2_000_000
 LOADS = {
@@ -88,9 +87,7 @@ def main():
     args = parser.parse_args()
     check_build(args.build)
     load = os.path.join(os.path.abspath(args.xmppload), "xmppload")
-    folder = tempfile.mkdtemp(prefix="comity-workers-")
-    certs = os.path.join(folder, "certs")
-    subprocess.run([os.path.join(ROOT, "tools/certs"), certs, DOMAIN], check=True, stdout=subprocess.DEVNULL)
+    folder, certs = workplace("workers")
     servers = []
     for i, kind in enumerate((Comity, ComityTwo)):
         server = kind(os.path.join(folder, str(i)), args.port + 10 * i, certs, build=os.path.abspath(args.build))

@@ -108,6 +108,16 @@ def roster_storm_stops_at_the_limit(server):
             equal(len(client.roster()), 100)
 
 
+def _set_until_full(client, make, most):
+    """Sets what make(n) says for n = 0, 1 and so on, until there is no more room; returns how many there was room for."""
+    for n in range(most):
+        answer = client.iq("set", make(n))
+        if answer["type"] != "result":
+            break
+    check("max_size" in (check_error(answer, "resource-constraint", "wait").child_text("text") or ""), answer)
+    return n
+
+
 def _heavy_contact(n, character="x"):
     groups = "".join(f"<group>{g:02}{character * 1000}</group>" for g in range(20))
     return f"<query xmlns='jabber:iq:roster'><item jid='c{n}@example.com'>{groups}</item></query>"
@@ -120,20 +130,17 @@ def heavy_roster_stops_at_its_size_and_can_be_read(server, _what, character, fit
     start(server)
     with Innocents(server), bounded(server, 60):
         client = login(server)
-        answers = []
-        while len(answers) < 300 and (not answers or answers[-1]["type"] == "result"):
-            answers.append(client.iq("set", _heavy_contact(len(answers), character)))
-        check("max_size" in (check_error(answers[-1], "resource-constraint", "wait").child_text("text") or ""), answers[-1])
-        check(fit <= len(answers) - 1 <= fit + 5, f"{len(answers) - 1} contacts are within 1 MiB")
+        count = _set_until_full(client, lambda n: _heavy_contact(n, character), 300)
+        check(fit <= count <= fit + 5, f"{count} contacts are within 1 MiB")
         for n in range(1000):
             client.send(f"<iq type='set' id='r{n}'><query xmlns='jabber:iq:roster'><item jid='c0@example.com' "
                         f"name='{n}'/></query></iq>")
         for n in range(1000):
             equal(client.expect_next("iq", timeout=20)["type"], "result")
         again = Client.login(client.account)
-        equal(len(again.roster()), len(answers) - 1)
+        equal(len(again.roster()), count)
         again.set(_heavy_contact(0, character))   # there was room for it before
-        equal(len(again.roster()), len(answers) - 1)
+        equal(len(again.roster()), count)
 
 
 @cases([("plain", "x", 254), ("written as six bytes each", "'", 43)])
@@ -144,14 +151,11 @@ def heavy_blocklist_stops_at_its_size_and_can_be_read(server, _what, character, 
     with Innocents(server), bounded(server, 60):
         client = login(server)
         resource = character.replace("'", "&apos;") * 1000
-        answers = []
-        while len(answers) < 1000 and (not answers or answers[-1]["type"] == "result"):
-            answers.append(client.iq("set", f"<block xmlns='urn:xmpp:blocking'><item jid='{len(answers):03}@example.com/"
-                                            f"{resource}'/></block>"))
-        check("max_size" in (check_error(answers[-1], "resource-constraint", "wait").child_text("text") or ""), answers[-1])
-        check(fit - 5 <= len(answers) - 1 <= fit, f"{len(answers) - 1} addresses are within 256 KiB")
+        count = _set_until_full(client, lambda n: "<block xmlns='urn:xmpp:blocking'><item "
+                                                  f"jid='{n:03}@example.com/{resource}'/></block>", 1000)
+        check(fit - 5 <= count <= fit, f"{count} addresses are within 256 KiB")
         again = Client.login(client.account)
-        equal(len(again.get("<blocklist xmlns='urn:xmpp:blocking'/>").children), len(answers) - 1)
+        equal(len(again.get("<blocklist xmlns='urn:xmpp:blocking'/>").children), count)
 
 
 @dedicated(start=False, options=NO_RATE, text="module roster { max_size = 100MiB }")

@@ -149,6 +149,16 @@ def slowest_ping(sender, to, count, size, type_="chat"):
     return slowest, returned
 
 
+def send_until_cut_off(server, stream, words):
+    """Says it again and again without reading, until the server hangs up for that."""
+    stream.sock.settimeout(10)
+    began = time.monotonic()
+    with contextlib.suppress(OSError):
+        while "does not read" not in server.log() and time.monotonic() - began < 15:
+            stream.sock.sendall(words)
+    check("does not read" in server.log(), "it was not cut off")
+
+
 def bytes_at_end(server):
     """The most that waited for a peer that was cut off because it did not read."""
     found = re.findall(r"does not read: (\d+) bytes wait, closing", server.log())
