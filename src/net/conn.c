@@ -391,6 +391,8 @@ static void discard(struct conn *c)
 		c->got_eof = true;
 		c->is_broken = true;
 		mark_dirty(c);
+		/* It would be told of again and again until the turn ends. */
+		watch(c, c->watches_write);
 	}
 }
 

@@ -75,7 +75,7 @@ struct conn {
 	struct list dirty;           /* in worker->dirty while something is to be done at the end of the turn */
 	struct list all;             /* in worker->conns */
 	struct list paused;          /* in worker->paused while it waits for a mailbox */
-	struct list waiting;         /* in worker->strangers while it waits for its turn to be read */
+	struct list waiting;         /* in worker->lanes while it waits for its turn to be read */
 	struct timer linger;
 	struct buf out;              /* plain text to encrypt and send */
 	struct buf wire;             /* cipher text, or plain text on its way without TLS */
@@ -84,11 +84,12 @@ struct conn {
 	size_t stream_bytes;         /* of the owner, as it has told */
 	size_t counted[3];           /* in the tally of the worker: TALLY_CONNECTIONS, _INPUT, _OUTPUT */
 	struct peers *peers;         /* who counts it, until it has given back the places below */
+	uint64_t new_until;          /* by the clock of the worker, when it was a stranger before; 0: it is as all others */
 	struct worker *moving_to;
 	const char *why_broken;      /* NULL: the connection was lost */
 	char address[CONN_ADDRESS_MAX];
 	bool is_secured, is_handshaking;
-	bool is_stranger;            /* nobody has proved who it is: it is read after all others, and for a bounded time */
+	bool is_stranger;            /* nobody has proved who it is */
 	bool is_muted;               /* it waits for that, and need not be told of again */
 	bool counts_as_stream;       /* among the streams of its address */
 	unsigned stops;              /* of enum conn_stop: why nothing is read now */
@@ -141,7 +142,7 @@ static inline bool conn_is_stopped(const struct conn *c)
 /* Whether silence is the peer's: false while what it has sent may wait here. */
 static inline bool conn_is_read(const struct conn *c)
 {
-	return !conn_is_stopped(c) && worker_now(c->worker) - c->read_since >= CONN_READ_MS;
+	return !conn_is_stopped(c) && list_empty(&c->waiting) && worker_now(c->worker) - c->read_since >= CONN_READ_MS;
 }
 /* Stops delivery until the mailbox of the worker has drained. */
 void conn_pause_for(struct conn *c, struct worker *full);
@@ -156,12 +157,12 @@ void conn_move(struct conn *c, struct worker *to);
 
 /* For io: the socket is ready. */
 void conn_on_ready(struct conn *c, bool readable, bool writable);
-/* The same of real sockets, where strangers wait for conn_serve_strangers. */
-void conn_on_event(struct conn *c, bool readable, bool writable);
+/* The same of real sockets, where some wait for conn_serve_lanes. */
+void conn_on_event(struct conn *c, bool readable, bool writable, bool is_hung_up);
 /* Tells the io what the connection waits for. */
 void conn_rewatch(struct conn *c);
-/* Reads strangers for some milliseconds; those first that have got further. Returns whether there were any. */
-bool conn_serve_strangers(struct worker *w);
+/* Reads those who wait in lanes, for some milliseconds. Returns whether there were any. */
+bool conn_serve_lanes(struct worker *w);
 /* The io of real sockets. */
 extern const struct conn_io conn_socket_io;
 /* Of a real socket: it is being closed, and the peer's system has not taken all yet. */

@@ -35,8 +35,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 	/* An error shows itself to recv or send. */
 	if (status < 0)
-		events = UV_READABLE | UV_WRITABLE;
-	conn_on_event(w->conn, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0);
+		events = UV_READABLE | UV_WRITABLE | UV_DISCONNECT;
+	conn_on_event(w->conn, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0, (events & UV_DISCONNECT) != 0);
 }
 
 static void on_watch_closed(uv_handle_t *handle)
@@ -57,7 +57,7 @@ static void drop_watch(struct conn *c)
 
 static void socket_watch(struct conn *c, bool readable, bool writable)
 {
-	int events = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
+	int events = (readable ? UV_READABLE | UV_DISCONNECT : 0) | (writable ? UV_WRITABLE : 0);
 	struct socket_watch *w = c->io_data;
 
 	/* Without any interest there is no handle, so that the connection can leave the loop; a

@@ -28,8 +28,8 @@ void worker_init(struct worker *w, unsigned id, struct comity_env *env, struct w
 	w->log.log = env->log;
 	list_init(&w->dirty);
 	list_init(&w->paused);
-	list_init(&w->strangers[false]);
-	list_init(&w->strangers[true]);
+	for (int i = 0; i < CONN_LANES; i++)
+		list_init(&w->lanes[i]);
 	list_init(&w->conns);
 }
 
@@ -202,8 +202,9 @@ bool timer_is_running(const struct timer *t)
 
 uint64_t worker_next_due(const struct worker *w)
 {
-	if (!list_empty(&w->strangers[false]) || !list_empty(&w->strangers[true]))
-		return worker_now(w);
+	for (int i = 0; i < CONN_LANES; i++)
+		if (!list_empty(&w->lanes[i]))
+			return worker_now(w);
 	return w->timers != 0 ? w->heap[0]->due : UINT64_MAX;
 }
 

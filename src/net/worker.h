@@ -14,6 +14,15 @@
 #include "base/metrics.h"
 #include "base/tally.h"
 
+/* Where connections wait that are read after all others; the first lane goes first. */
+enum conn_lane {
+	CONN_LANE_LEAVING,       /* the peer has hung up */
+	CONN_LANE_NEW,           /* has just logged in */
+	CONN_LANE_SECURED,       /* a stranger with TLS */
+	CONN_LANE_PLAIN,         /* and one without */
+	CONN_LANES
+};
+
 struct jid_cache;
 struct worker;
 struct worker_loop;
@@ -54,7 +63,7 @@ struct worker {
 	size_t timers, timers_cap;
 	struct list dirty;               /* connections with bytes to flush at the end of the turn */
 	struct list paused;              /* connections that wait for a mailbox to drain */
-	struct list strangers[2];        /* connections that have not logged in and can be read; with TLS: the second */
+	struct list lanes[CONN_LANES];   /* connections that can be read, but only after all others */
 	struct list conns;               /* all connections of the worker */
 	uint64_t conn_serial;            /* of connections made here */
 	struct jid_cache *jids;

@@ -68,7 +68,7 @@ static void on_prepare(uv_prepare_t *handle)
 	struct worker_loop *l = handle->data;
 
 	worker_turn(l->worker);
-	if (conn_serve_strangers(l->worker))
+	if (conn_serve_lanes(l->worker))
 		worker_turn(l->worker);
 	if (atomic_load(&l->stopping))
 		uv_stop(&l->loop);

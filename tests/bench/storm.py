@@ -26,7 +26,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN, Client, Closed  # noqa: E402
 from servers import KINDS, ROOT, check_build, workplace  # noqa: E402
 
-CHATTERS, RATE, ALONE_S, WARM_UP_S = 100, 500, 8, 3
+CHATTERS, RATE, ALONE_S, WARM_UP_S = 100, 500, 8, 6
 MOST_P99_MS, MOST_OF_PEER = 50, 1 / 3
 FAILURES = (OSError, KeyError, IndexError, ValueError, SystemExit, Closed)
 # What is printed of the rounds: title, key.

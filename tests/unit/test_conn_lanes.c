@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* When a connection is read: strangers wait for their turn, and are not heard of twice meanwhile; nobody is read while
- * there is a reason to stop. */
+/* When a connection is read: strangers, new ones and those who leave wait for their turn, and are not heard of twice
+ * meanwhile; nobody is read while there is a reason to stop. */
 #include <errno.h>
 #include <string.h>
 
@@ -11,7 +11,8 @@
 #include "net/worker_loop.h"
 #include "unit.h"
 
-#define COUNT 4
+#define COUNT 5
+#define COUNT_MAX 20
 
 static struct fixture {
 	struct comity_env env;
@@ -19,9 +20,11 @@ static struct fixture {
 	struct worker *workers[1];
 	struct peers *peers;
 	uint64_t now;
-	struct conn *conns[COUNT];
+	struct conn *conns[COUNT_MAX];
 	char order[64];              /* whose bytes were read, by letter */
-	bool watched[COUNT];
+	unsigned read_ms;            /* what a read takes */
+	size_t sends;
+	bool watched[COUNT_MAX];
 	int drained;                 /* times that something was told of it */
 } f;
 
@@ -31,11 +34,10 @@ static uint64_t mono(struct comity_env *env)
 	return f.now;
 }
 
-/* Each read takes some of the time that there is. */
 static ssize_t io_recv(struct conn *c, void *bytes, size_t room)
 {
 	(void)room;
-	f.now += 2;
+	f.now += f.read_ms;
 	*(char *)bytes = (char)('a' + c->fd);
 	return 1;
 }
@@ -43,6 +45,7 @@ static ssize_t io_recv(struct conn *c, void *bytes, size_t room)
 static ssize_t io_send(struct conn *c, const void *bytes, size_t len)
 {
 	(void)c, (void)bytes;
+	f.sends++;
 	return (ssize_t)len;
 }
 
@@ -80,23 +83,36 @@ static void on_drained(struct conn *c, void *owner)
 
 static const struct conn_events events = { .on_data = on_data, .on_closed = on_closed, .on_drained = on_drained };
 
-static void init(void)
+static void init_count(int count)
 {
-	static const struct peers_limits limits = { .waiting = COUNT, .waiting_in_all = COUNT };
+	static const struct peers_limits limits = { .waiting = COUNT_MAX, .waiting_in_all = COUNT_MAX };
 	static struct log log;
 
 	memset(&f, 0, sizeof(f));
+	f.read_ms = 2;
 	env_init_system(&f.env, &log);
 	f.env.mono_ms = mono;
 	f.peers = peers_new();
 	f.workers[0] = &f.worker;
 	worker_init(&f.worker, 0, &f.env, f.workers, 1, 1000);
-	for (int i = 0; i < COUNT; i++) {
+	for (int i = 0; i < count; i++) {
 		f.conns[i] = conn_new(&f.worker, i, &io, NULL, "peer", 1000);
 		conn_set_owner(f.conns[i], &events, &f);
 		ck_assert_int_eq(peers_admit(f.peers, "peer", &limits), PEERS_ADMITTED);
 		conn_set_stranger(f.conns[i], f.peers, false);
 	}
+}
+
+static void init(void)
+{
+	init_count(COUNT);
+}
+
+/* Logged in long ago. */
+static void settle(struct conn *c)
+{
+	conn_introduce(c, 1000);
+	f.now += 60000;
 }
 
 static void deinit(void)
@@ -107,18 +123,22 @@ static void deinit(void)
 	peers_free(f.peers);
 }
 
-START_TEST(test_strangers_wait_and_those_who_got_further_come_first)
+START_TEST(test_who_has_not_settled_waits_and_those_who_got_further_come_first)
 {
 	init();
+	settle(f.conns[3]);
+	settle(f.conns[4]);
+	conn_introduce(f.conns[1], 1000);
 	f.conns[2]->is_secured = true;
-	conn_introduce(f.conns[3], 1000);
 	for (int i = 0; i < COUNT; i++)
-		conn_on_event(f.conns[i], true, false);
+		conn_on_event(f.conns[i], true, false, i == 4);
 	ck_assert_str_eq(f.order, "d");
 	ck_assert_uint_eq(worker_next_due(&f.worker), f.now);
-	ck_assert(conn_serve_strangers(&f.worker));
-	ck_assert_str_eq(f.order, "dcab");
-	ck_assert(!conn_serve_strangers(&f.worker));
+	ck_assert(conn_serve_lanes(&f.worker));
+	ck_assert_str_eq(f.order, "debc");
+	ck_assert(conn_serve_lanes(&f.worker));
+	ck_assert_str_eq(f.order, "debca");
+	ck_assert(!conn_serve_lanes(&f.worker));
 	ck_assert_uint_eq(worker_next_due(&f.worker), UINT64_MAX);
 	deinit();
 }
@@ -128,11 +148,11 @@ START_TEST(test_their_time_in_a_turn_is_bounded)
 {
 	init();
 	for (int i = 0; i < COUNT; i++)
-		conn_on_event(f.conns[i], true, false);
-	ck_assert(conn_serve_strangers(&f.worker));
+		conn_on_event(f.conns[i], true, false, false);
+	ck_assert(conn_serve_lanes(&f.worker));
 	ck_assert_str_eq(f.order, "abc");
-	ck_assert(conn_serve_strangers(&f.worker));
-	ck_assert_str_eq(f.order, "abcd");
+	ck_assert(conn_serve_lanes(&f.worker));
+	ck_assert_str_eq(f.order, "abcde");
 	deinit();
 }
 END_TEST
@@ -140,21 +160,37 @@ END_TEST
 START_TEST(test_who_waits_is_not_watched_after_a_second_event)
 {
 	init();
-	conn_on_event(f.conns[0], true, false);
+	conn_on_event(f.conns[0], true, false, false);
 	ck_assert(f.watched[0]);
-	conn_on_event(f.conns[0], true, false);
+	conn_on_event(f.conns[0], true, false, false);
 	ck_assert(!f.watched[0]);
-	conn_serve_strangers(&f.worker);
+	conn_serve_lanes(&f.worker);
 	ck_assert(f.watched[0]);
 	ck_assert_str_eq(f.order, "a");
-	/* Who has logged in is read at once, whatever waited. */
-	conn_on_event(f.conns[1], true, false);
-	conn_on_event(f.conns[1], true, false);
-	conn_introduce(f.conns[1], 1000);
+	/* Who has logged in waits no longer among strangers. */
+	conn_on_event(f.conns[1], true, false, false);
+	conn_on_event(f.conns[1], true, false, false);
+	settle(f.conns[1]);
 	ck_assert(f.watched[1]);
-	ck_assert(!conn_serve_strangers(&f.worker));
-	conn_on_event(f.conns[1], true, false);
+	ck_assert(!conn_serve_lanes(&f.worker));
+	conn_on_event(f.conns[1], true, false, false);
 	ck_assert_str_eq(f.order, "ab");
+	deinit();
+}
+END_TEST
+
+/* What they are answered costs time too: it leaves within theirs, and not after it for all of them at once. */
+START_TEST(test_answers_leave_while_others_wait)
+{
+	init_count(COUNT_MAX);
+	f.read_ms = 0;
+	for (int i = 0; i < COUNT_MAX; i++) {
+		conn_write(f.conns[i], "x", 1);
+		conn_on_event(f.conns[i], true, false, false);
+	}
+	ck_assert(conn_serve_lanes(&f.worker));
+	ck_assert_uint_eq(strlen(f.order), COUNT_MAX);
+	ck_assert_uint_ge(f.sends, COUNT_MAX / 2);
 	deinit();
 }
 END_TEST
@@ -162,11 +198,11 @@ END_TEST
 START_TEST(test_who_is_gone_waits_no_longer)
 {
 	init();
-	conn_on_event(f.conns[0], true, false);
-	conn_on_event(f.conns[1], true, false);
+	conn_on_event(f.conns[0], true, false, false);
+	conn_on_event(f.conns[1], true, false, false);
 	conn_break(f.conns[0]);
 	worker_turn(&f.worker);
-	conn_serve_strangers(&f.worker);
+	conn_serve_lanes(&f.worker);
 	ck_assert_str_eq(f.order, "b");
 	deinit();
 }
@@ -194,7 +230,7 @@ START_TEST(test_each_reason_to_stop_counts)
 
 	init();
 	c = f.conns[0];
-	conn_introduce(c, 1000);
+	settle(c);
 	conn_stop(c, CONN_STOP_RATE);
 	conn_pause_for(c, &f.worker);
 	conn_stop(c, CONN_STOP_UNSAFE);
@@ -202,7 +238,7 @@ START_TEST(test_each_reason_to_stop_counts)
 	conn_resume(c, CONN_STOP_UNSAFE);
 	worker_resume_paused(&f.worker);
 	ck_assert(!f.watched[0]);
-	conn_on_event(c, true, false);
+	conn_on_event(c, true, false, false);
 	ck_assert_str_eq(f.order, "");
 	conn_resume(c, CONN_STOP_RATE);
 	ck_assert(f.watched[0]);
@@ -213,11 +249,12 @@ END_TEST
 
 static void add_tests(TCase *tc)
 {
-	tcase_add_test(tc, test_strangers_wait_and_those_who_got_further_come_first);
+	tcase_add_test(tc, test_who_has_not_settled_waits_and_those_who_got_further_come_first);
 	tcase_add_test(tc, test_their_time_in_a_turn_is_bounded);
+	tcase_add_test(tc, test_answers_leave_while_others_wait);
 	tcase_add_test(tc, test_a_connection_that_is_being_closed_has_not_drained);
 	tcase_add_test(tc, test_each_reason_to_stop_counts);
 	tcase_add_test(tc, test_who_waits_is_not_watched_after_a_second_event);
 	tcase_add_test(tc, test_who_is_gone_waits_no_longer);
 }
-UNIT_SUITE(strangers);
+UNIT_SUITE(conn_lanes);
