@@ -387,13 +387,8 @@ static void discard(struct conn *c)
 	char bytes[4096];
 	ssize_t n = c->io->recv(c, bytes, sizeof(bytes));
 
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-		c->got_eof = true;
-		c->is_broken = true;
-		mark_dirty(c);
-		/* It would be told of again and again until the turn ends. */
-		watch(c, c->watches_write);
-	}
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		end_of_input(c, "closed by peer");
 }
 
 static void on_readable(struct conn *c)

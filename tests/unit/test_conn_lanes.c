@@ -123,7 +123,7 @@ static void deinit(void)
 	peers_free(f.peers);
 }
 
-START_TEST(test_who_has_not_settled_waits_and_those_who_got_further_come_first)
+START_TEST(who_has_not_settled_waits_and_those_who_got_further_come_first)
 {
 	init();
 	settle(f.conns[3]);
@@ -144,7 +144,7 @@ START_TEST(test_who_has_not_settled_waits_and_those_who_got_further_come_first)
 }
 END_TEST
 
-START_TEST(test_their_time_in_a_turn_is_bounded)
+START_TEST(their_time_in_a_turn_is_bounded)
 {
 	init();
 	for (int i = 0; i < COUNT; i++)
@@ -157,7 +157,7 @@ START_TEST(test_their_time_in_a_turn_is_bounded)
 }
 END_TEST
 
-START_TEST(test_who_waits_is_not_watched_after_a_second_event)
+START_TEST(who_waits_is_not_watched_after_a_second_event)
 {
 	init();
 	conn_on_event(f.conns[0], true, false, false);
@@ -180,7 +180,7 @@ START_TEST(test_who_waits_is_not_watched_after_a_second_event)
 END_TEST
 
 /* What they are answered costs time too: it leaves within theirs, and not after it for all of them at once. */
-START_TEST(test_answers_leave_while_others_wait)
+START_TEST(answers_leave_while_others_wait)
 {
 	init_count(COUNT_MAX);
 	f.read_ms = 0;
@@ -195,7 +195,7 @@ START_TEST(test_answers_leave_while_others_wait)
 }
 END_TEST
 
-START_TEST(test_who_is_gone_waits_no_longer)
+START_TEST(who_is_gone_waits_no_longer)
 {
 	init();
 	conn_on_event(f.conns[0], true, false, false);
@@ -209,7 +209,7 @@ START_TEST(test_who_is_gone_waits_no_longer)
 END_TEST
 
 /* What is written to one that is being closed goes nowhere, though all that waits is sent. */
-START_TEST(test_a_connection_that_is_being_closed_has_not_drained)
+START_TEST(a_connection_that_is_being_closed_has_not_drained)
 {
 	for (int i = 0; i < 2; i++) {
 		init();
@@ -224,7 +224,7 @@ START_TEST(test_a_connection_that_is_being_closed_has_not_drained)
 }
 END_TEST
 
-START_TEST(test_each_reason_to_stop_counts)
+START_TEST(each_reason_to_stop_counts)
 {
 	struct conn *c;
 
@@ -249,12 +249,12 @@ END_TEST
 
 static void add_tests(TCase *tc)
 {
-	tcase_add_test(tc, test_who_has_not_settled_waits_and_those_who_got_further_come_first);
-	tcase_add_test(tc, test_their_time_in_a_turn_is_bounded);
-	tcase_add_test(tc, test_answers_leave_while_others_wait);
-	tcase_add_test(tc, test_a_connection_that_is_being_closed_has_not_drained);
-	tcase_add_test(tc, test_each_reason_to_stop_counts);
-	tcase_add_test(tc, test_who_waits_is_not_watched_after_a_second_event);
-	tcase_add_test(tc, test_who_is_gone_waits_no_longer);
+	tcase_add_test(tc, who_has_not_settled_waits_and_those_who_got_further_come_first);
+	tcase_add_test(tc, their_time_in_a_turn_is_bounded);
+	tcase_add_test(tc, answers_leave_while_others_wait);
+	tcase_add_test(tc, a_connection_that_is_being_closed_has_not_drained);
+	tcase_add_test(tc, each_reason_to_stop_counts);
+	tcase_add_test(tc, who_waits_is_not_watched_after_a_second_event);
+	tcase_add_test(tc, who_is_gone_waits_no_longer);
 }
 UNIT_SUITE(conn_lanes);
