@@ -32,11 +32,16 @@ static ssize_t socket_send(struct conn *c, const void *bytes, size_t len)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct socket_watch *w = poll->data;
+	struct conn *c = w->conn;
 
-	/* An error shows itself to recv or send. */
-	if (status < 0)
+	/* An error shows itself to recv or send, though to recv only behind what came before it. libuv has stopped. */
+	if (status < 0) {
 		events = UV_READABLE | UV_WRITABLE | UV_DISCONNECT;
-	conn_on_event(w->conn, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0, (events & UV_DISCONNECT) != 0);
+		w->events = 0;
+	}
+	conn_on_event(c, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0, (events & UV_DISCONNECT) != 0);
+	if (status < 0)
+		conn_rewatch(c);
 }
 
 static void on_watch_closed(uv_handle_t *handle)

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What is on its way to a client without stream management when its stream, or the server, ends."""
+import array
 import contextlib
+import fcntl
 import os
 import signal
+import socket
+import struct
+import termios
 import threading
 import time
 
@@ -66,6 +71,34 @@ def what_waits_for_a_slow_client_leaves_before_the_server_does(server):
     equal(came, list(range(600)))
     check(ann.expect("error", "http://etherx.jabber.org/streams").find("system-shutdown") is not None, "another end")
     stopping.join()
+
+
+def _reset(server, client):
+    """Ends the connection by a reset, behind all that was said."""
+    unsent = array.array("i", [1])
+
+    def is_sent():
+        fcntl.ioctl(client.sock, termios.TIOCOUTQ, unsent)
+        return unsent[0] == 0
+
+    server.wait_for(is_sent, "what was said to be with the server's system")
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.sock.close()
+
+
+@dedicated(start=False, options=NO_RATE | {"workers": 1})
+def what_came_before_a_reset_is_read(server):
+    """More than is read at once: it arrives, and then the end is known."""
+    start(server)
+    ann, bob = login(server, "ann"), login(server, "bob")
+    bob.presence(to=ann.jid)
+    ann.expect("presence", from_=bob.jid)
+    with _stopped(server):
+        for n in range(40):
+            bob.message(ann.jid, f"{n} " + "x" * 1000)
+        _reset(server, bob)
+    equal([int(ann.expect("message").child_text("body").split()[0]) for _ in range(40)], list(range(40)))
+    ann.expect("presence", type="unavailable", from_=bob.jid)
 
 
 @dedicated(start=False, options={"workers": 1})
