@@ -168,16 +168,6 @@ static int driver_connect(const char *path, bool is_writer, struct driver_conn *
 	return rc;
 }
 
-static int driver_begin(struct driver_conn *c)
-{
-	return run(c, get(c, c->is_writer ? BEGIN_WRITE : BEGIN_READ));
-}
-
-static int driver_commit(struct driver_conn *c)
-{
-	return run(c, get(c, COMMIT));
-}
-
 /* Some errors end the transaction by themselves. */
 static bool is_in_transaction(const struct driver_conn *c)
 {
@@ -188,6 +178,18 @@ static void driver_rollback(struct driver_conn *c)
 {
 	if (is_in_transaction(c))
 		run(c, get(c, ROLLBACK));
+}
+
+static int driver_begin(struct driver_conn *c)
+{
+	/* The end of the last one may have failed, for want of memory. */
+	driver_rollback(c);
+	return run(c, get(c, c->is_writer ? BEGIN_WRITE : BEGIN_READ));
+}
+
+static int driver_commit(struct driver_conn *c)
+{
+	return run(c, get(c, COMMIT));
 }
 
 static int driver_mark(struct driver_conn *c)
