@@ -85,11 +85,9 @@ struct conn *conn_new(struct worker *w, int fd, const struct conn_io *io, void *
 {
 	struct conn *c = mem_new(sizeof(*c));
 	size_t len = strlen(address);
-	uint64_t serial;
 
 	c->worker = w;
-	serial = w->conn_serial++;
-	c->id = serial * w->peer_count + w->id + 1;
+	c->id = w->conn_serial++ * w->peer_count + w->id + 1;
 	c->fd = fd;
 	c->io = io;
 	c->io_data = io_data;
@@ -554,13 +552,18 @@ static void tell_drained(struct conn *c)
 		c->events->on_drained(c, c->owner);
 }
 
+/* Nothing can be sent any more. What came before the end, and waits in a lane, is still read; the end is found there. */
+static void lose(struct conn *c)
+{
+	buf_deinit(&c->out);
+	buf_deinit(&c->wire);
+	c->is_broken = c->is_closing || list_empty(&c->waiting);
+}
+
 static void settle(struct conn *c)
 {
-	if (!c->is_broken && flush(c) != 0) {
-		if (!c->is_closing)
-			tell_owner(c, "connection lost");
-		c->is_broken = true;
-	}
+	if (!c->is_broken && flush(c) != 0)
+		lose(c);
 	if (c->is_broken) {
 		destroy(c);
 		return;

@@ -161,7 +161,7 @@ void conn_on_ready(struct conn *c, bool readable, bool writable);
 void conn_on_event(struct conn *c, bool readable, bool writable, bool is_hung_up);
 /* Tells the io what the connection waits for. */
 void conn_rewatch(struct conn *c);
-/* Reads those who wait in lanes, for some milliseconds. Returns whether there were any. */
+/* Reads those who wait, for some milliseconds from each lane. Returns whether there were any. */
 bool conn_serve_lanes(struct worker *w);
 /* The io of real sockets. */
 extern const struct conn_io conn_socket_io;

@@ -4,10 +4,10 @@
 #include "net/peers.h"
 #include "net/worker_loop.h"
 
-/* Longest time in a turn for connections that wait in lanes. */
-#define LANES_MS 5
-/* So many of them are read before what they are answered leaves: more would use up more than their time. */
-#define READS_PER_FLUSH 16
+/* Longest time in a turn for each lane: whoever keeps one full takes nothing from the others. */
+#define LANE_MS 2
+/* So many connections are read before what they are answered leaves: more would use up more than their time. */
+#define READS_PER_FLUSH 8
 /* How long one who has logged in still is new: clients ask for much at first. */
 #define NEW_MS 5000
 #define NO_LANE CONN_LANES
@@ -55,10 +55,12 @@ void conn_introduce(struct conn *c, size_t out_limit)
 
 static enum conn_lane lane_of(struct conn *c, bool is_hung_up)
 {
+	if (is_hung_up && (c->is_closing || !c->is_stranger))
+		return CONN_LANE_LEAVING;
+	if (c->is_closing)
+		return NO_LANE;
 	if (c->is_stranger)
 		return c->is_secured ? CONN_LANE_SECURED : CONN_LANE_PLAIN;
-	if (is_hung_up)
-		return CONN_LANE_LEAVING;
 	if (c->new_until != 0 && worker_now(c->worker) < c->new_until)
 		return CONN_LANE_NEW;
 	c->new_until = 0;
@@ -69,7 +71,7 @@ void conn_on_event(struct conn *c, bool readable, bool writable, bool is_hung_up
 {
 	enum conn_lane lane = lane_of(c, is_hung_up);
 
-	if (lane == NO_LANE || (c->is_closing && !is_hung_up)) {
+	if (lane == NO_LANE) {
 		conn_on_ready(c, readable, writable);
 		return;
 	}
@@ -85,27 +87,34 @@ void conn_on_event(struct conn *c, bool readable, bool writable, bool is_hung_up
 	}
 }
 
-static struct conn *next_of_lanes(struct worker *w)
+static void serve(struct conn *c)
 {
-	struct list *l = NULL;
-
-	for (int i = 0; i < CONN_LANES && l == NULL; i++)
-		l = list_shift(&w->lanes[i]);
-	return l != NULL ? LIST_ENTRY(l, struct conn, waiting) : NULL;
+	/* More may have come than is read now. */
+	c->read_since = worker_now(c->worker);
+	unmute(c);
+	if (!conn_is_stopped(c) && !c->is_broken)
+		conn_on_ready(c, true, false);
 }
 
-bool conn_serve_lanes(struct worker *w)
+static bool serve_lane(struct worker *w, struct list *lane)
 {
 	uint64_t began = worker_now(w);
 	unsigned reads = 0;
-	struct conn *c;
+	struct list *l;
 
-	while (worker_now(w) - began < LANES_MS && (c = next_of_lanes(w)) != NULL) {
-		unmute(c);
-		if (!conn_is_stopped(c) && !c->is_broken)
-			conn_on_ready(c, true, false);
+	while (worker_now(w) - began < LANE_MS && (l = list_shift(lane)) != NULL) {
+		serve(LIST_ENTRY(l, struct conn, waiting));
 		if (++reads % READS_PER_FLUSH == 0)
 			worker_flush_dirty(w);
 	}
 	return reads != 0;
+}
+
+bool conn_serve_lanes(struct worker *w)
+{
+	bool any = false;
+
+	for (int i = 0; i < CONN_LANES; i++)
+		any |= serve_lane(w, &w->lanes[i]);
+	return any;
 }

@@ -14,7 +14,7 @@
 #include "base/metrics.h"
 #include "base/tally.h"
 
-/* Where connections wait that are read after all others; the first lane goes first. */
+/* Where connections wait that are read after all others. */
 enum conn_lane {
 	CONN_LANE_LEAVING,       /* the peer has hung up */
 	CONN_LANE_NEW,           /* has just logged in */

@@ -145,7 +145,7 @@ static bool may_yet_answer(const struct session_sm *sm)
 
 	if (c == NULL || c->conn == NULL)
 		return false;
-	return !sm->is_asked || conn_is_stopped(c->conn) || worker_now(c->conn->worker) - sm->asked_at <= ANSWER_MS;
+	return !sm->is_asked || !conn_is_read(c->conn) || worker_now(c->conn->worker) - sm->asked_at <= ANSWER_MS;
 }
 
 static bool is_over(const struct session_sm *sm, size_t times)
