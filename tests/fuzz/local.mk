@@ -101,12 +101,12 @@ tests_fuzz_fuzz_s2s_LDFLAGS = $(fuzz_linking) -export-dynamic
 # The targets below play a whole server with all who talk to it, from a grammar; it starts and ends with each input.
 fuzz_grammar = tests/fuzz/choices.c tests/fuzz/choices.h tests/fuzz/grammar.c tests/fuzz/grammar.h tests/fuzz/grammar_parts.c tests/fuzz/grammar_parts.h
 fuzz_stage = tests/fuzz/stage.c tests/fuzz/stage.h tests/fuzz/stage_line.c tests/fuzz/stage_client.c \
-	tests/fuzz/stage_peer.c tests/fuzz/ear.c tests/fuzz/ear.h $(fuzz_grammar) \
+	tests/fuzz/stage_names.c tests/fuzz/stage_peer.c tests/fuzz/ear.c tests/fuzz/ear.h $(fuzz_grammar) \
 	tests/sim/life.c tests/sim/life.h tests/sim/disk.c tests/sim/disk.h tests/sim/place.c tests/sim/place.h \
-	$(fuzz_sim)
+	tests/sim/faults.c tests/sim/faults.h tests/sim/memory.c tests/sim/memory.h tests/sim/random.h $(fuzz_sim)
 fuzz_stage_cppflags = $(fuzz_sim_cppflags) -I$(top_srcdir)/tests/fuzz -I$(top_srcdir)/tests/sim
 fuzz_stage_ldflags = $(fuzz_linking) -export-dynamic \
-	-Wl,--wrap=fdatasync,--wrap=fsync,--wrap=unlink,--wrap=write,--wrap=pwrite,--wrap=store_archive_append,--wrap=conn_new
+	-Wl,--wrap=fdatasync,--wrap=fsync,--wrap=unlink,--wrap=write,--wrap=pwrite,--wrap=store_archive_append,--wrap=conn_new,--wrap=dns_new
 
 fuzz_targets += tests/fuzz/fuzz_client
 tests_fuzz_fuzz_client_SOURCES = tests/fuzz/fuzz_client.c $(fuzz_stage) $(fuzz_main)

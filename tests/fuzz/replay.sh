@@ -4,6 +4,14 @@
 srcdir=${srcdir:-.}
 passed=0
 failed=0
+
+# Targets that play a whole server play some that chance makes, too.
+play_seeds() {
+	case $1 in
+	client | server | life | control) "tests/fuzz/fuzz_$1" --seeds 1 150 ;;
+	esac
+}
+
 for source in "$srcdir"/tests/fuzz/fuzz_*.c; do
 	name=$(basename "$source" .c)
 	name=${name#fuzz_}
@@ -14,10 +22,10 @@ for source in "$srcdir"/tests/fuzz/fuzz_*.c; do
 	elif ! [ -f "$1" ]; then
 		echo "fuzz_$name: $corpus has no inputs"
 		failed=$((failed + 1))
-	elif "tests/fuzz/fuzz_$name" "$@"; then
+	elif "tests/fuzz/fuzz_$name" "$@" && play_seeds "$name"; then
 		passed=$((passed + 1))
 	else
-		echo "fuzz_$name: failed at the last input named above"
+		echo "fuzz_$name: failed at the last input or seed named above"
 		failed=$((failed + 1))
 	fi
 done

@@ -30,6 +30,10 @@
 /* What may be written to it: so much for each byte that is said, and so much beside. */
 #define JOURNAL_FOR_EACH 2
 #define JOURNAL_FREE 8192
+/* Of 64 ways in which things may be, those from here are trouble. */
+#define TROUBLE_MIN 24
+/* One in so many allocations of the store, where they fail. */
+#define MEMORY_FAILS 100
 
 static struct stage the_stage;
 
@@ -79,6 +83,7 @@ static struct stage *raise_curtain(void)
 	settings->fed.limits.dead_ms = 20000;
 	settings->fed.retry_min_ms = settings->fed.retry_max_ms = 500;
 	stage_set_dialed(s);
+	stage_set_names(s);
 	return s;
 }
 
@@ -148,8 +153,7 @@ static void restart(struct stage *s, uint32_t how)
 {
 	end_server(s, how % 4 != 3 ? END_STOP : how % 8 == 3 ? END_CRASH : END_POWER);
 	/* It refuses to start on a disk without room, or without a store. */
-	life_make_room(&s->life);
-	s->life.fails_one_in = 0;
+	life_heal(&s->life);
 	life_start(&s->life, UINT32_MAX);
 	stage_run(s);
 }
@@ -161,9 +165,10 @@ static void pass_time(struct stage *s)
 	stage_pass(s, spans[choose(&s->in, sizeof(spans) / sizeof(spans[0]))]);
 }
 
-/* A few transactions; all for which the disk has no room any more, until it has; some of all calls. */
+/* A few transactions; all for which the disk has no room any more, until it has; some of all calls, and of memory. */
 static void fail_store(struct stage *s, uint32_t how)
 {
+	s->life.memory = (struct faults){ .state = how, .one_in = how >= 232 && how < 240 ? MEMORY_FAILS : 0 };
 	if (how < 192)
 		s->life.failing = 1 + how % 4;
 	else if (how < 224)
@@ -171,17 +176,20 @@ static void fail_store(struct stage *s, uint32_t how)
 	else if (how < 240)
 		s->life.fails_one_in = 2 + how % 8;
 	else
-		s->life.fails_one_in = 0;
-	if (how >= 240)
-		life_make_room(&s->life);
+		life_heal(&s->life);
 }
 
-/* Down it refuses connections; deaf it reads nothing of those that it has, or gets. */
+/* Down it refuses connections; deaf it reads nothing of those that it has, or gets. In trouble calls of sockets fail, and
+ * so do name servers. */
 static void change_remote(struct stage *s, uint8_t manner, uint32_t how)
 {
+	unsigned trouble = how / 4;
+
 	s->remote_manner = manner;
-	s->is_remote_down = how == 3;
-	s->is_remote_deaf = how == 2;
+	s->is_remote_down = how % 4 == 3;
+	s->is_remote_deaf = how % 4 == 2;
+	s->faults.state = manner << 8 | how;
+	s->faults.one_in = trouble >= TROUBLE_MIN ? 2 + (trouble - TROUBLE_MIN) / 2 : 0;
 	for (unsigned i = 0; i < PEERS; i++)
 		s->peers[i].line.is_deaf = s->is_remote_deaf;
 }
@@ -203,7 +211,7 @@ static void act(struct stage *s)
 	} else if (what == 62 && (s->scenes & SCENE_ENDS) != 0) {
 		restart(s, choose(&s->in, 256));
 	} else if ((s->scenes & SCENE_REMOTE) != 0) {
-		change_remote(s, (uint8_t)choose(&s->in, 256), choose(&s->in, 4));
+		change_remote(s, (uint8_t)choose(&s->in, 256), choose(&s->in, 256));
 	}
 }
 
@@ -284,8 +292,8 @@ static void check_tallies(struct stage *s)
 /* Nobody keeps anything from the server any more: what waits for others arrives or comes back. */
 static void settle(struct stage *s)
 {
-	s->life.failing = s->life.fails_one_in = 0;
-	life_make_room(&s->life);
+	s->faults.one_in = 0;
+	life_heal(&s->life);
 	s->is_remote_down = true;
 	for (unsigned i = 0; i < PEERS; i++)
 		peer_leave(&s->peers[i]);
@@ -327,6 +335,7 @@ static void reset(struct stage *s)
 	}
 	s->remote_manner = 0;
 	s->is_remote_down = s->is_remote_deaf = false;
+	s->faults = (struct faults){ 0 };
 	s->serial = 0;
 	s->carried = s->journaled = 0;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "ear.h"
+#include "faults.h"
 #include "grammar.h"
 #include "life.h"
 
@@ -39,6 +40,7 @@ struct line {
 	bool is_cut;               /* by this side */
 	bool is_deaf;              /* this side reads nothing, and the server can write nothing */
 	bool is_awaited;           /* the server wants to be told when it can */
+	bool is_sure;              /* it breaks only where somebody breaks it */
 };
 
 /* An iq that awaits its answer. */
@@ -85,6 +87,7 @@ struct stage {
 	struct peer peers[PEERS];
 	uint8_t remote_manner;     /* how the other server answers */
 	bool is_remote_down, is_remote_deaf;
+	struct faults faults;      /* of sockets and names */
 	bool is_traced;            /* COMITY_TRACE is set: all that is said goes to the standard error output */
 	unsigned serial;
 	uint64_t carried;          /* bytes, to and from the server */
@@ -126,8 +129,12 @@ void client_leave(struct client *c);
 
 void peer_act(struct peer *p);
 void peer_leave(struct peer *p);
-/* Called where the server would connect a socket. */
-const struct dial_io *stage_dial_io(void);
+/* What the server connects comes here. */
 void stage_set_dialed(struct stage *s);
+
+/* ---- the name servers (stage_names.c) ---- */
+
+/* What the server asks them comes there. */
+void stage_set_names(struct stage *s);
 
 #endif

@@ -172,6 +172,7 @@ static void connect_logged_in(struct client *c, unsigned worker)
 	struct c2s *stream;
 
 	line_open(&c->line, s, on_heard, c);
+	c->line.is_sure = true;
 	peers_admit(r->server->peers, ADDRESS, &(struct peers_limits){ UINT32_MAX, UINT32_MAX, 0 });
 	c2s_accept(w, &r->c2s, line_make_conn(&c->line, worker), false);
 	stream = c->line.conn->owner;

@@ -14,6 +14,8 @@ static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
 {
 	struct line *l = c->io_data;
 
+	if (l->in_len != 0 && !faults_pass(&l->stage->faults, FAULTY_RECV, &room, l->is_sure))
+		return -1;
 	return life_recv(&l->in, &l->in_len, l->is_cut, bytes, room);
 }
 
@@ -29,6 +31,8 @@ static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
 		errno = EAGAIN;
 		return -1;
 	}
+	if (!faults_pass(&l->stage->faults, FAULTY_SEND, &len, l->is_sure))
+		return -1;
 	if (!l->stage->life.is_dead)
 		buf_add(&l->down, bytes, len);
 	return (ssize_t)len;
@@ -116,7 +120,7 @@ static bool carry_up(struct line *l)
 	}
 	l->in = buf_bytes(&l->up);
 	l->in_len = n;
-	while (l->conn != NULL && l->in_len != 0 && !conn_is_stopped(l->conn))
+	while (l->conn != NULL && l->in_len != 0 && !conn_is_stopped(l->conn) && !l->conn->got_eof)
 		conn_on_ready(l->conn, true, false);
 	l->stage->carried += n - l->in_len;
 	buf_consume(&l->up, n - l->in_len);

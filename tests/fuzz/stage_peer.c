@@ -19,6 +19,7 @@
 #define ADDRESS "192.0.2.1"
 /* No descriptor has this number: who would use it is told so. */
 #define NO_FD 1000000
+#define CONNECT_MS 1000
 
 /* Bits of remote_manner; 0 is a server as it should be, without extensions. */
 #define HAS_SM 1
@@ -163,6 +164,7 @@ struct making {
 	struct worker *worker;
 	dial_made_cb *made;
 	void *arg;
+	int error;                 /* 0: what the other server makes of it */
 };
 
 static struct peer *free_peer(struct stage *s)
@@ -177,21 +179,34 @@ static void on_making(struct worker *w, struct timer *t)
 {
 	struct making m = *LIST_ENTRY(t, struct making, timer);
 	struct stage *s = stage_of_dials;
-	bool is_there = !s->is_remote_down && free_peer(s) != NULL;
 
 	(void)w;
 	free(LIST_ENTRY(t, struct making, timer));
-	m.made(m.arg, is_there ? NO_FD : -1, is_there ? 0 : ECONNREFUSED);
+	if (m.error == 0 && (s->is_remote_down || free_peer(s) == NULL))
+		m.error = ECONNREFUSED;
+	m.made(m.arg, m.error == 0 ? NO_FD : -1, m.error);
 }
 
+/* In trouble it fails at once or later, or takes longer, perhaps than anybody waits. */
 static void *begin(const struct dial_io *io, struct worker *w, const struct sockaddr *address, socklen_t len,
                    dial_made_cb *made, void *arg)
 {
-	struct making *m = mem_new(sizeof(*m));
+	static const uint64_t delays[] = { 1, 900, 2 * CONNECT_MS };
+	struct faults *f = &stage_of_dials->faults;
+	bool has_trouble = faults_strike(f);
+	unsigned how = has_trouble ? faults_draw(f, 4) : 0;
+	struct making *m;
 
 	(void)io, (void)address, (void)len;
+	if (how == 3) {
+		errno = faults_errno(f, FAULTY_CONNECT);
+		return NULL;
+	}
+	m = mem_new(sizeof(*m));
 	*m = (struct making){ .timer.fire = on_making, .worker = w, .made = made, .arg = arg };
-	worker_timer_start(w, &m->timer, 1);
+	if (has_trouble && how == 0)
+		m->error = faults_errno(f, FAULTY_CONNECT);
+	worker_timer_start(w, &m->timer, delays[how]);
 	return m;
 }
 
@@ -208,14 +223,8 @@ static const struct dial_io dial_io = { .begin = begin, .stop = stop };
 
 void stage_set_dialed(struct stage *s)
 {
-	static struct fed_route routes[] = { { .domain = "*", .host = "192.0.2.2", .port = 5269 } };
-	struct fed_settings *f = &s->life.sim->settings->fed;
-
 	stage_of_dials = s;
-	routes[0].policy = f->policy;
-	f->routes = routes;
-	f->route_count = 1;
-	f->dial = (struct dial_settings){ .connect_ms = 1000, .total_ms = 3000, .io = &dial_io };
+	s->life.sim->settings->fed.dial = (struct dial_settings){ .connect_ms = CONNECT_MS, .total_ms = 3000, .io = &dial_io };
 }
 
 struct conn *__real_conn_new(struct worker *w, int fd, const struct conn_io *io, void *io_data, const char *address,

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "disk.h"
+#include "memory.h"
 #include "router/session_restore.h"
 #include "router/token.h"
 #include "store/driver.h"
@@ -165,6 +166,7 @@ void life_init(struct life *l, const char *module_dir, const char *folder)
 {
 	char *log;
 
+	memory_fail(&l->memory);
 	l->folder = mem_printf("%s/comity-sim-XXXXXX", folder);
 	if (mkdtemp(l->folder) == NULL)
 		sim_fail("cannot make a folder");
@@ -204,7 +206,7 @@ void life_reset(struct life *l, uint32_t seed, const char *const *accounts)
 	l->sim->now_ms = 1000;
 	l->is_dead = l->is_damaged = l->is_full = false;
 	l->stored_before = 0;
-	l->failing = l->fails_one_in = 0;
+	l->failing = l->fails_one_in = l->memory.one_in = 0;
 	l->death = DEATH_NONE;
 	disk_reset();
 	empty_store(l, accounts);
@@ -222,6 +224,12 @@ void life_make_room(struct life *l)
 {
 	l->is_full = false;
 	disk_make_room();
+}
+
+void life_heal(struct life *l)
+{
+	l->failing = l->fails_one_in = l->memory.one_in = 0;
+	life_make_room(l);
 }
 
 static bool is_journal_failing(const struct life *l)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "faults.h"
 #include "sim_internal.h"
 
 /* How the server ends when nobody stops it: nothing it does afterwards is seen by anyone. */
@@ -33,6 +34,7 @@ struct life {
 	unsigned countdown;            /* of sends, or of frames */
 	unsigned failing;              /* so many of the next transactions of the store fail */
 	unsigned fails_one_in;         /* of its calls; 0: none */
+	struct faults memory;          /* of SQLite and c-ares */
 	bool is_up;                    /* there is a server, perhaps a dead one */
 	bool is_dead;
 	bool is_damaged;               /* the journal gave records that made no sense */
@@ -55,6 +57,8 @@ void life_part(struct life *l);
 /* The disk has room for so many bytes of the journal, and the store finds none now and then. */
 void life_fill_disk(struct life *l, size_t room);
 void life_make_room(struct life *l);
+/* No trouble any more: room on the disk, a store that works, memory. */
+void life_heal(struct life *l);
 /* From now on nothing gets out. */
 void life_die(struct life *l);
 /* The rest of a stop, or the burial of a dead server. */

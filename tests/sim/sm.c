@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "disk.h"
+#include "random.h"
 #include "world.h"
 
 #define RESUME_MS 300000
@@ -19,6 +20,8 @@
 /* Rounds in which all is carried until nothing moves; times that is waited for what timers do. */
 #define ROUNDS_MAX 3000
 #define WAITS_MAX 40
+/* One in so many allocations of the store, where they fail. */
+#define MEMORY_FAILS 100
 
 void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
@@ -26,15 +29,9 @@ static struct world world;
 
 /* ---- chance, words ---- */
 
-/* splitmix64 */
 uint32_t chance(void *arg, uint32_t below)
 {
-	struct world *w = arg;
-	uint64_t z = w->chance += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (uint32_t)(((z ^ z >> 31) >> 32) * below >> 32);
+	return random_below(&((struct world *)arg)->chance, below);
 }
 
 void trace(const struct world *w, const char *fmt, ...)
@@ -99,8 +96,7 @@ static void lose_power(struct world *w)
 static void start(struct world *w)
 {
 	/* Without room, or a store, it would not. */
-	life_make_room(&w->life);
-	w->life.fails_one_in = 0;
+	life_heal(&w->life);
 	/* The configuration may change meanwhile. */
 	if (chance(w, 8) == 0)
 		w->life.workers = 1 + chance(w, SIM_WORKERS);
@@ -237,6 +233,7 @@ static void change_disk(struct world *w)
 static void change_store(struct world *w)
 {
 	w->life.fails_one_in = w->life.fails_one_in == 0 ? 2 + chance(w, 6) : 0;
+	w->life.memory.one_in = w->life.fails_one_in != 0 && w->has_bad_calls ? MEMORY_FAILS : 0;
 	trace(w, w->life.fails_one_in != 0 ? "one call of the store in %u fails" : "the store works", w->life.fails_one_in);
 	w->has_failed = true;
 	w->faults += w->life.fails_one_in != 0;
@@ -341,8 +338,8 @@ static void settle(struct world *w)
 	trace(w, "---- everybody comes back ----");
 	w->is_settling = true;
 	w->life.death = DEATH_NONE;
-	w->life.fails_one_in = 0;
-	life_make_room(&w->life);
+	w->sockets.one_in = 0;
+	life_heal(&w->life);
 	/* Clients that say again more than others may leave unacknowledged would end each other's sessions for ever. */
 	w->life.sim->settings->sm_unacked = 1000;
 	for (int waits = 0; waits < WAITS_MAX && quiet < 3 && w->violation[0] == '\0'; waits++) {
@@ -401,6 +398,11 @@ static bool run_seed(struct world *w, uint64_t seed)
 {
 	w->seed = seed;
 	w->chance = seed * 0x2545f4914f6cdd1d + 1;
+	w->sockets = (struct faults){ .state = seed, .count = w->sockets.count };
+	w->has_bad_calls = seed % 4 == 2;
+	if (w->has_bad_calls)
+		w->sockets.one_in = 2 + faults_draw(&w->sockets, 60);
+	w->life.memory.state = seed;
 	w->is_settling = false;
 	checker_reset(w);
 	set_up(w);
@@ -486,11 +488,12 @@ int main(int argc, char **argv)
 	}
 	printf("sm: %llu passed, %llu failed; %.1f s; %llu messages said, %llu arrived, %llu sessions resumed, %llu not,"
 	       " %llu stops, %llu crashes, %llu losses of power, %llu full disks, %u times a failing store,"
-	       " %llu messages returned\n",
+	       " %llu calls of sockets that failed, %llu messages returned\n",
 	       (unsigned long long)(seeds - failed),
 	       (unsigned long long)failed, (double)(clock() - begin) / CLOCKS_PER_SEC, (unsigned long long)w->said,
 	       (unsigned long long)w->arrived, (unsigned long long)w->resumed, (unsigned long long)w->refused,
 	       (unsigned long long)w->stops, (unsigned long long)w->crashes, (unsigned long long)w->losses,
-	       (unsigned long long)w->full, w->faults, (unsigned long long)w->returned);
+	       (unsigned long long)w->full, w->faults, (unsigned long long)w->sockets.count,
+	       (unsigned long long)w->returned);
 	return failed != 0;
 }

@@ -27,6 +27,9 @@ static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
 {
 	struct wire *l = c->io_data;
 
+	/* What comes as a whole would not, if its connection broke within. */
+	if (l->in_len != 0 && !faults_pass(&l->world->sockets, FAULTY_RECV, &room, l->whole != 0))
+		return -1;
 	return life_recv(&l->in, &l->in_len, l->in == NULL, bytes, room);
 }
 
@@ -37,6 +40,8 @@ static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
 
 	if (life->is_dead || l->is_ended)
 		return (ssize_t)len;
+	if (!faults_pass(&l->world->sockets, FAULTY_SEND, &len, false))
+		return -1;
 	if (life->death == DEATH_SENDING && life->countdown-- == 0) {
 		trace(l->world, "  the server dies while it sends");
 		buf_add(&l->down, bytes, chance(l->world, (uint32_t)len + 1));
@@ -49,7 +54,8 @@ static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
 
 static void on_watch(struct conn *c, bool readable, bool writable)
 {
-	(void)c, (void)readable, (void)writable;
+	(void)readable;
+	((struct wire *)c->io_data)->awaits_room = writable;
 }
 
 static void on_shut(struct conn *c)
@@ -132,7 +138,7 @@ bool wire_carry_up(struct wire *l, size_t most)
 		n = l->whole;
 	l->in = buf_bytes(&l->up);
 	l->in_len = n;
-	while (l->conn != NULL && l->in_len != 0 && !conn_is_stopped(l->conn))
+	while (l->conn != NULL && l->in_len != 0 && !conn_is_stopped(l->conn) && !l->conn->got_eof)
 		conn_on_ready(l->conn, true, false);
 	left = l->in_len;
 	l->in = NULL;
@@ -142,19 +148,29 @@ bool wire_carry_up(struct wire *l, size_t most)
 	return true;
 }
 
+/* The server may write what could not be written. */
+static bool give_room(struct wire *l)
+{
+	if (l->conn == NULL || !l->awaits_room)
+		return false;
+	conn_on_ready(l->conn, false, true);
+	return true;
+}
+
 bool wire_carry_down(struct wire *l, size_t most)
 {
+	bool any = give_room(l);
 	size_t n = buf_size(&l->down);
 	char *bytes;
 
 	if (l->client == NULL)
-		return false;
+		return any;
 	if (n == 0 && l->is_ended) {
 		client_on_end(l->client);
 		return true;
 	}
 	if (n == 0)
-		return false;
+		return any;
 	if (n > most)
 		n = most;
 	bytes = mem_dup(buf_bytes(&l->down), n);

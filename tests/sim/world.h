@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "faults.h"
 #include "life.h"
 #include "net/conn.h"
 #include "xml/parser.h"
@@ -36,6 +37,7 @@ struct wire {
 	const char *in;              /* what the server reads just now */
 	size_t in_len;
 	bool is_used;
+	bool awaits_room;            /* the server wants to be told when it can write */
 	bool is_ended;               /* the server says no more: what is on its way comes, and then the end */
 };
 
@@ -114,6 +116,8 @@ struct world {
 	unsigned message_count;
 	struct session sessions[SESSIONS_MAX];
 	unsigned session_count;
+	bool has_bad_calls;          /* of sockets, and for memory while the store fails */
+	struct faults sockets;
 	unsigned lapses;             /* ends of the server that took with them what was not written, or not synced */
 	unsigned binds[CLIENTS_MAX]; /* by account */
 	bool is_settling;
