@@ -2,6 +2,7 @@
 /* A confined process has no capabilities, and the kernel refuses it what the filter names. */
 #include <errno.h>
 #include <linux/capability.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -45,6 +46,46 @@ static bool can_make_rings(void)
 	return syscall(SYS_io_uring_setup, 0, NULL) == 0 || errno != EPERM;
 }
 
+/* No kernel clones a thread without its signals, so that none of these makes anything; what is not refused by the filter
+ * is invalid. Where flags are the second argument, the first is as good as any. */
+static bool can_clone_into(unsigned long flag)
+{
+	return syscall(SYS_clone, flag | CLONE_THREAD, flag | CLONE_THREAD, 0, 0, 0) >= 0 || errno != EPERM;
+}
+
+/* How many kinds of new namespaces, of those there are. */
+static int count_namespaces(void)
+{
+	static const unsigned long flags[] = {
+		CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET,
+	};
+	int count = 0;
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		count += can_clone_into(flags[i]);
+	return count;
+}
+
+/* Without arguments it does nothing and fails, but not as if it were not there. */
+static bool has_clone3(void)
+{
+	return syscall(SYS_clone3, NULL, 0) >= 0 || errno != ENOSYS;
+}
+
+static void *say_yes(void *arg)
+{
+	*(bool *)arg = true;
+	return NULL;
+}
+
+static bool can_start_threads(void)
+{
+	bool has_run = false;
+	pthread_t thread;
+
+	return pthread_create(&thread, NULL, say_yes, &has_run) == 0 && pthread_join(thread, NULL) == 0 && has_run;
+}
+
 /* Only where no sanitizer has to start programs. */
 static bool can_start_programs(void)
 {
@@ -56,11 +97,13 @@ static bool can_start_programs(void)
 /* 0 when all is as it should be, else the number of what is not. */
 static int try_all(void)
 {
-	/* Both need no privilege: what refuses them later can only be the filter. */
+	/* All of these need no privilege: what refuses them later can only be the filter. */
 	if (!can_unshare())
 		return 1;
 	if (!can_write_into_processes())
 		return 2;
+	if (count_namespaces() == 0)
+		return 9;
 	if (confine() != 0)
 		return 3;
 	if (can_unshare() || errno != EPERM)
@@ -71,6 +114,12 @@ static int try_all(void)
 		return 6;
 	if (can_start_programs())
 		return 7;
+	if (count_namespaces() != 0)
+		return 10;
+	if (has_clone3())
+		return 11;
+	if (!can_start_threads())
+		return 12;
 	/* All else goes on. */
 	return getppid() > 0 && close(dup(0)) == 0 ? 0 : 8;
 }
