@@ -26,46 +26,52 @@
 #define TRIM_BUSY_MS 1000
 #define STACK_SIZE (128 * 1024)
 #define MIB (1024 * 1024)
+#define STATM "/proc/self/statm"
 
 struct memory_watch {
 	struct daemon *d;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	int statm;                 /* /proc/self/statm, open */
+	int statm;                 /* STATM, open */
 	uint64_t trimmed;
+	bool is_blind;             /* it could not be read the last time */
 	bool is_ending;
 };
 
 /* ---- measuring ---- */
 
-#if IS_SANITIZED
-
-/* A sanitizer keeps what was freed, and has memory of its own: what is allocated counts. */
-size_t __sanitizer_get_current_allocated_bytes(void);
-
-static uint64_t measure(const struct memory_watch *w)
-{
-	(void)w;
-	return __sanitizer_get_current_allocated_bytes();
-}
-
-#else
-
-/* What is in memory and belongs to this process alone, as the kernel counts it. */
-static uint64_t measure(const struct memory_watch *w)
+int memory_read_statm(int fd, uint64_t *bytes)
 {
 	unsigned long long resident, shared;
 	char text[128];
-	ssize_t n = pread(w->statm, text, sizeof(text) - 1, 0);
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
-	text[n > 0 ? n : 0] = '\0';
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
 	if (sscanf(text, "%*s %llu %llu", &resident, &shared) != 2 || resident < shared)
-		return 0;
-	return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+		return -EINVAL;
+	*bytes = (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+	return 0;
 }
 
+#if IS_SANITIZED
+size_t __sanitizer_get_current_allocated_bytes(void);
 #endif
+
+/* As memory_read_statm(). */
+static int measure(const struct memory_watch *w, uint64_t *bytes)
+{
+	int rc = memory_read_statm(w->statm, bytes);
+
+#if IS_SANITIZED
+	/* A sanitizer keeps what was freed, and has memory of its own: what is allocated counts. */
+	if (rc == 0)
+		*bytes = __sanitizer_get_current_allocated_bytes();
+#endif
+	return rc;
+}
 
 /* ---- what there is ---- */
 
@@ -170,16 +176,29 @@ static void trim(struct memory_watch *w, uint64_t pause)
 	malloc_trim(0);
 }
 
+/* What was measured last counts until there is something newer: a level that was reached stays. */
+static void measure_or_tell(struct memory_watch *w, uint64_t *bytes)
+{
+	int rc = measure(w, bytes);
+
+	if (rc != 0 && !w->is_blind)
+		log_error(&w->d->log, "memory: cannot read " STATM ": %s: what was measured before counts", strerror(-rc));
+	if (rc == 0 && w->is_blind)
+		log_info(&w->d->log, "memory: " STATM " can be read again");
+	w->is_blind = rc != 0;
+}
+
 /* Returns the time until the next look. */
 static uint64_t look(struct memory_watch *w)
 {
 	struct pressure *p = &w->d->server.pressure;
-	uint64_t used = measure(w), limit = atomic_load(&p->limit);
+	uint64_t used = atomic_load(&p->used), limit = atomic_load(&p->limit);
 	enum pressure_level before = (enum pressure_level)atomic_load(&p->level), level;
 
+	measure_or_tell(w, &used);
 	if (pressure_judge(PRESSURE_NONE, used, limit) != PRESSURE_NONE) {
 		trim(w, TRIM_BUSY_MS);
-		used = measure(w);
+		measure_or_tell(w, &used);
 	}
 	trim(w, TRIM_MS);
 	level = pressure_judge(before, used, limit);
@@ -223,16 +242,13 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-int memory_watch_start(struct daemon *d, struct memory_watch **out, struct err_text *et)
+/* Minus an errno, and why. */
+static int start_thread(struct memory_watch *w, struct err_text *et)
 {
-	struct memory_watch *w = mem_new(sizeof(*w));
 	pthread_condattr_t clock;
 	pthread_attr_t attr;
 	int rc;
 
-	w->d = d;
-	w->trimmed = d->env.mono_ms(&d->env);
-	w->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -242,12 +258,41 @@ int memory_watch_start(struct daemon *d, struct memory_watch **out, struct err_t
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	rc = pthread_create(&w->thread, &attr, run_thread, w);
 	pthread_attr_destroy(&attr);
+	if (rc != 0)
+		err_text_set(et, "cannot start a thread: %s", strerror(rc));
+	return -rc;
+}
+
+/* Opens and tries what is measured. Minus an errno, and why. */
+static int begin_measuring(struct memory_watch *w, struct err_text *et)
+{
+	uint64_t used = 0;
+	int rc;
+
+	w->statm = open(STATM, O_RDONLY | O_CLOEXEC);
+	rc = w->statm >= 0 ? measure(w, &used) : -errno;
+	atomic_store(&w->d->server.pressure.used, used);
+	if (rc != 0)
+		err_text_set(et, "memory_limit: cannot read " STATM ", which tells how much memory is used: %s", strerror(-rc));
+	return rc;
+}
+
+int memory_watch_start(struct daemon *d, struct memory_watch **out, struct err_text *et)
+{
+	struct memory_watch *w = mem_new(sizeof(*w));
+	int rc;
+
+	w->d = d;
+	w->trimmed = d->env.mono_ms(&d->env);
+	rc = begin_measuring(w, et);
+	if (rc == 0)
+		rc = start_thread(w, et);
 	if (rc == 0) {
 		*out = w;
 		return 0;
 	}
-	err_text_set(et, "cannot start a thread: %s", strerror(rc));
-	close(w->statm);
+	if (w->statm >= 0)
+		close(w->statm);
 	free(w);
 	return -ERR_IO;
 }

@@ -14,6 +14,7 @@ from harness.client import Closed
 from harness.fake import FaultyNames
 from harness.stream import Stream
 from test_management import _again, _bodies, _count, _managed, _nothing_more
+from test_memory import _press
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../crash"))
 
@@ -390,4 +391,26 @@ def each_question_is_answered_while_nothing_is_safe(server):
     server.wait_for(lambda: _count(juliet) == 1, "count of what is safe")
     for client in (juliet, romeo):
         client.abort()
+    server.stop()
+
+
+@dedicated(start=False)
+def memory_that_cannot_be_measured_keeps_its_level(server):
+    """It is measured ten times a second while there is little."""
+    del server
+    server = _start()
+    juliet = Client.login(server.account("juliet"))
+    _press(server, 84, 1)
+    before = stats(server)["memory_used"]
+    server.faults.on(SEED, only=["read"], files=1)
+    server.wait_for(lambda: "memory: cannot read /proc/self/statm" in server.log(), "a word on it")
+    time.sleep(0.5)
+    seen = stats(server)
+    server.faults.off()
+    equal(seen["memory_level"], 1, f"level, of {before} and then {seen['memory_used']} bytes")
+    server.wait_for(lambda: "/proc/self/statm can be read again" in server.log(), "an end of it")
+    equal(server.log().count("cannot read /proc/self/statm"), 1, "lines that tell")
+    _press(server, 50, 0)
+    juliet.ping()
+    _leave(juliet)
     server.stop()

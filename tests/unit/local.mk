@@ -18,7 +18,7 @@ tests_unit_unit_CPPFLAGS += -DTEST_MAN=\"$(abs_top_srcdir)/man\" -DTEST_MODULES=
 tests_unit_unit_SOURCES += tests/unit/test_directory_route.c
 tests_unit_unit_SOURCES += tests/unit/test_image.c tests/unit/test_journal.c tests/unit/test_ahead.c tests/unit/test_pool.c tests/unit/test_conn_lanes.c
 tests_unit_unit_SOURCES += tests/unit/test_peers.c tests/unit/test_quota.c
-tests_unit_unit_SOURCES += tests/unit/test_memory.c
+tests_unit_unit_SOURCES += src/comityd/memory.c tests/unit/test_memory.c
 tests_unit_unit_SOURCES += tests/unit/test_backlog.c tests/unit/test_seen.c
 tests_unit_unit_SOURCES += tests/unit/test_token.c
 tests_unit_unit_SOURCES += tests/unit/test_text.c tests/unit/test_log_limit.c tests/unit/test_jobs.c

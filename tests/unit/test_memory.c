@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Counting bytes, and judging how short memory is. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/pressure.h"
 #include "base/tally.h"
+#include "comityd/daemon.h"
 #include "net/conn.h"
 #include "net_fixture.h"
 #include "unit.h"
@@ -65,6 +70,63 @@ START_TEST(levels_follow_use)
 		ck_assert_int_eq(pressure_judge(rows[i].after, rows[i].used, 1000), rows[i].after);
 	}
 	ck_assert_int_eq(pressure_judge(PRESSURE_MESSAGES, 1000, 0), PRESSURE_NONE);
+}
+END_TEST
+
+/* ---- measuring ---- */
+
+START_TEST(what_cannot_be_read_stays_as_it_was)
+{
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC), other[2];
+	uint64_t used = 12345;
+
+	ck_assert_int_eq(memory_read_statm(-1, &used), -EBADF);
+	ck_assert_int_eq(pipe(other), 0);
+	ck_assert_int_eq(memory_read_statm(other[0], &used), -ESPIPE);
+	close(other[0]);
+	close(other[1]);
+	other[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(memory_read_statm(other[0], &used), -EINVAL);
+	close(other[0]);
+	ck_assert_uint_eq(used, 12345);
+	ck_assert_int_eq(memory_read_statm(fd, &used), 0);
+	ck_assert_uint_gt(used, 100000);
+	ck_assert_uint_lt(used, 1ULL << 40);
+	close(fd);
+}
+END_TEST
+
+static uint64_t no_time(struct comity_env *env)
+{
+	(void)env;
+	return 0;
+}
+
+/* Without a descriptor for it. 0 when all is as it should be. */
+static int start_watch_blind(void)
+{
+	struct daemon d = { .env = { .mono_ms = no_time } };
+	struct memory_watch *w = NULL;
+	struct err_text et = { "" };
+
+	if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, 0 }) != 0)
+		return 1;
+	if (memory_watch_start(&d, &w, &et) != -ERR_IO || w != NULL)
+		return 2;
+	return strstr(et.text, "memory_limit: cannot read /proc/self/statm") != NULL ? 0 : 3;
+}
+
+START_TEST(a_limit_that_cannot_be_watched_is_no_start)
+{
+	int status = -1;
+	pid_t child = fork();
+
+	ck_assert_int_ge(child, 0);
+	if (child == 0)
+		_exit(start_watch_blind());
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 END_TEST
 
@@ -180,6 +242,8 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, tallies_add_and_take_off);
 	tcase_add_test(tc, what_moves_counts_once);
 	tcase_add_test(tc, levels_follow_use);
+	tcase_add_test(tc, what_cannot_be_read_stays_as_it_was);
+	tcase_add_test(tc, a_limit_that_cannot_be_watched_is_no_start);
 	tcase_add_test(tc, arenas_know_what_they_took);
 	tcase_add_test(tc, a_parser_knows_its_size);
 	tcase_add_test(tc, a_connection_counts_what_waits);
