@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What memory is used for, and what is given up when it becomes short: logins, then presence, then messages."""
+import contextlib
 import json
+import os
 import re
 import socket
+import sqlite3
+import threading
 import time
 
-from harness import Client, cases, check, dedicated, equal
+from harness import Client, Failure, cases, check, dedicated, equal
+from harness.attack import federating, figures_bounded
 from harness.client import check_error
+from harness.fake import FakeServer
 from test_federation import A, B, _pair, _users
 from test_management import NS_SM, _again, _managed
 
@@ -135,6 +141,95 @@ def what_is_not_read_counts(server):
     server.wait_for(lambda: _stats(server)["memory_output"] == 0, "output that is gone")
 
 
+# What waits counts with all its bytes
+
+def _wait_at_least(server, least, *kinds):
+    """Until each of these kinds has so many bytes."""
+    server.wait_for(lambda: all(_tallies(server)[kind] >= least for kind in kinds), f"{least} bytes of {kinds}", timeout=5)
+
+
+def _wait_gone(server, least, *kinds):
+    server.wait_for(lambda: all(_tallies(server)[kind] < least for kind in kinds), f"an end of {kinds}: {_tallies(server)}")
+
+
+@contextlib.contextmanager
+def _store_held(server):
+    """Nothing can be written to the database, for which the server waits ten seconds."""
+    path = os.path.join(server.folder, "data", "comity.sqlite")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("ROLLBACK")
+
+
+@dedicated(options={"store_log_size": 0, "bytes_per_second": 0})
+def what_waits_for_the_store_counts(server):
+    """Each message as a stanza that waits, and as what the store was asked to keep."""
+    ann, away = Client.login(server.account("ann"), presence=True), server.account("away")
+    with _store_held(server):
+        for _ in range(10):
+            ann.message(away.jid, BIG)
+        ann.ping()
+        _wait_at_least(server, 10 * len(BIG), "stanzas", "store")
+    server.wait_for(lambda: server.stored_messages(away.jid) == 10, "messages in storage")
+    _wait_gone(server, len(BIG), "stanzas", "store")
+
+
+@cases([("that says nothing", {"limit": 0}), ("that acknowledges nothing", {"manages": True})])
+@dedicated(start=False)
+def what_waits_for_another_server_counts(server, _name, kind):
+    del server
+    fake = FakeServer(**kind)
+    server = federating(fake, s2s_negotiate_timeout="1m", s2s_queue_age="3s")
+    ann = Client.login(server.account("ann"))
+    for _ in range(10):
+        ann.message("bob@x1.fake.test", BIG[:20000])
+    ann.ping()
+    if fake.manages:
+        fake.wait_stanza("message")
+    _wait_at_least(server, 10 * 20000, "remote")
+    if not fake.manages:
+        for _ in range(10):
+            ann.expect_error("remote-server-timeout")
+        _wait_gone(server, 20000, "remote")
+
+
+def what_a_client_does_not_acknowledge_counts(server):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), "phone")
+    before = _tallies(server)["unacknowledged"]
+    for _ in range(10):
+        ann.message(bob.jid, BIG[:20000])
+    ann.settle()
+    _wait_at_least(server, before + 10 * 20000, "unacknowledged")
+    for _ in range(10):
+        bob.expect("message")
+    bob.send(f"<a xmlns='{NS_SM}' h='10'/>")
+    _wait_gone(server, before + 20000, "unacknowledged")
+
+
+class _Mute:
+    """A server whose figures cannot be asked for by who looks at them during an attack, nor perhaps afterwards."""
+
+    def __init__(self, server, recovers):
+        self.server, self.recovers = server, recovers
+
+    def ctl(self, *words):
+        if self.recovers and threading.current_thread() is threading.main_thread():
+            return self.server.ctl(*words)
+        raise Failure("no answer")
+
+
+@cases([("during an attack", True), ("nor afterwards", False)])
+def figures_that_were_not_seen_bound_nothing(server, _name, recovers):
+    """The tests of attacks rely on it."""
+    try:
+        with figures_bounded(_Mute(server, recovers), memory_output=1 << 40):
+            time.sleep(0.1)
+    except Failure:
+        return
+    raise Failure("a bound held at which nobody looked")
+
+
 # Nothing stays counted
 
 def _busy(server):
@@ -204,6 +299,7 @@ def nothing_stays_counted_between_servers(server):
     a, b = _pair(options_a=nothing, options_b=nothing)
     juliet, romeo = _users(a, b)
     _befriend(juliet, romeo)
+    check(_tallies(a)["presence"] > len(romeo.jid), "whom a user sees is not counted")
     for n in range(20):
         juliet.message(romeo.jid, f"to romeo {n}")
         romeo.message(f"nobody@{A}", BIG[:10000])
