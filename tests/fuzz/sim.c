@@ -394,6 +394,11 @@ bool sim_login(struct sim_client *c)
 	       say(c, "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>", "id='r'");
 }
 
+void sim_make_known(struct sim_client *c)
+{
+	((struct c2s *)c->conn->owner)->is_anonymous = false;
+}
+
 void sim_disconnect(struct sim_client *c)
 {
 	c->is_cut = true;

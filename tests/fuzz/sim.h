@@ -23,6 +23,8 @@ struct sim_client *sim_connect(struct sim *s);
 struct sim_client *sim_connect_server(struct sim *s, bool proved);
 /* Logs in anonymously and binds a resource; false when the server would not. */
 bool sim_login(struct sim_client *c);
+/* From now on it counts as one who has a password: sessions that it makes can be resumed, and the journal has them. */
+void sim_make_known(struct sim_client *c);
 /* Feeds bytes in pieces of at most piece bytes and lets the server run after each. */
 void sim_send(struct sim_client *c, const char *bytes, size_t len, size_t piece);
 /* The number of the worker that serves it. */

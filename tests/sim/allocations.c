@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A chat message between two sessions that are online allocates no memory: not in the server, its modules or its
- * libraries. All allocation of the process comes through the functions here; TLS and the journal are not part of the
- * simulation. */
+ * libraries, with the journal of sessions open or without. All allocation of the process comes through the functions
+ * here; TLS is not part of the simulation, nor is the thread that syncs the journal: it is synced in between. */
 #include <execinfo.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,8 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/sanitizers.h"
 #include "sim_internal.h"
+#include "store/journal_file.h"
 
 #define SKIPPED 77
 #define WARMUP 300
@@ -80,6 +82,7 @@ static struct sim_client *login(const char *const *more)
 
 	if (!sim_login(c))
 		abort();
+	sim_make_known(c);
 	for (; *more != NULL; more++)
 		say(c, *more);
 	sim_forget(c);
@@ -116,6 +119,46 @@ static unsigned measure(const char *what, const char *const *more, bool acknowle
 	return count;
 }
 
+/* ---- the journal ---- */
+
+#define GENERATION 1
+/* None is replaced meanwhile. */
+#define FILE_BYTES (64 << 20)
+
+static char *open_journal(struct sim *s)
+{
+	char *folder = mem_strdup("/tmp/comity-journal-XXXXXX");
+	struct journal_conf conf = { .folder = folder, .generation = GENERATION, .file_bytes = FILE_BYTES, .sync_ms = 5 };
+	struct err_text et;
+
+	if (mkdtemp(folder) == NULL || router_open_journal(router_of(&s->worker[0]), &conf, &et) != 0)
+		abort();
+	return folder;
+}
+
+/* Whether it was at work for each message. */
+static bool has_written(const struct sim *s)
+{
+	struct journal_stats stats;
+
+	journal_get_stats(router_of(&s->worker[0])->journal, &stats);
+	fprintf(stderr, "the journal: %llu bytes in %llu writes, %llu syncs\n", (unsigned long long)stats.bytes,
+	        (unsigned long long)stats.writes, (unsigned long long)stats.syncs);
+	return stats.writes >= 2 * (WARMUP + MESSAGES) && stats.syncs >= MESSAGES && !stats.is_failing;
+}
+
+static void close_journal(struct sim *s, char **folder)
+{
+	char *path = mem_printf("%s/" JOURNAL_NAME_FORMAT, *folder, GENERATION, 0, 1);
+
+	router_close_journal(router_of(&s->worker[0]));
+	if (unlink(path) != 0 || rmdir(*folder) != 0)
+		abort();
+	free(path);
+	free(*folder);
+	*folder = NULL;
+}
+
 int main(void)
 {
 	static const char *const plain[] = { "<presence/>", NULL };
@@ -124,6 +167,7 @@ int main(void)
 	static const char *const management[] = { "<enable xmlns='urn:xmpp:sm:3' resume='true'/>", NULL };
 	static const char *const both[] = { "<enable xmlns='urn:xmpp:sm:3' resume='true'/>", "<presence/>",
 		"<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>", NULL };
+	char *folder;
 	bool failed;
 
 	/* The first call of backtrace() allocates. */
@@ -133,6 +177,11 @@ int main(void)
 	failed |= measure("with carbons", carbons, false) != 0;
 	failed |= measure("with stream management", management, true) != 0;
 	failed |= measure("with both", both, true) != 0;
+	folder = open_journal(sim_get());
+	failed |= measure("with stream management and a journal", management, true) != 0;
+	failed |= measure("with both and a journal", both, true) != 0;
+	failed |= !has_written(sim_get());
+	close_journal(sim_get(), &folder);
 	return failed;
 }
 
