@@ -306,6 +306,8 @@ def nothing_stays_counted_between_servers(server):
     for _ in range(20):
         romeo.expect_error("service-unavailable")
         juliet.message("x@nowhere.invalid", "to nowhere")
+    for _ in range(20):
+        juliet.expect("message", type="error", timeout=30)
     for client in (juliet, romeo):
         client.drain()
         client.close()
