@@ -16,6 +16,16 @@ struct link_list {
 	unsigned closed;
 };
 
+static const char *state_name(const struct fed_link *l)
+{
+	static const char *const names[] = {
+		[LINK_IDLE] = "idle", [LINK_DIALING] = "connecting", [LINK_NEGOTIATING] = "negotiating",
+		[LINK_READY] = "ready", [LINK_WAITING] = "waiting",
+	};
+
+	return names[l->state];
+}
+
 static const char *describe_streams(const struct fed_link *l)
 {
 	return l->out != NULL && l->bidi != NULL ? "both" : l->out != NULL ? "out" : l->bidi != NULL ? "shared" : "none";
@@ -29,7 +39,7 @@ static void run_link_list(struct worker *w, void *arg)
 	for (struct fed_link *l; (l = map_next(&router_of(w)->fed->links, &pos)) != NULL;) {
 		if (list->only != NULL && strcmp(l->remote, list->only) != 0)
 			continue;
-		json_array_append_new(list->rows, json_pack("[s, s, s, s, I, I, s]", l->local, l->remote, link_state_name(l),
+		json_array_append_new(list->rows, json_pack("[s, s, s, s, I, I, s]", l->local, l->remote, state_name(l),
 		                                            describe_streams(l), (json_int_t)l->queue_count, (json_int_t)l->sent,
 		                                            l->cause != S2S_CAUSE_NONE ? l->why : ""));
 	}
@@ -145,7 +155,7 @@ static void run_show(struct worker *w, void *arg)
 		if (strcmp(l->remote, list->only) != 0)
 			continue;
 		add_row(list->rows, "link", json_pack("s++", l->local, " to ", l->remote));
-		add_row(list->rows, "state", json_string(link_state_name(l)));
+		add_row(list->rows, "state", json_string(state_name(l)));
 		if (l->out != NULL)
 			show_stream(list->rows, "stream out", l->out);
 		if (l->bidi != NULL)

@@ -506,6 +506,15 @@ static void end_refused(struct federation *f)
 	}
 }
 
+uint64_t fed_jitter(struct federation *f, uint64_t ms)
+{
+	struct comity_env *env = f->router->server->env;
+	uint32_t random;
+
+	env->random(env, &random, sizeof(random));
+	return ms - ms / 4 + random % (ms / 2 + 1);
+}
+
 int fed_configure(struct federation *f, struct err_text *et)
 {
 	const struct fed_settings *s = &f->router->settings->fed;

@@ -166,6 +166,8 @@ struct fed_link {
 	void *arg;
 };
 
+/* So that not all try at once: a time of about ms. */
+uint64_t fed_jitter(struct federation *f, uint64_t ms);
 /* Once per worker; the resolver begins with the first configuration. */
 struct federation *fed_new(struct router *r);
 int fed_configure(struct federation *f, struct err_text *et);
@@ -320,7 +322,5 @@ void link_forget_presence(struct fed_link *l);
 /* For the timer of the federation. */
 void fed_tell_presence(struct worker *w, struct timer *t);
 void fed_forget_presence(struct federation *f);
-
-const char *link_state_name(const struct fed_link *l);
 
 #endif

@@ -98,16 +98,6 @@ void link_free(struct fed_link *l)
 	free(l);
 }
 
-const char *link_state_name(const struct fed_link *l)
-{
-	static const char *const names[] = {
-		[LINK_IDLE] = "idle", [LINK_DIALING] = "connecting", [LINK_NEGOTIATING] = "negotiating",
-		[LINK_READY] = "ready", [LINK_WAITING] = "waiting",
-	};
-
-	return names[l->state];
-}
-
 /* There is a reason to reach the domain, even when nobody says anything now. */
 static bool has_work(const struct fed_link *l)
 {
@@ -161,15 +151,6 @@ static bool is_passing(enum s2s_cause cause)
 {
 	return cause == S2S_DIRECTORY || cause == S2S_DNS || cause == S2S_UNREACHABLE || cause == S2S_TIMEOUT ||
 	       cause == S2S_LOST || cause == S2S_CLOSED_BY_US;
-}
-
-static uint64_t add_jitter(struct fed_link *l, uint64_t ms)
-{
-	struct comity_env *env = l->fed->router->server->env;
-	uint32_t random;
-
-	env->random(env, &random, sizeof(random));
-	return ms - ms / 4 + random % (ms / 2 + 1);
 }
 
 static void remember_attempt(struct fed_link *l, enum s2s_cause cause, const char *why)
@@ -238,7 +219,7 @@ static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 	log_warning(&l->fed->router->worker->log, "s2s local=%s remote=%s failed (%s): %s", l->local, l->remote,
 	            s2s_cause_name(cause), l->why);
 	l->backoff_ms = l->backoff_ms == 0 ? s->retry_min_ms : earlier(l->backoff_ms * 2, s->retry_max_ms);
-	l->retry_at = worker_now(link_worker(l)) + add_jitter(l, l->backoff_ms);
+	l->retry_at = worker_now(link_worker(l)) + fed_jitter(l->fed, l->backoff_ms);
 	l->state = l->bidi != NULL ? LINK_READY : LINK_WAITING;
 	if (l->failing_since == 0)
 		l->failing_since = worker_now(link_worker(l));
@@ -495,6 +476,20 @@ void link_on_incoming(struct fed_link *l, struct s2s *s)
 	link_schedule(l);
 }
 
+/* Our stream is gone. One that was lost as soon as it was there would be lost again: the next try waits. */
+static void rest(struct fed_link *l, enum s2s_cause cause, const char *text)
+{
+	uint64_t now = worker_now(link_worker(l)), pause = link_settings(l)->retry_min_ms;
+
+	l->state = LINK_IDLE;
+	if (cause != S2S_LOST || now - l->ready_at >= pause)
+		return;
+	l->state = LINK_WAITING;
+	l->cause = cause;
+	set_why(l, text);
+	l->retry_at = now + fed_jitter(l->fed, pause);
+}
+
 void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text)
 {
 	bool was_ready = l->state == LINK_READY;
@@ -530,7 +525,7 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 			return;
 		}
 		if (was_ready && l->bidi == NULL)
-			l->state = LINK_IDLE;
+			rest(l, cause, text);
 		else if (was_ready)
 			link_flush(l);
 		link_end_checks_before(l, UINT64_MAX, COMITY_REMOTE_SERVER_TIMEOUT, text);

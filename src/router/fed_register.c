@@ -27,15 +27,6 @@ struct fed_registration {
 	char problem[256];             /* already in the log */
 };
 
-static uint64_t add_jitter(struct federation *f, uint64_t ms)
-{
-	struct comity_env *env = f->router->server->env;
-	uint32_t random;
-
-	env->random(env, &random, sizeof(random));
-	return ms - ms / 4 + random % (ms / 2 + 1);
-}
-
 static const struct host_settings *find_host(const struct federation *f, const char *name)
 {
 	const struct settings *s = f->router->settings;
@@ -89,7 +80,7 @@ static void take_success(struct fed_registration *g, const struct comity_rq *rq)
 	g->retry_ms = 0;
 	g->problem[0] = '\0';
 	/* Three times before it expires, so that a directory may be away for a while. */
-	g->due = worker_now(g->fed->router->worker) + add_jitter(g->fed, seconds * 1000 / 3);
+	g->due = worker_now(g->fed->router->worker) + fed_jitter(g->fed, seconds * 1000 / 3);
 }
 
 static void take_failure(struct fed_registration *g, const char *text)
@@ -100,7 +91,7 @@ static void take_failure(struct fed_registration *g, const char *text)
 	snprintf(g->problem, sizeof(g->problem), "%s", text);
 	g->is_registered = false;
 	g->retry_ms = g->retry_ms == 0 ? RETRY_MIN_MS : g->retry_ms * 2 < RETRY_MAX_MS ? g->retry_ms * 2 : RETRY_MAX_MS;
-	g->due = worker_now(g->fed->router->worker) + add_jitter(g->fed, g->retry_ms);
+	g->due = worker_now(g->fed->router->worker) + fed_jitter(g->fed, g->retry_ms);
 }
 
 static void on_answer(void *arg, const struct comity_rq *rq)

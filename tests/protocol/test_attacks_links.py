@@ -60,6 +60,21 @@ def server_that_never_reads_is_cut_off_and_harms_no_sender(server):
 
 
 @dedicated(start=False)
+def server_that_hangs_up_at_each_stanza_is_not_reached_at_once(server):
+    """The stream is there each time, so that this is no failure to reach it."""
+    del server
+    fake = FakeServer(manages=True)
+    fake.suffers = False
+    server = federating(fake, s2s_retry_min="1s")
+    login(server, "ann", presence=False).message("bob@x1.fake.test", "hello")
+    fake.wait_stanzas(1)
+    began = time.monotonic()
+    fake.wait_stanzas(3)
+    took = time.monotonic() - began
+    check(took > 1.4, f"it was reached twice more in {took:.2f} s")
+
+
+@dedicated(start=False)
 def domains_that_are_talked_to_are_limited(server):
     """Eight users write to 200 domains at once, none of whose servers answers."""
     del server

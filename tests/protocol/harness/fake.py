@@ -28,6 +28,7 @@ class FakeServer:
     def __init__(self, verdict="valid", old=False, limit=None, last_words="", manages=False, tls=None):
         self.verdict, self.old, self.limit, self.last_words, self.manages = verdict, old, limit, last_words, manages
         self.believes = self.resumes = True   # db:result; <resume/>, at which it hangs up else
+        self.suffers = True                   # a stanza, at which it hangs up else
         self.context = self._context(tls) if tls else None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -96,7 +97,7 @@ class FakeServer:
             connection.sendall(f"<enabled xmlns='{NS_SM}' id='{self.MANAGED}' resume='true'/>".encode())
         elif e.ns == NS_SM and e.name == "resume" and self.resumes:
             connection.sendall(f"<resumed xmlns='{NS_SM}' previd='{self.MANAGED}' h='0'/>".encode())
-        elif e.ns == NS_SM and e.name == "resume":
+        elif (e.ns == NS_SM and e.name == "resume") or (e.ns == NS_SERVER and not self.suffers):
             self.hang_up()
 
     def hang_up(self):
@@ -110,6 +111,11 @@ class FakeServer:
         """Until so many elements of that name came that are no stanzas."""
         with self.came:
             check(self.came.wait_for(lambda: sum(e.name == name for e in self.asked) >= count, 15), f"no {name} came")
+
+    def wait_stanzas(self, count):
+        """Until so many have come; a server that suffers none gets one again and again."""
+        with self.came:
+            check(self.came.wait_for(lambda: len(self.stanzas) >= count, 10), f"{len(self.stanzas)} stanzas came, not {count}")
 
     def wait_stanza(self, name):
         with self.came:
