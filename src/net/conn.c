@@ -552,18 +552,12 @@ static void tell_drained(struct conn *c)
 		c->events->on_drained(c, c->owner);
 }
 
-/* Nothing can be sent any more. What came before the end, and waits in a lane, is still read; the end is found there. */
-static void lose(struct conn *c)
-{
-	buf_deinit(&c->out);
-	buf_deinit(&c->wire);
-	c->is_broken = c->is_closing || list_empty(&c->waiting);
-}
-
 static void settle(struct conn *c)
 {
+	/* What came before the end, and waits in a lane, is still read; the end is found there. What is queued stays, as it
+	 * has not left. */
 	if (!c->is_broken && flush(c) != 0)
-		lose(c);
+		c->is_broken = c->is_closing || list_empty(&c->waiting);
 	if (c->is_broken) {
 		destroy(c);
 		return;

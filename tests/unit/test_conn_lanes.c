@@ -289,8 +289,10 @@ START_TEST(who_leaves_is_read_before_it_is_lost)
 	conn_on_event(f.conns[0], true, false, true);
 	f.is_gone = true;
 	conn_write(f.conns[0], "x", 1);
+	conn_tell_drained(f.conns[0]);
 	worker_turn(&f.worker);
 	ck_assert_int_eq(f.closed, 0);
+	ck_assert_int_eq(f.drained, 0);
 	conn_serve_lanes(&f.worker);
 	ck_assert_str_eq(f.order, "a");
 	/* Nothing is left to be read. */
