@@ -149,6 +149,18 @@ static void driver_disconnect(struct driver_conn *c)
 	free(c);
 }
 
+/* That there is no memory for them later is no reason for a transaction to stay open: a reader would see the old state
+ * as long. */
+static bool prepare_ends(struct driver_conn *c)
+{
+	static const enum statement ends[] = { COMMIT, ROLLBACK, KEEP, UNDO };
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (get(c, ends[i]) == NULL)
+			return false;
+	return true;
+}
+
 static int driver_connect(const char *path, bool is_writer, struct driver_conn **conn, struct err_text *et)
 {
 	struct driver_conn *c = mem_new(sizeof(*c));
@@ -158,7 +170,7 @@ static int driver_connect(const char *path, bool is_writer, struct driver_conn *
 	c->is_writer = is_writer;
 	if (sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
 	    sqlite3_busy_timeout(c->db, BUSY_MS) == SQLITE_OK &&
-	    sqlite3_exec(c->db, settings, NULL, NULL, NULL) == SQLITE_OK) {
+	    sqlite3_exec(c->db, settings, NULL, NULL, NULL) == SQLITE_OK && prepare_ends(c)) {
 		*conn = c;
 		return 0;
 	}

@@ -112,7 +112,7 @@ static int copy_into(sqlite3 *db, const char *part)
 	int rc = sqlite_make_empty(part);
 
 	if (rc == 0)
-		rc = sqlite_error_of(db, sqlite3_exec(db, sql, NULL, NULL, NULL));
+		rc = sql != NULL ? sqlite_error_of(db, sqlite3_exec(db, sql, NULL, NULL, NULL)) : -ERR_IO;
 	sqlite3_free(sql);
 	return rc != 0 ? rc : sync_path(part);
 }

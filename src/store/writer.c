@@ -94,6 +94,9 @@ static int run_all(struct writer *w, struct list *group)
 		if (r->is_logged) {
 			r->status = ahead_add(w->ahead, r->owner, r->name, &r->entry, r->limit);
 			r->number = r->entry.id;
+			/* The database has failed while it was counted there, and may have ended the transaction by itself. */
+			if (r->status != 0 && r->status != -ERR_LIMIT && w->is_open && lost == 0)
+				lost = r->status;
 		} else if (lost == 0) {
 			lost = run_in_database(w, r);
 		}
@@ -129,7 +132,12 @@ static void refuse(struct list *group, bool is_logged, int rc)
 
 void writer_run_group(struct writer *w, struct list *group)
 {
-	int lost = run_all(w, group), unlogged = ahead_sync(w->ahead);
+	int lost, unlogged;
+
+	/* The end of the last transaction may have failed, for want of memory: nothing is counted within it. */
+	w->driver->rollback(w->conn);
+	lost = run_all(w, group);
+	unlogged = ahead_sync(w->ahead);
 
 	/* Some of what was not written may be in the transaction. */
 	if (lost == 0)

@@ -467,6 +467,51 @@ START_TEST(test_nothing_is_lost_while_the_database_cannot_be_written)
 }
 END_TEST
 
+/* As SQLite does it for want of memory: the transaction ends with it. */
+static int lose_count(struct driver_conn *c, const char *owner, const char *name, uint64_t *count, uint64_t *bytes)
+{
+	if (commit_status == 0)
+		return sqlite_driver.count(c, owner, name, count, bytes);
+	sqlite_driver.rollback(c);
+	return commit_status;
+}
+
+/* A group of which one ends the transaction, while entries of the log are on their way into the database. */
+START_TEST(test_a_transaction_that_ends_by_itself_takes_all_of_its_group)
+{
+	const struct store_entry e = { .with = "p@x", .value = "v", .len = 1 };
+	const struct store_row row = { "map", "k", "v", 1 };
+	struct answer done = { 0 };
+	struct store_fixture f;
+
+	failing = sqlite_driver;
+	failing.count = lose_count;
+	fixture_init_closed(&f, true);
+	f.conf.log_bytes = 65536;
+	f.conf.by_hand = true;
+	fixture_reopen(&f, &failing);
+	for (int i = 0; i < 2; i++)
+		store_archive_append(f.store, &f.worker, "a@x", "offline", &e, 0, answer_on_append, &done);
+	ck_assert(store_step(f.store, true));
+	fixture_await(&f, &done, 2);
+	commit_status = -ERR_IO;
+	store_map_put(f.store, &f.worker, "p@x", &row, 1, answer_on_write, &done);
+	store_archive_append(f.store, &f.worker, "b@x", "offline", &e, 10, answer_on_append, &done);
+	store_archive_trim(f.store, &f.worker, "a@x", "offline", 1, 0, answer_on_write, &done);
+	store_map_put(f.store, &f.worker, "q@x", &row, 1, answer_on_write, &done);
+	ck_assert(store_step(f.store, true));
+	fixture_await(&f, &done, 6);
+	ck_assert_int_eq(done.status, -ERR_IO);
+	commit_status = 0;
+	store_close(&f.store);
+	f.conf.by_hand = false;
+	fixture_reopen(&f, &failing);
+	ck_assert_str_eq(fixture_get(&f, "q@x", "map", "k"), "not found");
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=v;p@x=v;");
+	fixture_deinit(&f);
+}
+END_TEST
+
 /* By hand, the read is held until the log has been tried. */
 START_TEST(test_a_read_that_would_miss_something_fails)
 {
@@ -530,6 +575,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_a_start_that_fails_leaves_the_log);
 	tcase_add_loop_test(tc, test_a_read_sees_what_is_in_the_log, 0, 3);
 	tcase_add_test(tc, test_nothing_is_lost_while_the_database_cannot_be_written);
+	tcase_add_test(tc, test_a_transaction_that_ends_by_itself_takes_all_of_its_group);
 	tcase_add_test(tc, test_a_read_that_would_miss_something_fails);
 	tcase_add_test(tc, test_a_file_without_a_head_has_nothing);
 }
