@@ -478,23 +478,13 @@ void conn_resume(struct conn *c, enum conn_stop reason)
 	count(c);
 }
 
-void conn_pause_for(struct conn *c, struct worker *full)
+/* Nothing more can be sent, but what the peer said before may not have been read: its end is found behind that, or not
+ * waited for any longer. What is queued stays there, as it has not left. */
+static void go_on_reading(struct conn *c)
 {
-	conn_stop(c, CONN_STOP_MAILBOX);
-	if (list_empty(&c->paused))
-		list_append(&c->worker->paused, &c->paused);
-	metrics_add(&c->worker->metrics, METRIC_MAILBOX_PAUSES, 1);
-	worker_await_room(full, c->worker);
-}
-
-void worker_resume_paused(struct worker *w)
-{
-	struct list all;
-
-	list_init(&all);
-	list_splice(&all, &w->paused);
-	for (struct list *l; (l = list_shift(&all)) != NULL;)
-		conn_resume(LIST_ENTRY(l, struct conn, paused), CONN_STOP_MAILBOX);
+	c->is_deaf = true;
+	watch(c, false);
+	worker_timer_start(c->worker, &c->linger, LINGER_MS);
 }
 
 struct move_mail {
@@ -511,6 +501,8 @@ static void arrive(struct worker *w, struct mail *mail)
 	list_append(&w->conns, &c->all);
 	c->log.parent = &w->log;
 	c->moving_to = NULL;
+	if (c->is_deaf)
+		go_on_reading(c);
 	if (conn_queued(c) != 0 || c->is_closing || c->is_broken)
 		mark_dirty(c);
 	c->events->on_moved(c, c->owner);
@@ -545,7 +537,7 @@ static void depart(struct conn *c)
 
 static void tell_drained(struct conn *c)
 {
-	if (!c->tells_drained || conn_queued(c) != 0)
+	if (!c->tells_drained || c->is_deaf || conn_queued(c) != 0)
 		return;
 	c->tells_drained = false;
 	if (c->is_owned)
@@ -554,10 +546,9 @@ static void tell_drained(struct conn *c)
 
 static void settle(struct conn *c)
 {
-	/* What came before the end, and waits in a lane, is still read; the end is found there. What is queued stays, as it
-	 * has not left. */
-	if (!c->is_broken && flush(c) != 0)
-		c->is_broken = c->is_closing || list_empty(&c->waiting);
+	if (!c->is_broken && !c->is_deaf && flush(c) != 0)
+		go_on_reading(c);
+	c->is_broken |= c->is_deaf && c->is_closing;
 	if (c->is_broken) {
 		destroy(c);
 		return;

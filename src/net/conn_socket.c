@@ -36,7 +36,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 	/* An error shows itself to recv or send, though to recv only behind what came before it. libuv has stopped. */
 	if (status < 0) {
-		events = UV_READABLE | UV_WRITABLE | UV_DISCONNECT;
+		events = UV_WRITABLE | (conn_is_stopped(c) ? 0 : UV_READABLE | UV_DISCONNECT);
 		w->events = 0;
 	}
 	conn_on_event(c, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0, (events & UV_DISCONNECT) != 0);

@@ -1,5 +1,5 @@
 # Files of src/net.
-libcomity_a_SOURCES += src/net/backlog.c src/net/backlog.h src/net/conn.c src/net/conn.h src/net/conn_lanes.c src/net/conn_socket.c src/net/dane.c src/net/dane.h \
+libcomity_a_SOURCES += src/net/backlog.c src/net/backlog.h src/net/conn.c src/net/conn.h src/net/conn_lanes.c src/net/conn_pause.c src/net/conn_socket.c src/net/dane.c src/net/dane.h \
 	src/net/dial.c src/net/dial.h src/net/dial_race.c src/net/dial_socket.c src/net/dial_state.h \
 	src/net/dial_tlsa.c src/net/dns.c src/net/dns.h src/net/dns_cares.c \
 	src/net/dns_message.c src/net/dns_name.c \

@@ -17,7 +17,7 @@ uv_loop_t *worker_loop_uv(struct worker_loop *loop);
 /* Closes what is open; the thread has ended and nobody posts any more. NULL is nothing. */
 void worker_loop_free(struct worker_loop *loop);
 
-/* In conn.c: what a turn leaves behind. */
+/* In conn.c and conn_pause.c: what a turn leaves behind. */
 bool worker_flush_dirty(struct worker *w);
 void worker_resume_paused(struct worker *w);
 

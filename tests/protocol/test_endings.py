@@ -88,12 +88,13 @@ def _reset(server, client):
 
 @dedicated(start=False, options=NO_RATE | {"workers": 1})
 def what_came_before_a_reset_is_read(server):
-    """More than is read at once: it arrives, and then the end is known."""
+    """More than is read at once, some of which is answered: it arrives, and then the end is known."""
     start(server)
     ann, bob = login(server, "ann"), login(server, "bob")
     bob.presence(to=ann.jid)
     ann.expect("presence", from_=bob.jid)
     with _stopped(server):
+        bob.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
         for n in range(40):
             bob.message(ann.jid, f"{n} " + "x" * 1000)
         _reset(server, bob)

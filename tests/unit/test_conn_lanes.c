@@ -295,10 +295,15 @@ START_TEST(who_leaves_is_read_before_it_is_lost)
 	ck_assert_int_eq(f.drained, 0);
 	conn_serve_lanes(&f.worker);
 	ck_assert_str_eq(f.order, "a");
-	/* Nothing is left to be read. */
+	/* More may be there, and is not waited for for ever. */
 	conn_write(f.conns[0], "x", 1);
 	worker_turn(&f.worker);
+	ck_assert_int_eq(f.closed, 0);
+	ck_assert(f.watched[0]);
+	f.now += 2000;
+	worker_turn(&f.worker);
 	ck_assert_int_eq(f.closed, 1);
+	ck_assert_int_eq(f.drained, 0);
 	deinit();
 }
 END_TEST
