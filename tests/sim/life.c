@@ -46,16 +46,20 @@ static int begin(struct driver_conn *c)
 }
 
 /* Any call may fail; those that add or remove may find no room, too. */
-static int fault(bool wants_room)
+static int fault(struct driver_conn *c, bool wants_room)
 {
-	if (current->fails_one_in != 0 && current->chance(current->arg, current->fails_one_in) == 0)
+	if (current->fails_one_in != 0 && current->chance(current->arg, current->fails_one_in) == 0) {
+		/* Some errors of SQLite end the transaction by themselves. */
+		if (current->memory.one_in != 0 && faults_draw(&current->memory, 2) == 0)
+			sqlite_driver.rollback(c);
 		return -ERR_IO;
+	}
 	return wants_room && is_out_of_room() ? -ERR_NO_SPACE : 0;
 }
 
 static int commit(struct driver_conn *c)
 {
-	int rc = fault(true);
+	int rc = fault(c, true);
 
 	return rc != 0 ? rc : sqlite_driver.commit(c);
 }
@@ -63,7 +67,7 @@ static int commit(struct driver_conn *c)
 #define FAULTY(OP, WANTS_ROOM, PARAMS, ...) \
 	static int faulty_##OP PARAMS \
 	{ \
-		int rc = fault(WANTS_ROOM); \
+		int rc = fault(c, WANTS_ROOM); \
 \
 		return rc != 0 ? rc : sqlite_driver.OP(c, __VA_ARGS__); \
 	}

@@ -39,7 +39,9 @@ void memory_fail(struct faults *f)
 	methods = usual;
 	methods.xMalloc = sqlite_new;
 	methods.xRealloc = sqlite_resize;
-	if (sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) != SQLITE_OK ||
+	/* Lookaside is memory of a connection's own, which would not fail. */
+	if (sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0) != SQLITE_OK ||
+	    sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) != SQLITE_OK ||
 	    ares_library_init_mem(ARES_LIB_INIT_ALL, ares_new, free, ares_resize) != ARES_SUCCESS)
 		abort();
 }

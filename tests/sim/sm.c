@@ -402,7 +402,8 @@ static bool run_seed(struct world *w, uint64_t seed)
 	w->has_bad_calls = seed % 4 == 2;
 	if (w->has_bad_calls)
 		w->sockets.one_in = 2 + faults_draw(&w->sockets, 60);
-	w->life.memory.state = seed;
+	w->memory_failed += w->life.memory.count;
+	w->life.memory = (struct faults){ .state = seed };
 	w->is_settling = false;
 	checker_reset(w);
 	set_up(w);
@@ -486,14 +487,19 @@ int main(int argc, char **argv)
 		failed++;
 		printf("no journal has ever noted what was stored\n");
 	}
+	if (seeds >= 1000 && (w->sockets.count == 0 || w->memory_failed == 0)) {
+		failed++;
+		printf("no call of a socket, or no allocation, has ever failed\n");
+	}
 	printf("sm: %llu passed, %llu failed; %.1f s; %llu messages said, %llu arrived, %llu sessions resumed, %llu not,"
 	       " %llu stops, %llu crashes, %llu losses of power, %llu full disks, %u times a failing store,"
-	       " %llu calls of sockets that failed, %llu messages returned\n",
+	       " %llu calls of sockets and %llu allocations that failed, %llu messages returned\n",
 	       (unsigned long long)(seeds - failed),
 	       (unsigned long long)failed, (double)(clock() - begin) / CLOCKS_PER_SEC, (unsigned long long)w->said,
 	       (unsigned long long)w->arrived, (unsigned long long)w->resumed, (unsigned long long)w->refused,
 	       (unsigned long long)w->stops, (unsigned long long)w->crashes, (unsigned long long)w->losses,
 	       (unsigned long long)w->full, w->faults, (unsigned long long)w->sockets.count,
+	       (unsigned long long)w->memory_failed,
 	       (unsigned long long)w->returned);
 	return failed != 0;
 }

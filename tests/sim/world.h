@@ -125,7 +125,7 @@ struct world {
 	bool has_faults, has_failed; /* calls of the store may fail; they have done so */
 	unsigned faults;             /* times that they began to */
 	/* Of all seeds. */
-	uint64_t said, arrived, resumed, refused, crashes, stops, losses, returned, full;
+	uint64_t said, arrived, resumed, refused, crashes, stops, losses, returned, full, memory_failed;
 };
 
 /* Below a bound that is not 0. */
