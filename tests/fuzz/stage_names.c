@@ -127,7 +127,7 @@ static void ask(struct dns_source *source, enum dns_kind kind, const char *name,
 	else if (how < 6)
 		answer_late(n, kind, token, records);
 	else
-		answer(n, kind, token, faults_draw(f, RECORDS_MAX), how == 7);
+		answer(n, kind, token, (kind != DNS_SRV || records != 0) * faults_draw(f, RECORDS_MAX), how == 7);
 }
 
 static void names_free(struct dns_source *source)
