@@ -76,7 +76,7 @@ bool c2s_is_open(const struct c2s *c)
 
 bool c2s_can_reach(const struct c2s *c)
 {
-	return c2s_is_open(c) && !c->conn->is_broken;
+	return c2s_is_open(c) && !c->conn->is_broken && !c->conn->is_deaf;
 }
 
 static void forget_conn(struct c2s *c, const char *reason)
