@@ -245,13 +245,14 @@ static void restore(struct comity_account *a, struct image *i)
 	}
 }
 
-/* One before another of the same resource; NULL: there is none. */
+/* One of two of the same resource; NULL: there are none. The older is over: that is in the journal with the younger one,
+ * and they come in any order. */
 static struct comity_session *find_replaced(const struct comity_account *a)
 {
 	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
-		for (struct comity_session *later = comity_session_next(s); later != NULL; later = comity_session_next(later))
-			if (comity_jid_equal(later->jid, s->jid))
-				return s;
+		for (struct comity_session *other = comity_session_next(s); other != NULL; other = comity_session_next(other))
+			if (comity_jid_equal(other->jid, s->jid))
+				return other->sm != NULL && !other->sm->can_resume ? other : s;
 	return NULL;
 }
 

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import re
+import sqlite3
 
 from harness import Client, cases, check, dedicated, equal
 from harness.attack import stats
@@ -540,3 +541,22 @@ def acknowledging_what_was_held_back_says_nothing_of_the_message_behind_it(serve
     phone.send(f"<a xmlns='{NS_SM}' h='{before + 1}'/>")
     phone.close()
     equal(_bodies(desk, 1), ["important"])
+
+
+@dedicated(options={"store_log_size": 0})
+def of_two_sessions_of_a_resource_the_older_one_ends(server):
+    """What the older one has not acknowledged is on its way to the store when the server is killed, so that both are in the
+    journal. Of several accounts, as chance may be right about one."""
+    bob = Client.login(server.account("bob"))
+    older = [_managed(server.account(f"ann{n}"), "phone") for n in range(6)]
+    for client in older:
+        bob.message(client.bare, "hello")
+    bob.settle()
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "data", "comity.sqlite"), isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        younger = [_managed(client.account, "phone", presence=False) for client in older]
+        server.kill()
+        held.execute("ROLLBACK")
+    server.start()
+    for client in younger:
+        _again(client, 0).expect("resumed", NS_SM)
