@@ -32,8 +32,6 @@
 #define JOURNAL_FREE 8192
 /* Of 64 ways in which things may be, those from here are trouble. */
 #define TROUBLE_MIN 24
-/* One in so many allocations of the store, where they fail. */
-#define MEMORY_FAILS 100
 
 static struct stage the_stage;
 

@@ -208,10 +208,10 @@ void life_reset(struct life *l, uint32_t seed, const char *const *accounts)
 {
 	l->sim->chance = seed;
 	l->sim->now_ms = 1000;
-	l->is_dead = l->is_damaged = l->is_full = false;
+	l->is_dead = l->is_damaged = false;
 	l->stored_before = 0;
-	l->failing = l->fails_one_in = l->memory.one_in = 0;
 	l->death = DEATH_NONE;
+	life_heal(l);
 	disk_reset();
 	empty_store(l, accounts);
 }

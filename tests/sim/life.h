@@ -18,6 +18,9 @@ enum death {
 	DEATH_STORING,      /* or of one in the log of the store */
 };
 
+/* One in so many allocations fails, where they do. */
+#define MEMORY_FAILS 100
+
 struct life {
 	uint64_t stored_before;      /* what the store had when the last server started */
 	uint64_t notes;              /* starts after which the journal knew of more than that */

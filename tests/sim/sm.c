@@ -20,8 +20,6 @@
 /* Rounds in which all is carried until nothing moves; times that is waited for what timers do. */
 #define ROUNDS_MAX 3000
 #define WAITS_MAX 40
-/* One in so many allocations of the store, where they fail. */
-#define MEMORY_FAILS 100
 
 void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 

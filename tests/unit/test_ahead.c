@@ -424,6 +424,14 @@ END_TEST
 static struct store_driver failing;
 static int commit_status;
 
+static void init_failing(struct store_fixture *f, bool by_hand)
+{
+	fixture_init_closed(f, true);
+	f->conf.log_bytes = 65536;
+	f->conf.by_hand = by_hand;
+	fixture_reopen(f, &failing);
+}
+
 static int fail_commit(struct driver_conn *c)
 {
 	return commit_status != 0 ? commit_status : sqlite_driver.commit(c);
@@ -436,9 +444,7 @@ START_TEST(test_nothing_is_lost_while_the_database_cannot_be_written)
 
 	failing = sqlite_driver;
 	failing.commit = fail_commit;
-	fixture_init_closed(&f, true);
-	f.conf.log_bytes = 65536;
-	fixture_reopen(&f, &failing);
+	init_failing(&f, false);
 	append(&f, "a@x", "1");
 	append(&f, "c@x", "5");
 	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;");
@@ -486,10 +492,7 @@ START_TEST(test_a_transaction_that_ends_by_itself_takes_all_of_its_group)
 
 	failing = sqlite_driver;
 	failing.count = lose_count;
-	fixture_init_closed(&f, true);
-	f.conf.log_bytes = 65536;
-	f.conf.by_hand = true;
-	fixture_reopen(&f, &failing);
+	init_failing(&f, true);
 	for (int i = 0; i < 2; i++)
 		store_archive_append(f.store, &f.worker, "a@x", "offline", &e, 0, answer_on_append, &done);
 	ck_assert(store_step(f.store, true));
@@ -521,10 +524,7 @@ START_TEST(test_a_read_that_would_miss_something_fails)
 
 	failing = sqlite_driver;
 	failing.commit = fail_commit;
-	fixture_init_closed(&f, true);
-	f.conf.log_bytes = 65536;
-	f.conf.by_hand = true;
-	fixture_reopen(&f, &failing);
+	init_failing(&f, true);
 	store_archive_append(f.store, &f.worker, "a@x", "offline", &e, 0, answer_on_append, &appended);
 	ck_assert(store_step(f.store, true));
 	commit_status = -ERR_NO_SPACE;
