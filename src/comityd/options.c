@@ -105,7 +105,7 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_SIZE(S, s2s_presence_bytes, "16MiB", 10000, 1073741824, "Memory for who of one remote domain is seen as available."),
 	COMITY_OPT_SIZE(S, s2s_presence_total, "64MiB", 10000, 68719476736, "The same for all remote domains, per worker."),
 	COMITY_OPT_TIME(S, s2s_queue_age, "1m", 100, 86400000, "Time that a stanza waits for a remote domain before it is returned to its sender."),
-	COMITY_OPT_TIME(S, s2s_retry_min, "1s", 10, 3600000, "Time until a remote domain is tried again after a failure; doubles with each further one. A stream that was lost within it is not made again sooner either."),
+	COMITY_OPT_TIME(S, s2s_retry_min, "1s", 10, 3600000, "Time until a remote domain is tried again after a failure, or after a stream that was lost within this time; doubles with each further failure."),
 	COMITY_OPT_TIME(S, s2s_retry_max, "20s", 10, 86400000, "Longest such time."),
 	COMITY_OPT_INT(S, s2s_links, "20000", 10, 10000000, "Remote domains that are known at a time, per worker; the one used longest ago is let go for another."),
 	COMITY_OPT_INT(S, s2s_links_per_user, "0", 0, 10000000, "Of these, how many one user may have that are not reached yet; 0 is a twentieth, and five at least."),
