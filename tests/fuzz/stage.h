@@ -35,11 +35,10 @@ struct line {
 	struct conn *conn;         /* NULL: none, or the server has closed it */
 	struct ear *ear;
 	struct buf up, down;
-	const char *in;
-	size_t in_len;
 	bool is_cut;               /* by this side */
 	bool is_deaf;              /* this side reads nothing, and the server can write nothing */
-	bool is_awaited;           /* the server wants to be told when it can */
+	bool is_read;              /* the server wants to be told when there is something to read, */
+	bool is_awaited;           /* and when it can write */
 	bool is_sure;              /* it breaks only where somebody breaks it */
 };
 

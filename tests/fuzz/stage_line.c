@@ -14,9 +14,14 @@ static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
 {
 	struct line *l = c->io_data;
 
-	if (l->in_len != 0 && !faults_pass(&l->stage->faults, FAULTY_RECV, &room, l->is_sure))
+	size_t said = buf_size(&l->up);
+	ssize_t n;
+
+	if (said != 0 && !faults_pass(&l->stage->faults, FAULTY_RECV, &room, l->is_sure))
 		return -1;
-	return life_recv(&l->in, &l->in_len, l->is_cut, bytes, room);
+	n = life_recv(&l->up, said, l->is_cut, bytes, room);
+	l->stage->carried += n > 0 ? (size_t)n : 0;
+	return n;
 }
 
 static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
@@ -40,8 +45,10 @@ static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
 
 static void on_watch(struct conn *c, bool readable, bool writable)
 {
-	(void)readable;
-	((struct line *)c->io_data)->is_awaited = writable;
+	struct line *l = c->io_data;
+
+	l->is_read = readable;
+	l->is_awaited = writable;
 }
 
 static void on_shut(struct conn *c)
@@ -102,30 +109,16 @@ void line_say(struct line *l, const char *fmt, ...)
 
 static bool carry_up(struct line *l)
 {
-	size_t n = buf_size(&l->up);
-
-	if (l->conn == NULL || (n == 0 && !l->is_cut))
+	if (l->conn == NULL || (buf_size(&l->up) == 0 && !l->is_cut))
 		return false;
 	if (conn_is_stopped(l->conn) && l->is_cut && !l->conn->is_broken) {
 		/* Nobody reads its end; the system tells that it is dead. */
 		conn_break(l->conn);
 		return true;
 	}
-	if (conn_is_stopped(l->conn) || l->conn->is_broken)
+	if (!l->is_read || l->conn->is_broken)
 		return false;
-	if (n == 0) {
-		/* The end. */
-		conn_on_ready(l->conn, true, false);
-		return true;
-	}
-	l->in = buf_bytes(&l->up);
-	l->in_len = n;
-	while (l->conn != NULL && l->in_len != 0 && !conn_is_stopped(l->conn) && !l->conn->got_eof)
-		conn_on_ready(l->conn, true, false);
-	l->stage->carried += n - l->in_len;
-	buf_consume(&l->up, n - l->in_len);
-	l->in = NULL;
-	l->in_len = 0;
+	conn_on_event(l->conn, true, false, l->is_cut);
 	return true;
 }
 
@@ -134,7 +127,7 @@ static bool listen_again(struct line *l)
 {
 	if (l->conn == NULL || l->is_deaf || !l->is_awaited)
 		return false;
-	conn_on_ready(l->conn, false, true);
+	conn_on_event(l->conn, false, true, false);
 	return true;
 }
 

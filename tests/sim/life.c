@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "disk.h"
 #include "memory.h"
+#include "net/worker_loop.h"
+#include "random.h"
 #include "router/session_restore.h"
 #include "router/token.h"
 #include "store/driver.h"
@@ -207,6 +209,7 @@ void life_deinit(struct life *l)
 void life_reset(struct life *l, uint32_t seed, const char *const *accounts)
 {
 	l->sim->chance = seed;
+	l->lanes = seed;
 	l->sim->now_ms = 1000;
 	l->is_dead = l->is_damaged = false;
 	l->stored_before = 0;
@@ -376,9 +379,17 @@ void life_start(struct life *l, unsigned crash_after)
 
 /* ---- run ---- */
 
+/* As the loop of a worker does it, whose time may be over before those who have to wait are read. */
 bool life_turn(struct life *l, unsigned worker)
 {
-	return worker_turn(l->sim->workers[worker]);
+	struct worker *w = l->sim->workers[worker];
+	bool any = worker_turn(w), has_time = random_below(&l->lanes, 3) != 0;
+
+	if (has_time && conn_serve_lanes(w)) {
+		worker_turn(w);
+		any = true;
+	}
+	return any || worker_next_due(w) <= worker_now(w);
 }
 
 bool life_store(struct life *l, bool writes)
@@ -444,9 +455,9 @@ void life_end(struct life *l)
 
 /* ---- connections ---- */
 
-ssize_t life_recv(const char **in, size_t *in_len, bool is_over, void *bytes, size_t room)
+ssize_t life_recv(struct buf *up, size_t arrived, bool is_over, void *bytes, size_t room)
 {
-	size_t n = *in_len < room ? *in_len : room;
+	size_t n = arrived < room ? arrived : room;
 
 	if (n == 0 && is_over)
 		return 0;
@@ -454,8 +465,7 @@ ssize_t life_recv(const char **in, size_t *in_len, bool is_over, void *bytes, si
 		errno = EAGAIN;
 		return -1;
 	}
-	memcpy(bytes, *in, n);
-	*in += n;
-	*in_len -= n;
+	memcpy(bytes, buf_bytes(up), n);
+	buf_consume(up, n);
 	return (ssize_t)n;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "faults.h"
 #include "sim_internal.h"
 
@@ -43,6 +44,7 @@ struct life {
 	bool is_damaged;               /* the journal gave records that made no sense */
 	bool is_full;                  /* the disk: what is written to the store may be refused, and to the journal fails */
 	bool has_forgotten;            /* the last end took with it what could not be written */
+	uint64_t lanes;                /* chance: whether a turn has time for them */
 	void (*on_refused)(void *arg, const char *xml, size_t len); /* a message that the store had no room for */
 };
 
@@ -71,7 +73,8 @@ void life_end(struct life *l);
 bool life_turn(struct life *l, unsigned worker);
 bool life_store(struct life *l, bool writes);
 
-/* As recv() of a socket that does not block: takes from the bytes that have come, of which there may be no more. */
-ssize_t life_recv(const char **in, size_t *in_len, bool is_over, void *bytes, size_t room);
+/* As recv() of a socket that does not block: takes from those of the bytes that have arrived. Behind them all may be
+ * over. */
+ssize_t life_recv(struct buf *up, size_t arrived, bool is_over, void *bytes, size_t room);
 
 #endif

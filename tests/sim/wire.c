@@ -27,10 +27,17 @@ static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
 {
 	struct wire *l = c->io_data;
 
+	ssize_t n;
+
 	/* What comes as a whole would not, if its connection broke within. */
-	if (l->in_len != 0 && !faults_pass(&l->world->sockets, FAULTY_RECV, &room, l->whole != 0))
+	if (l->arrived != 0 && !faults_pass(&l->world->sockets, FAULTY_RECV, &room, l->whole != 0))
 		return -1;
-	return life_recv(&l->in, &l->in_len, l->in == NULL, bytes, room);
+	n = life_recv(&l->up, l->arrived, l->is_over, bytes, room);
+	if (n > 0) {
+		l->arrived -= (size_t)n;
+		l->whole -= l->whole < (size_t)n ? l->whole : (size_t)n;
+	}
+	return n;
 }
 
 static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
@@ -54,8 +61,10 @@ static ssize_t on_send(struct conn *c, const void *bytes, size_t len)
 
 static void on_watch(struct conn *c, bool readable, bool writable)
 {
-	(void)readable;
-	((struct wire *)c->io_data)->awaits_room = writable;
+	struct wire *l = c->io_data;
+
+	l->is_read = readable;
+	l->awaits_room = writable;
 }
 
 static void on_shut(struct conn *c)
@@ -122,29 +131,23 @@ void wire_say(struct wire *l, const char *bytes, size_t len, bool is_whole)
 
 bool wire_carry_up(struct wire *l, size_t most)
 {
-	size_t n = buf_size(&l->up), left;
+	size_t n = buf_size(&l->up);
 
 	if (l->conn == NULL) {
 		buf_clear(&l->up);
 		return false;
 	}
-	/* Nor is it touched on its way to another worker. */
-	if (n == 0 || conn_is_stopped(l->conn))
-		return false;
 	if (n > most)
 		n = most;
 	/* All that must stay together is at the end of what was said, and comes as a whole. */
 	if (l->whole != 0)
 		n = l->whole;
-	l->in = buf_bytes(&l->up);
-	l->in_len = n;
-	while (l->conn != NULL && l->in_len != 0 && !conn_is_stopped(l->conn) && !l->conn->got_eof)
-		conn_on_ready(l->conn, true, false);
-	left = l->in_len;
-	l->in = NULL;
-	l->in_len = 0;
-	buf_consume(&l->up, n - left);
-	l->whole = l->whole > n - left ? l->whole - (n - left) : 0;
+	if (n > l->arrived)
+		l->arrived = n;
+	/* Nor is it touched on its way to another worker. */
+	if (!l->is_read || (l->arrived == 0 && !l->is_over))
+		return false;
+	conn_on_event(l->conn, true, false, l->is_over);
 	return true;
 }
 
@@ -153,7 +156,7 @@ static bool give_room(struct wire *l)
 {
 	if (l->conn == NULL || !l->awaits_room)
 		return false;
-	conn_on_ready(l->conn, false, true);
+	conn_on_event(l->conn, false, true, false);
 	return true;
 }
 
@@ -186,31 +189,47 @@ void wire_leave(struct wire *l)
 	release(l);
 }
 
-static void shorten(struct world *w, struct buf *b, size_t whole)
+static void keep_only(struct buf *b, size_t keep)
 {
-	size_t n = buf_size(b), keep = chance(w, (uint32_t)n + 1);
+	b->len -= buf_size(b) - keep;
+}
 
-	if (keep < whole)
-		keep = chance(w, 2) == 0 ? whole : 0;
-	b->len -= n - keep;
+static void keep_up(struct wire *l, size_t keep)
+{
+	keep_only(&l->up, keep);
+	if (l->whole > keep)
+		l->whole = 0;
+}
+
+static void shorten_up(struct wire *l)
+{
+	size_t keep = l->arrived + chance(l->world, (uint32_t)(buf_size(&l->up) - l->arrived) + 1);
+
+	if (keep < l->whole)
+		keep = l->arrived != 0 || chance(l->world, 2) == 0 ? l->whole : 0;
+	keep_up(l, keep);
+}
+
+static void shorten_down(struct wire *l)
+{
+	keep_only(&l->down, chance(l->world, (uint32_t)buf_size(&l->down) + 1));
 }
 
 void wire_cut(struct wire *l)
 {
-	shorten(l->world, &l->up, l->whole);
-	if (l->whole > buf_size(&l->up))
-		l->whole = 0;
-	shorten(l->world, &l->down, 0);
+	shorten_up(l);
+	shorten_down(l);
 	/* Nothing more comes out of it. */
 	l->is_ended = true;
 }
 
 void wire_end(struct wire *l)
 {
-	if (l->conn != NULL && l->client == NULL && !conn_is_stopped(l->conn)) {
-		l->in = NULL;
-		l->in_len = 0;
-		conn_on_ready(l->conn, true, false);
+	if (l->conn != NULL && l->client == NULL) {
+		keep_up(l, l->arrived);
+		l->is_over = true;
+		if (l->is_read)
+			conn_on_event(l->conn, true, false, true);
 	}
 	release(l);
 }
@@ -219,7 +238,7 @@ void wire_lose_server(struct wire *l)
 {
 	l->conn = NULL;
 	l->is_ended = true;
-	shorten(l->world, &l->down, 0);
+	shorten_down(l);
 	release(l);
 }
 

@@ -34,9 +34,10 @@ struct wire {
 	struct client *client;       /* NULL: it has left; the server may not know yet */
 	struct buf up, down;         /* on their way */
 	size_t whole;                /* of up: so many bytes arrive together or not at all */
-	const char *in;              /* what the server reads just now */
-	size_t in_len;
+	size_t arrived;              /* of up: the server may read them */
+	bool is_over;                /* behind those nothing comes any more */
 	bool is_used;
+	bool is_read;                /* the server wants to be told when it can read */
 	bool awaits_room;            /* the server wants to be told when it can write */
 	bool is_ended;               /* the server says no more: what is on its way comes, and then the end */
 };
