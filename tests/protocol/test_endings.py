@@ -239,3 +239,20 @@ def what_waits_for_a_server_that_calls_back_leaves_before_the_end(server):
     a.stop()
     equal(ann.expect("message").child_text("body"), "last words")
     check("by dialback" in b.log(), "another proof")
+
+
+@dedicated(start=False, options={"workers": 1, "stanzas_per_second": 10})
+def messages_go_past_a_client_that_cannot_be_reached_any_more(server):
+    """It has reset its connection, and much of what it said before is not read yet."""
+    start(server)
+    account, bob = server.account("ann"), login(server, "bob")
+    ann, other = Client.login(account, "a"), Client.login(account, "b", presence=True)
+    ann.presence(payload="<priority>5</priority>")
+    other.settle([ann, bob])
+    for n in range(60):
+        ann.message(f"nobody@{ann.bare.split('@')[1]}", f"{n}")
+    _reset(server, ann)
+    for n in range(4):
+        bob.message(ann.bare, f"{n}")
+        bob.ping()
+    equal([other.expect("message").child_text("body") for _ in range(3)], ["1", "2", "3"])
