@@ -9,7 +9,8 @@ xmppload is the load generator (a folder with xmppload in it, built). Prosody, e
 Debian's packages. In each round every server has its turn in each cell, started anew; a ratio is the median of those
 of the rounds. With --document the tables replace what stands between the two marker comments there, if the run was a
 full one: all servers that are installed, all cells, three rounds or more, 1,000 users. A round in which a server failed
-(the generator, a message that was lost, a server that does not start) does not count and is marked in its cell; then
+(the generator, a message that was lost, a server that does not start, or Comity that does not end well, as with a
+report of a sanitizer) does not count and is marked in its cell; then
 the program ends with 1. Builds of Comity with sanitizers are refused but with --any-build, which writes no document.
 """
 import argparse
@@ -24,7 +25,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import offline  # noqa: E402
 from client import DOMAIN, Closed  # noqa: E402
-from servers import KINDS, ROOT, check_build, source_of, version_of, workplace  # noqa: E402
+from servers import KINDS, ROOT, BadEnd, Server, check_build, source_of, version_of, workplace  # noqa: E402
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 FRIENDS = "p"       # prefix of the accounts with contacts; the others are u0, u1, ...
@@ -79,13 +80,16 @@ class Bench:
 
     def attempt(self, number, server, cell):
         """A cell of which nothing may be missing: what has no result has failed."""
-        problem = "no result"
+        problem, before = "no result", len(self.results)
         try:
             self.cell(number, server, cell)
         except FAILURES as error:
             problem = f"{type(error).__name__}: {error}"
-        finally:
+        try:
             server.stop()
+        except BadEnd as error:
+            problem = str(error)
+            del self.results[before:]
         known = {r["label"] for r in self.results if (r["round"], r["server"]) == (number, server.name)}
         for label in LABELS[cell]:
             if label not in known:
@@ -295,7 +299,8 @@ def measure(bench, args, folder, certs):
     for n in range(args.rounds):
         for cell in what:
             for s in servers:
-                if cell not in s.cells:
+                # With two workers only some cells are compared, but all are of use to see that all is well.
+                if cell not in (Server.cells if args.any_build and s.has_sm else s.cells):
                     continue
                 print(f"round {n + 1}: {cell}: {s.name}", flush=True)
                 bench.attempt(n, s, cell)

@@ -1,6 +1,6 @@
 # Files of tests/bench. XMPPLOAD is a folder with the load generator, built; --rounds and others go in BENCHFLAGS. Only a
 # full run replaces the tables of doc/performance.md.
-EXTRA_DIST += tests/bench/acknowledge.py tests/bench/client.py tests/bench/compare.py tests/bench/federation.py \
+EXTRA_DIST += tests/bench/acknowledge.py tests/bench/calls.py tests/bench/client.py tests/bench/compare.py tests/bench/federation.py \
 	tests/bench/memory.py tests/bench/offline.py tests/bench/servers.py tests/bench/soak.py tests/bench/start.py tests/bench/storm.py \
 	tests/bench/waiting.py tests/bench/workers.py
 

@@ -10,7 +10,8 @@ management and carbons on (not with --plain), have fetched their roster and sent
 seconds after the last one (30) are taken: PSS of the process; what the kernel's slabs hold (Slab in /proc/meminfo),
 whose growth is halved, as the clients' ends of the connections are on this machine too; and that of the caches which
 hold sockets and files (/proc/slabinfo, which only root may read), since other programs that come and go move the first.
-Then a straight line through the growth of PSS: what is taken once, and for each session.
+Then a straight line through the growth of PSS: what is taken once, and for each session. Ends with 1 when one of 10,000
+sessions or more takes more than 20 KiB, of the process and the kernel.
 """
 import argparse
 import json
@@ -30,6 +31,10 @@ from waiting import Waiting, wait_for_sessions  # noqa: E402
 # Caches of what a connection has. Others that it uses are shared with everything else (kmalloc-*).
 CACHES = {"TCP", "sock_inode_cache", "filp", "dentry", "eventpoll_epi", "eventpoll_pwq", "tw_sock_TCP",
           "request_sock_TCP"}
+
+
+# What a session may take, when there are so many that what is taken once does not count.
+GATE_KIB, GATE_SESSIONS = 20, 10000
 
 
 def slab_kib():
@@ -125,7 +130,11 @@ def main():
         once, each = fit(results)
         print(f"\nprocess: {once / 1024:.1f} MiB once and {each:.2f} KiB for each session")
     shutil.rmtree(folder)
+    over = [r for r in results if r["sessions"] >= GATE_SESSIONS and r["pss_each_kib"] + r["slab_each_kib"] > GATE_KIB]
+    if over:
+        print(f"the gate of {GATE_KIB} KiB for a session is missed")
+    return 1 if over else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -206,6 +206,10 @@ class Server:
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+class BadEnd(Exception):
+    """Of a server that was to stop."""
+
+
 class Comity(Server):
     name = "Comity"
     is_ours = True
@@ -242,6 +246,14 @@ host {DOMAIN} {{ require_tls = no }}
 """)
         self.spawn(f"{self.build}/src/comityd/comityd", "-c", f"{self.folder}/comity.conf")
         wait_file(ready)
+
+    def stop(self):
+        stopped = self.processes
+        super().stop()
+        codes = [p.returncode for p in stopped if p.returncode]
+        if codes:
+            with open(os.path.join(self.folder, "out.log"), errors="replace") as log:
+                raise BadEnd(f"{self.name} ended with {codes[0]}: {log.read()[-2000:]}")
 
     def register(self, load, prefix, users):
         """Through the control socket."""

@@ -89,13 +89,13 @@ class Soak:
             chat = self.slice(self.args.slice)
             stats = self.server.stats()
             latency = chat.get("latency_ms", {})
-            rows.append({"minutes": (time.monotonic() - began) / 60, "sessions": stats["sessions"] + CHATTERS,
+            rows.append({"minutes": (time.monotonic() - began) / 60, "sessions": stats["sessions"],
                          "pss_mib": self.server.pss_kib() / 1024, "p50": latency.get("p50"), "p99": latency.get("p99"),
                          "p999": latency.get("p999"), "max": latency.get("max"), "received": chat.get("delivered", chat.get("messages")),
                          "cpu": (self.server.cpu() - before) / (time.monotonic() - start), "log": self.log_lines()})
             print(json.dumps(rows[-1]), flush=True)
-            if waiting[1].poll() is not None:
-                raise SystemExit("the idle sessions ended")
+            if waiting[1].poll() is not None or stats["sessions"] < idle:
+                raise SystemExit(f"of {idle} idle sessions {stats['sessions']} are left")
         waiting[1].terminate()
         waiting[1].wait()
         return rows

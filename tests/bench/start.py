@@ -5,7 +5,8 @@
 Usage: tests/bench/start.py [--build DIR] [--accounts N] [--rounds N]
 
 One account is made by the server; the others are copies of it, written into the database. Times count from the start
-of the process until it accepts connections, and until the last of the accounts has logged in.
+of the process until it accepts connections, and until the last of the accounts has logged in. Ends with 1 when the
+process takes more than 10 MiB, or is not ready within 200 ms (the median of the rounds).
 """
 import argparse
 import os
@@ -19,6 +20,9 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import DOMAIN, Client  # noqa: E402
 from servers import ROOT, Comity, check_build, workplace  # noqa: E402
+
+
+GATE_MIB, GATE_MS = 10, 200
 
 
 class Started(Comity):
@@ -71,6 +75,7 @@ def main():
     server.start()
     pss, rss = server.memory_mib()
     print(f"a process with nothing to do: PSS {pss:.1f} MiB, RSS {rss:.1f} MiB", flush=True)
+    missed = [f"{pss:.1f} MiB"] if pss > GATE_MIB else []
     server.register(None, "u", 1)
     server.stop()
     for accounts, end in ((1, server.stop), (args.accounts, server.stop), (args.accounts, server.kill)):
@@ -83,12 +88,16 @@ def main():
             times.append(measure(server, f"u{accounts - 1}"))
         size = os.path.getsize(f"{server.folder}/data/comity.sqlite") / 1048576
         ready, logged_in = (statistics.median(column) for column in zip(*times))
+        missed += [f"{ready:.0f} ms with {accounts} accounts"] if ready > GATE_MS else []
         print(f"{accounts} accounts ({size:.0f} MiB), after {'a graceful stop' if end == server.stop else 'kill -9'}: ready after "
               f"{ready:.0f} ms ({min(t[0] for t in times):.0f}-{max(t[0] for t in times):.0f}), the last account logged in "
               f"after {logged_in:.0f} ms; process: PSS {server.memory_mib()[0]:.1f} MiB", flush=True)
         server.stop()
     shutil.rmtree(folder)
+    if missed:
+        print(f"gates are missed: {', '.join(missed)}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

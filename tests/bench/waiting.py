@@ -29,17 +29,23 @@ class Waiting(Comity):
         with open(f"/proc/{self.processes[0].pid}/smaps_rollup") as maps:
             return int(re.search(r"^Pss: +(\d+)", maps.read(), re.M)[1])
 
+    def stats_command(self):
+        return [f"{self.build}/src/comityctl/comityctl", "-s", f"{self.folder}/data/control.sock", "stats"]
+
     def stats(self):
-        text = subprocess.run([f"{self.build}/src/comityctl/comityctl", "-s", f"{self.folder}/data/control.sock",
-                               "stats"], capture_output=True, text=True, check=True).stdout
-        return {line.split()[0]: int(line.split()[1]) for line in text.splitlines()
-                if len(line.split()) > 1 and line.split()[1].isdigit()}
+        return figures(subprocess.run(self.stats_command(), capture_output=True, text=True, check=True).stdout)
 
     def kill(self):
         for p in self.processes:
             p.kill()
             p.wait()
         self.processes = []
+
+
+def figures(text):
+    """{name: value} of what `comityctl stats` prints."""
+    return {line.split()[0]: int(line.split()[1]) for line in text.splitlines()
+            if len(line.split()) > 1 and line.split()[1].isdigit()}
 
 
 def wait_for_sessions(process, server, wanted):
