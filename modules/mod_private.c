@@ -36,10 +36,17 @@ static bool make_key(const struct comity_elem *e, char *key)
 
 /* ---- names ---- */
 
-static void forget_keys(struct account *data)
+static size_t weigh_key(const char *key)
 {
-	for (size_t i = 0; i < data->count; i++)
+	return sizeof(char *) + strlen(key) + 1;
+}
+
+static void forget_keys(struct comity_account *a, struct account *data)
+{
+	for (size_t i = 0; i < data->count; i++) {
+		comity_account_add_bytes(a, -(ptrdiff_t)weigh_key(data->keys[i]));
 		free(data->keys[i]);
+	}
 	free(data->keys);
 	data->keys = NULL;
 	data->count = 0;
@@ -55,18 +62,20 @@ static size_t find_key(const struct account *data, const char *key)
 	return i;
 }
 
-static void add_key(struct account *data, const char *key)
+static void add_key(struct comity_account *a, struct account *data, const char *key)
 {
 	data->keys = realloc(data->keys, (data->count + 1) * sizeof(*data->keys));
 	if (data->keys == NULL || (data->keys[data->count] = strdup(key)) == NULL)
 		abort();
 	data->count++;
+	comity_account_add_bytes(a, (ptrdiff_t)weigh_key(key));
 }
 
-static void remove_key(struct account *data, size_t place)
+static void remove_key(struct comity_account *a, struct account *data, size_t place)
 {
 	if (place == data->count)
 		return;
+	comity_account_add_bytes(a, -(ptrdiff_t)weigh_key(data->keys[place]));
 	free(data->keys[place]);
 	data->keys[place] = data->keys[--data->count];
 }
@@ -84,7 +93,7 @@ static void on_saved(struct comity_mod *m, void *arg, int status)
 		comity_reply_error(rq, status == COMITY_STORE_NO_SPACE ? COMITY_RESOURCE_CONSTRAINT :
 		                                                         COMITY_INTERNAL_SERVER_ERROR, NULL);
 		if (data != NULL)
-			forget_keys(data);
+			forget_keys(comity_rq_account(rq), data);
 	}
 	comity_rq_release(rq);
 }
@@ -112,14 +121,14 @@ static void change(struct comity_mod *m, struct comity_rq *rq, struct account *d
 	row.value = is_empty(e, xml) ? NULL : xml;
 	if (row.value == NULL) {
 		row.len = 0;
-		remove_key(data, place);
+		remove_key(comity_rq_account(rq), data, place);
 	} else if (place == data->count && (int64_t)data->count >= conf->max_elements) {
 		comity_reply_error(rq, COMITY_RESOURCE_CONSTRAINT, "this is one over max_elements of private storage");
 		comity_rq_release(rq);
 		free(xml);
 		return;
 	} else if (place == data->count) {
-		add_key(data, key);
+		add_key(comity_rq_account(rq), data, key);
 	}
 	comity_map_put(m, comity_account_jid(comity_rq_account(rq)), &row, 1, on_saved, rq);
 	free(xml);
@@ -131,10 +140,13 @@ static void on_names(struct comity_mod *m, void *arg, const struct store_result 
 	struct account *data = comity_account_data(m, a);
 	size_t count = data != NULL ? data->waiting_count : 0;
 
+	/* For the next owner of the name nothing is kept of what this one has said last. */
+	bool is_removed = comity_account_is_removed(a);
+
 	for (size_t i = 0; data != NULL && result->status == 0 && i < result->count; i++)
-		add_key(data, result->rows[i].key);
+		add_key(a, data, result->rows[i].key);
 	if (data != NULL) {
-		data->is_known = result->status == 0 || result->status == COMITY_STORE_NOT_FOUND;
+		data->is_known = !is_removed && (result->status == 0 || result->status == COMITY_STORE_NOT_FOUND);
 		data->is_reading = false;
 		data->waiting_count = 0;
 	}
@@ -145,7 +157,7 @@ static void on_names(struct comity_mod *m, void *arg, const struct store_result 
 			change(m, rq, data);
 			continue;
 		}
-		comity_reply_error(rq, COMITY_INTERNAL_SERVER_ERROR, NULL);
+		comity_reply_error(rq, is_removed ? COMITY_SERVICE_UNAVAILABLE : COMITY_INTERNAL_SERVER_ERROR, NULL);
 		comity_rq_release(rq);
 	}
 	comity_account_unref(a);
@@ -185,7 +197,7 @@ static void on_account_unload(struct comity_mod *m, struct comity_account *a)
 
 	for (size_t i = 0; i < data->waiting_count; i++)
 		comity_rq_release(data->waiting[i]);
-	forget_keys(data);
+	forget_keys(a, data);
 }
 
 /* ---- requests ---- */

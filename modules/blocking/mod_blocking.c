@@ -240,7 +240,11 @@ static void start_next(struct comity_mod *m, struct blocking *b)
 		b->first = c->next;
 		b->waiting--;
 		find_effective(b, c);
-		if (is_over_limit(m, b, c)) {
+		if (comity_account_is_removed(c->account)) {
+			/* Saved now, it would be there for the next owner of the name. */
+			comity_reply_error(c->rq, COMITY_SERVICE_UNAVAILABLE, NULL);
+			change_free(c);
+		} else if (is_over_limit(m, b, c)) {
 			change_free(c);
 		} else if (c->effective.count == 0) {
 			apply(m, b, c);

@@ -68,8 +68,10 @@ void credentials_fetch(struct c2s *c, const char *user)
 
 struct change {
 	struct job job;                /* must be first */
-	struct router *router;
+	struct mail mail;              /* there and back */
+	struct router *router;         /* of the asker */
 	struct comity_jid *jid;
+	struct comity_account *account; /* of a change of what is there, on its home */
 	char *password;                /* prepared */
 	bool is_creation;
 	unsigned iterations;
@@ -117,28 +119,28 @@ static void on_written(void *arg, int status)
 {
 	struct change *c = arg;
 
-	if (status == 0 && c->is_creation)
+	if (status == 0)
 		forget_absence(c->router, c->jid);
 	finish(c, status);
 }
 
-static void write_secrets(struct change *c)
+static size_t make_rows(const struct change *c, struct store_row *rows)
+{
+	for (int i = 0; i < SCRAM_HASH_COUNT; i++)
+		rows[i] = (struct store_row){ STORE, scram_mechanism(i), c->secrets[i], strlen(c->secrets[i]) };
+	return SCRAM_HASH_COUNT;
+}
+
+static void create(struct change *c)
 {
 	struct store_row rows[SCRAM_HASH_COUNT + 1];
 	struct router *r = c->router;
-	const char *owner = comity_jid_text(c->jid);
-	size_t count = 0;
+	size_t count = make_rows(c, rows);
 	char now[24];
 
-	for (int i = 0; i < SCRAM_HASH_COUNT; i++)
-		rows[count++] = (struct store_row){ STORE, scram_mechanism(i), c->secrets[i], strlen(c->secrets[i]) };
-	if (!c->is_creation) {
-		store_map_put(r->server->store, r->worker, owner, rows, count, on_written, c);
-		return;
-	}
 	snprintf(now, sizeof(now), "%lld", (long long)(r->server->env->wall_us(r->server->env) / 1000000));
 	rows[count++] = (struct store_row){ STORE, KEY_CREATED, now, strlen(now) };
-	store_map_create(r->server->store, r->worker, owner, rows, count, on_written, c);
+	store_map_create(r->server->store, r->worker, comity_jid_text(c->jid), rows, count, on_written, c);
 }
 
 static void work_hash(struct job *job)
@@ -149,29 +151,71 @@ static void work_hash(struct job *job)
 		scram_make_secret(i, c->password, c->salts[i], c->iterations, c->secrets[i]);
 }
 
+static void run_changed(struct worker *w, struct mail *mail)
+{
+	struct change *c = LIST_ENTRY(mail, struct change, mail);
+
+	(void)w;
+	finish(c, c->status);
+}
+
+/* On the account's home. */
+static void answer_change(struct change *c, int status)
+{
+	comity_account_unref(c->account);
+	c->status = status;
+	c->mail.run = run_changed;
+	worker_post(c->router->worker, &c->mail);
+}
+
+static void on_changed(void *arg, int status)
+{
+	answer_change(arg, status);
+}
+
+/* Behind a removal nothing may be written: the name would be there again, or belong to somebody else. */
 static void on_checked(void *arg, const struct store_result *result)
 {
+	struct store_row rows[SCRAM_HASH_COUNT];
 	struct change *c = arg;
+	struct router *r = c->account->router;
 
 	if (result->status != 0)
-		finish(c, result->status);
-	else if (result->count == 0)
-		finish(c, -ERR_NOT_FOUND);
+		answer_change(c, result->status);
+	else if (result->count == 0 || comity_account_is_removed(c->account))
+		answer_change(c, -ERR_NOT_FOUND);
 	else
-		write_secrets(c);
+		store_map_put(r->server->store, r->worker, comity_jid_text(c->jid), rows, make_rows(c, rows), on_changed, c);
+}
+
+static void run_change(struct worker *w, struct mail *mail)
+{
+	static const char *const maps[] = { STORE, NULL };
+	struct change *c = LIST_ENTRY(mail, struct change, mail);
+	struct router *r = router_of(w);
+	struct host *h = router_find_host(r, comity_jid_domain(c->jid));
+
+	if (h == NULL) {
+		answer_change(c, -ERR_NOT_FOUND);
+		return;
+	}
+	c->account = account_get(r, h, c->jid);
+	store_map_load_first(r->server->store, w, comity_jid_text(c->jid), maps, on_checked, c);
 }
 
 static void done_hash(struct worker *w, struct job *job)
 {
-	static const char *const maps[] = { STORE, NULL };
 	struct change *c = (struct change *)(void *)job;
 
-	if (c->status != 0)
+	(void)w;
+	if (c->status != 0) {
 		finish(c, c->status);
-	else if (c->is_creation)
-		write_secrets(c);
-	else
-		store_map_load_first(c->router->server->store, w, comity_jid_text(c->jid), maps, on_checked, c);
+	} else if (c->is_creation) {
+		create(c);
+	} else {
+		c->mail.run = run_change;
+		worker_post(home_of(c->router->server, c->jid), &c->mail);
+	}
 }
 
 static void work_nothing(struct job *job)

@@ -181,6 +181,9 @@ static void submit_appends(const struct archive_call *first)
 		if (call->kind != CALL_APPEND || !is_same_archive(call, first->mod, first->owner, first->store) ||
 		    (call != first && !is_waiting(call)))
 			continue;
+		/* Of an account that is not there any more: its timer ends it. */
+		if (call != first && call->account != NULL && comity_account_is_removed(call->account) && !call->is_parked)
+			continue;
 		end_waiting(call);
 		store_archive_append(r->server->store, r->worker, call->owner, call->store, &call->entry, call->max_entries,
 		                     on_appended, call);
