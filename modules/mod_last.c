@@ -75,6 +75,25 @@ static int on_account(struct comity_mod *m, struct comity_rq *rq)
 
 /* ---- remembering ---- */
 
+/* A copy of what is kept of a status, without a character at its end that is not there as a whole. */
+static char *cut(const char *text)
+{
+	size_t len = strnlen(text, STATUS_MAX), start = len, needed;
+	unsigned char lead;
+	char *copy;
+
+	while (start > 0 && (text[start - 1] & 0xc0) == 0x80)
+		start--;
+	lead = start > 0 ? (unsigned char)text[start - 1] : 0;
+	needed = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+	if (len - start < needed)
+		len = start - 1;
+	copy = strndup(text, len);
+	if (copy == NULL)
+		abort();
+	return copy;
+}
+
 /* The last words come before the session ends. */
 static int on_outgoing(struct comity_mod *m, struct comity_rq *rq)
 {
@@ -87,7 +106,7 @@ static int on_outgoing(struct comity_mod *m, struct comity_rq *rq)
 	free(data->status);
 	data->status = NULL;
 	if (comity_rq_type(rq) == COMITY_TYPE_UNAVAILABLE && status != NULL)
-		data->status = strndup(comity_elem_text(status), STATUS_MAX);
+		data->status = cut(comity_elem_text(status));
 	return COMITY_PASS;
 }
 
@@ -124,7 +143,7 @@ static void on_account_load(struct comity_mod *m, struct comity_account *a, cons
 			abort();
 		data->when_us = strtoll(text, &end, 10);
 		if (*end == ' ' && end[1] != '\0')
-			data->status = strdup(end + 1);
+			data->status = cut(end + 1);
 		free(text);
 	}
 }

@@ -182,6 +182,20 @@ def last_activity_keeps_the_last_words(server):
     equal(query.text, "gone fishing", "status")
 
 
+def last_words_end_with_a_whole_character(server):
+    """What is kept of them is cut: half a character would end the stream of whoever asks."""
+    client, friend = _login(server, presence=True), _login(server, "romeo", presence=True)
+    client.presence("subscribed", to=friend.account.jid)
+    friend.presence("subscribe", to=client.account.jid)
+    friend.expect("presence", type="subscribed")
+    for text in ("a" * 1023 + "\u00e9", "a" * 1022 + "\u20ac", "a" * 1021 + "\U0001f600", "a" * 1022 + "\u00e9"):
+        client.presence()
+        client.presence("unavailable", payload=f"<status>{text}</status>")
+        client.settle()
+        query = friend.get("<query xmlns='jabber:iq:last'/>", to=client.account.jid)
+        equal(query.text, text if len(text.encode()) <= 1024 else text[:-1], "status")
+
+
 def password_change(server):
     client = _login(server)
     name = client.account.user
