@@ -131,7 +131,7 @@ static bool read_question(struct comity_mod *m, const struct comity_elem *e, str
 	q->wait_ms = (uint64_t)number_attr(e, "wait", (int64_t)conf->lookup_timeout) * SHARE_OF_PEER / 8;
 	n = snprintf(q->via, sizeof(q->via), "%s%s%s", via != NULL ? via : "", via != NULL ? " " : "", comity_host_name(m));
 	if (token != NULL) {
-		snprintf(q->token, sizeof(q->token), "%.*s", TOKEN_LEN_MAX, token);
+		snprintf(q->token, sizeof(q->token), "%s", token);
 	} else {
 		comity_random(m, secret, sizeof(secret));
 		for (size_t i = 0; i < sizeof(secret); i++)
@@ -256,6 +256,9 @@ static const char *check(struct comity_mod *m, const struct lookup *l, enum comi
 	const struct comity_elem *e = comity_rq_payload(l->rq);
 	const char *token = comity_elem_attr(e, "token"), *via = comity_elem_attr(e, "via");
 
+	*cond = COMITY_BAD_REQUEST;
+	if (token != NULL && strlen(token) > TOKEN_LEN_MAX)
+		return "the token of this question is too long";
 	*cond = COMITY_FORBIDDEN;
 	if (!is_own(m, directory_asker(l->rq)) && !directory_may_find(conf, name_of_asker(l), domain_of(l)))
 		return "this directory may not tell you where that domain is";

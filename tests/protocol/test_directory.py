@@ -6,6 +6,8 @@ import subprocess
 import time
 
 from harness import Client, Comity, cases, check, dedicated, equal
+from harness.attack import route
+from harness.fake import FakeServer, call, prove
 from harness.server import ROOT, Failure, free_port
 
 A, B, C = "a.test", "b.test", "c.test"
@@ -234,6 +236,24 @@ def a_server_can_only_register_itself(server):
     check(answer.find("error").find("forbidden") is not None, f"a user may register: {answer}")
     answer = juliet.iq("get", f"<lookup xmlns='{ns}' domain='{B}'/>", to="dir1.test")
     equal(answer["type"], "error")
+
+
+@dedicated(start=False)
+def a_question_with_a_token_that_is_too_long_is_refused(server):
+    """Cut for the next directory it might end within a character."""
+    del server
+    fake = FakeServer()
+    directory = Comity(domains=(), hosts={A: _options(peers=("peer.fake.test",), members=("*.fake.test",))})
+    directory.text = route("*.fake.test", fake)
+    directory.start()
+    stream = call(directory)
+    stream.send("<bidi xmlns='urn:xmpp:bidi'/>")
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    for token, condition in (("a" * 63 + "\u00e9", "bad-request"), ("a" * 65, "bad-request"), ("a" * 64, "item-not-found")):
+        stream.send(f"<iq type='get' id='{condition}' from='x1.fake.test' to='{A}'><lookup domain='zz.test' wait='500'"
+                    f" xmlns='urn:comity:directory:1' token='{token}'/></iq>")
+        answer = stream.expect("iq", id=condition)
+        check(answer.find("error").find(condition) is not None, f"{token}: {answer}")
 
 
 def _other_certificate(server):
