@@ -279,6 +279,9 @@ void fed_register_free(struct federation *f);
 
 /* Lets a request wait, or bounces it when too much does; consumes it. */
 void link_enqueue(struct fed_link *l, struct comity_rq *rq);
+/* The other server's own stream goes both ways (XEP-0288), and does so whatever happens to ours. */
+bool link_has_bidi(const struct fed_link *l);
+bool link_can_write(const struct fed_link *l);
 /* Writes to the stream that is ready; consumes the request unless it returns false: the stream ends. */
 bool link_write(struct fed_link *l, struct comity_rq *rq);
 /* Writes what waits. */

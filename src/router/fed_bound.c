@@ -27,7 +27,7 @@ static bool can_go(const struct fed_link *l)
 
 static bool is_being_reached(const struct fed_link *l)
 {
-	return l->state != LINK_READY && !can_go(l);
+	return !link_can_write(l) && !can_go(l);
 }
 
 /* What is made for a user, as a probe, is his. What others cause here is not: they could use up what is his, or choose
@@ -48,14 +48,14 @@ static size_t most_of_user(const struct fed_settings *s)
 
 bool fed_may_reach(const struct federation *f, const struct fed_link *l, const struct comity_rq *rq)
 {
-	if (l != NULL && (l->state == LINK_READY || l->reached_for != NULL))
+	if (l != NULL && (link_can_write(l) || l->reached_for != NULL))
 		return true;
 	return quota_held(&f->reached_for, owner_of(rq)) < most_of_user(&f->router->settings->fed);
 }
 
 void link_count_for(struct fed_link *l, const struct comity_rq *rq)
 {
-	if (l->state != LINK_READY && l->reached_for == NULL)
+	if (!link_can_write(l) && l->reached_for == NULL)
 		l->reached_for = quota_take(&l->fed->reached_for, owner_of(rq));
 }
 

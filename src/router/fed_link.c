@@ -224,7 +224,7 @@ static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 	if (l->failing_since == 0)
 		l->failing_since = worker_now(link_worker(l));
 	/* Whoever seemed to be there is not, as far as anybody here can tell. */
-	if (!is_passing(cause) || worker_now(link_worker(l)) - l->failing_since >= s->queue_age_ms) {
+	if (!link_has_bidi(l) && (!is_passing(cause) || worker_now(link_worker(l)) - l->failing_since >= s->queue_age_ms)) {
 		l->wants_back = false;
 		link_lose_presence(l);
 	}
@@ -390,8 +390,9 @@ static void open_if_idle(struct fed_link *l)
 
 void link_send(struct fed_link *l, struct comity_rq *rq)
 {
-	if (l->state == LINK_READY) {
-		if (link_write(l, rq)) {
+	if (link_can_write(l)) {
+		link_flush(l);
+		if (list_empty(&l->queue) && link_write(l, rq)) {
 			link_note_use(l);
 			return;
 		}
@@ -413,21 +414,26 @@ void link_send(struct fed_link *l, struct comity_rq *rq)
 
 /* ---- what the streams tell ---- */
 
-static void become_ready(struct fed_link *l)
+static void go_on(struct fed_link *l)
 {
 	list_splice(&l->returned, &l->queue);
 	list_splice(&l->queue, &l->returned);
+	l->failing_since = 0;
+	l->wants_back = false;
+	link_flush(l);
+	link_regain_presence(l);
+	link_schedule(l);
+}
+
+static void become_ready(struct fed_link *l)
+{
 	if (l->state != LINK_READY)
 		remember_attempt(l, S2S_CAUSE_NONE, "reached");
 	l->state = LINK_READY;
 	l->cause = S2S_CAUSE_NONE;
 	l->backoff_ms = 0;
-	l->failing_since = 0;
-	l->wants_back = false;
 	l->ready_at = worker_now(link_worker(l));
-	link_flush(l);
-	link_regain_presence(l);
-	link_schedule(l);
+	go_on(l);
 }
 
 void link_on_usable(struct fed_link *l)
@@ -463,11 +469,14 @@ void link_on_incoming(struct fed_link *l, struct s2s *s)
 	/* It lives: whatever was wrong before may be tried again at once. */
 	l->backoff_ms = 0;
 	l->retry_at = 0;
-	if (s->is_bidi && (l->bidi == NULL || !s2s_is_open(l->bidi))) {
+	/* The one that was proved last is alive, which nobody knows of the one before. */
+	if (s->is_bidi && l->bidi != s) {
 		s2s_unref(l->bidi);
 		l->bidi = s2s_ref(s);
 		if (l->state != LINK_DIALING && l->state != LINK_NEGOTIATING)
 			become_ready(l);
+		else
+			go_on(l);
 	} else if (l->state == LINK_WAITING) {
 		l->state = LINK_IDLE;
 		if (has_work(l))
@@ -511,7 +520,7 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 		if (l->state == LINK_NEGOTIATING) {
 			/* It was only there to verify keys, and has done that. */
 			if (!has_work(l) && list_empty(&l->checks) && !l->is_probe && s->last_step == S2S_USABLE) {
-				l->state = LINK_IDLE;
+				l->state = link_has_bidi(l) ? LINK_READY : LINK_IDLE;
 				link_schedule(l);
 				return;
 			}
@@ -547,17 +556,6 @@ void link_retry(struct fed_link *l)
 	if (l->state == LINK_IDLE)
 		l->wants_back = true;
 	open_if_idle(l);
-	link_schedule(l);
-}
-
-void link_return_all(struct fed_link *l, const char *text)
-{
-	if (l->cause == S2S_CAUSE_NONE) {
-		l->cause = S2S_CLOSED_BY_US;
-		snprintf(l->why, sizeof(l->why), "%s", text);
-	}
-	link_requeue_suspended(l);
-	link_bounce_before(l, UINT64_MAX);
 	link_schedule(l);
 }
 

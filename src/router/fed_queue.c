@@ -96,6 +96,16 @@ void link_requeue_suspended(struct fed_link *l)
 	l->suspended = NULL;
 }
 
+bool link_has_bidi(const struct fed_link *l)
+{
+	return l->bidi != NULL && s2s_is_open(l->bidi);
+}
+
+bool link_can_write(const struct fed_link *l)
+{
+	return l->state == LINK_READY || link_has_bidi(l);
+}
+
 static struct s2s *stream_of(const struct fed_link *l)
 {
 	return l->bidi != NULL && (l->out == NULL || s2s_is_open(l->bidi)) ? l->bidi : l->out;
@@ -158,7 +168,7 @@ void link_enqueue(struct fed_link *l, struct comity_rq *rq)
 
 void link_flush(struct fed_link *l)
 {
-	while (!list_empty(&l->queue) && l->state == LINK_READY) {
+	while (!list_empty(&l->queue) && link_can_write(l)) {
 		struct fed_item *item = LIST_ENTRY(l->queue.next, struct fed_item, link);
 
 		if (!write_to(stream_of(l), item->rq))
@@ -195,6 +205,17 @@ void link_bounce_old(struct fed_link *l)
 	if (link_has_unacked(l) && oldest_unacked(l) <= now - age)
 		link_requeue_suspended(l);
 	link_bounce_before(l, now - age);
+}
+
+void link_return_all(struct fed_link *l, const char *text)
+{
+	if (l->cause == S2S_CAUSE_NONE) {
+		l->cause = S2S_CLOSED_BY_US;
+		snprintf(l->why, sizeof(l->why), "%s", text);
+	}
+	link_requeue_suspended(l);
+	link_bounce_before(l, UINT64_MAX);
+	link_schedule(l);
 }
 
 bool link_write(struct fed_link *l, struct comity_rq *rq)
