@@ -185,7 +185,7 @@ static void adopt_namespace(struct xml_doc *doc, struct comity_elem *e)
 	for (struct xml_node *n = e->first; n != NULL; n = n->next)
 		if (n->text == NULL)
 			adopt_namespace(doc, (struct comity_elem *)n);
-	if (e == doc->root && doc->inner_usable && memmem(doc->inner, doc->inner_len, NS_SERVER, strlen(NS_SERVER)) != NULL)
+	if (e == doc->root && doc->inner_names_content)
 		doc->inner_usable = false;
 }
 

@@ -298,6 +298,7 @@ struct xml_doc *xml_doc_shrink(const struct xml_doc *doc)
 	copy = xml_doc_new_sized(room);
 	copy->root = xml_elem_copy(&copy->arena, doc->root);
 	copy->inner_usable = doc->inner_usable;
+	copy->inner_names_content = doc->inner_names_content;
 	copy->inner_len = doc->inner_len;
 	if (doc->inner != NULL)
 		copy->inner = arena_dup(&copy->arena, doc->inner, doc->inner_len);

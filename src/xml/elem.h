@@ -42,6 +42,7 @@ struct xml_doc {
 	const char *inner;          /* the bytes between the root's tags as they came in */
 	size_t inner_len;
 	bool inner_usable;          /* inner means the same under any header with the same default namespace */
+	bool inner_names_content;   /* a tag in it declares jabber:client or jabber:server, however that is spelled */
 };
 
 struct xml_doc *xml_doc_new(void);

@@ -20,6 +20,8 @@ static const char separator[] = { SEPARATOR, '\0' };
 /* A character is at most so many when it is written: &apos; */
 #define GROWTH 6
 #define NS_STREAMS "http://etherx.jabber.org/streams"
+#define NS_CLIENT "jabber:client"
+#define NS_SERVER "jabber:server"
 
 static void stop_with(struct xml_parser *p, enum xml_event error)
 {
@@ -125,6 +127,7 @@ static void begin_document(struct xml_parser *p)
 	p->uses_streams = false;
 	p->has_cdata = false;
 	p->uses_prefix = false;
+	p->names_content = false;
 	p->elem_start = (uint64_t)XML_GetCurrentByteIndex(p->expat);
 	p->inner_start = p->elem_start + (uint64_t)XML_GetCurrentByteCount(p->expat);
 	p->in_element = true;
@@ -195,6 +198,7 @@ static void end_document(struct xml_parser *p)
 	/* What is declared further out does not go with the bytes. */
 	p->doc->inner_usable = !p->has_cdata && !p->uses_streams && !p->has_default &&
 	                       (!p->uses_prefix || (p->plain_header && !p->has_prefix));
+	p->doc->inner_names_content = p->names_content;
 	if (p->doc->inner_usable)
 		p->doc->inner = arena_dup(&p->doc->arena, bytes_from(p, p->inner_start), p->doc->inner_len);
 	p->in_element = false;
@@ -269,6 +273,8 @@ static void on_namespace(void *arg, const char *prefix, const char *uri)
 		if (prefix == NULL && uri != NULL && p->default_ns == NULL)
 			p->default_ns = mem_strdup(uri);
 	}
+	if (p->depth > 1 && uri != NULL && (strcmp(uri, NS_CLIENT) == 0 || strcmp(uri, NS_SERVER) == 0))
+		p->names_content = true;
 	if (prefix == NULL) {
 		if (p->depth == 1 && strcmp(uri != NULL ? uri : "", xml_parser_default_ns(p)) != 0)
 			p->has_default = true;

@@ -35,6 +35,7 @@ struct xml_parser {
 	bool has_prefix;             /* the outer tag declares prefixes */
 	bool has_default;            /* the outer tag declares another default namespace than the header */
 	bool uses_prefix;            /* a name inside has one */
+	bool names_content;          /* a tag inside declares the namespace of clients' or servers' stanzas */
 	bool plain_header;           /* no prefix in the header but "stream" */
 	bool is_new_chunk;           /* pushed and not yet given to expat */
 	bool is_suspended, is_reviving;

@@ -281,9 +281,8 @@ void stanza_write(struct buf *out, const struct comity_stanza *st, const char *f
 void stanza_write_server(struct buf *out, const struct comity_stanza *st, const char *from, const char *to,
                          const struct comity_elem *stamps)
 {
-	const struct xml_doc *doc = st->doc;
 	/* Content that is shared with another stanza is not looked into: it is written anew. */
-	bool may_copy = doc->inner_usable && memmem(doc->inner, doc->inner_len, NS_CLIENT, strlen(NS_CLIENT)) == NULL;
+	bool may_copy = st->doc->inner_usable && !st->doc->inner_names_content;
 
 	write_stanza(out, st, from, to, stamps, may_copy);
 }

@@ -11,6 +11,7 @@ import subprocess
 import threading
 
 from harness import Client, Comity, cases, check, dedicated, equal
+from harness.attack import federating, login
 from harness.fake import NS_SM, FakeServer, call, prove, send_message
 from harness.server import certificates
 
@@ -48,6 +49,24 @@ def _chat(juliet, romeo):
     romeo.message(juliet.jid, "here <&>")
     got = juliet.expect("message", from_=romeo.jid)
     equal((got.child_text("body"), got.ns), ("here <&>", "jabber:client"))
+
+
+@dedicated(start=False)
+def content_has_one_namespace_however_it_is_spelled(server):
+    """jabber:client on one side is jabber:server on the other (RFC 6120 4.8.3)."""
+    del server
+    fake = FakeServer()
+    a = federating(fake)
+    user = login(a)
+    for n, spelled in enumerate(("jabber:client", "jabber:&#99;lient", "jabber&#x3a;client")):
+        user.send(f"<message type='chat' to='u@{FAKE}'><body xmlns='{spelled}'>hi</body></message>")
+        fake.wait_stanzas(n + 1)
+        equal([c.ns for c in fake.stanzas[n].children], ["jabber:server"], spelled)
+    stream = call(a, FAKE)
+    equal(prove(stream, FAKE)["type"], "valid")
+    for spelled in ("jabber:server", "jabber&#58;server"):
+        stream.send(f"<message type='chat' from='u@{FAKE}' to='{user.bare}'><body xmlns='{spelled}'>hi</body></message>")
+        equal(user.expect("message").children[0].ns, "jabber:client", spelled)
 
 
 @cases([("external", False, True), ("external-direct", True, True), ("dialback", False, False),
