@@ -156,7 +156,7 @@ static void refuse_login(struct s2s *s, const char *cond, const char *text)
 	struct buf out = { 0 };
 
 	buf_printf(&out, "<failure xmlns='" NS_SASL "'><%s/><text xml:lang='en'>", cond);
-	xml_write_text(&out, text, strlen(text));
+	xml_write_words(&out, text);
 	buf_add_str(&out, "</text></failure>");
 	conn_write(s->conn, buf_bytes(&out), buf_size(&out));
 	buf_deinit(&out);
