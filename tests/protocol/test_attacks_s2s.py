@@ -6,7 +6,7 @@ import threading
 import time
 
 from harness import Client, Comity, Stream, cases, check, dedicated, equal
-from harness.attack import (NO_RATE, Innocents, bounded, connect, federating, login, often, read_all, route,
+from harness.attack import (NO_RATE, Innocents, bounded, bytes_at_end, connect, federating, login, often, read_all, route,
                             send_until_cut_off, start, stats)
 from harness.fake import A, FakeServer, call, prove, send_message
 from harness.server import certificates
@@ -169,11 +169,12 @@ def guesses_at_streams_to_resume_are_limited(server):
 def answers_that_nobody_reads_end_a_caller_without_a_proof(server):
     """Questions about keys need neither TLS nor a proof, and each has an answer as long as itself."""
     del server
-    server = federating(FakeServer(), s2s_pairs_per_stream=10000)
+    server = federating(FakeServer(), s2s_pairs_per_stream=10000, max_preauth_output="16KiB")
     with Innocents(server), bounded(server, 20):
         stream = call(server)
         question = f"<db:verify from='x.fake.test' to='{A}' id='{'i' * 2000}'>key</db:verify>".encode() * 50
         send_until_cut_off(server, stream, question)
+    check(bytes_at_end(server) < 32 << 10, f"{bytes_at_end(server)} bytes waited at the end")
 
 
 @dedicated(start=False)
