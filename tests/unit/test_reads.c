@@ -2,6 +2,9 @@
 /* Whose turn it is to have something read from the store; by hand, one read after another. */
 #include <check.h>
 
+#include "base/arena.h"
+#include "store/reads.h"
+#include "store/request.h"
 #include "store_fixture.h"
 #include "unit.h"
 
@@ -117,11 +120,83 @@ START_TEST(workers_take_turns)
 }
 END_TEST
 
+static struct request *make_read(struct worker *w, struct answer *a)
+{
+	struct request *r = request_new(w, OP_GET, "a@x", "m", a);
+
+	r->cb.read = answer_on_read;
+	return r;
+}
+
+/* Nothing is read for a worker that has more than 1 MiB to take, while others are served. */
+START_TEST(large_answers_are_taken_before_more_is_read)
+{
+	struct answer got = { 0 }, others = { 0 };
+	struct request *large, *next, *other;
+	struct store_fixture f;
+	struct worker second;
+	struct reads reads;
+
+	init(&f);
+	worker_init(&second, 1, &f.env, f.peers, 1, 100);
+	reads_init(&reads);
+	large = make_read(&f.worker, &got);
+	next = make_read(&f.worker, &got);
+	other = make_read(&second, &others);
+	reads_add(&reads, large);
+	reads_add(&reads, next);
+	reads_add(&reads, other);
+	ck_assert_ptr_eq(reads_take(&reads, false), large);
+	ck_assert_ptr_nonnull(arena_alloc(&large->arena, (1 << 20) + 1));
+	request_answer(large);
+	ck_assert_ptr_eq(reads_take(&reads, false), other);
+	ck_assert_ptr_null(reads_take(&reads, false));
+	ck_assert(!reads_empty(&reads));
+	while (worker_turn(&f.worker))
+		;
+	ck_assert_int_eq(got.calls, 1);
+	ck_assert_ptr_eq(reads_take(&reads, false), next);
+	request_answer(next);
+	request_answer(other);
+	while (worker_turn(&f.worker) || worker_turn(&second))
+		;
+	reads_deinit(&reads);
+	worker_deinit(&second);
+	fixture_deinit(&f);
+}
+END_TEST
+
+/* At its end the store reads for all at once. */
+START_TEST(an_ending_store_waits_for_no_worker)
+{
+	struct answer got = { 0 };
+	struct request *large;
+	struct store_fixture f;
+	struct reads reads;
+
+	init(&f);
+	reads_init(&reads);
+	large = make_read(&f.worker, &got);
+	ck_assert_ptr_nonnull(arena_alloc(&large->arena, (1 << 20) + 1));
+	request_answer(large);
+	reads_add(&reads, make_read(&f.worker, &got));
+	ck_assert_ptr_null(reads_take(&reads, false));
+	request_answer(reads_take(&reads, true));
+	while (worker_turn(&f.worker))
+		;
+	ck_assert_int_eq(got.calls, 2);
+	reads_deinit(&reads);
+	fixture_deinit(&f);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, urgent_reads_go_first);
 	tcase_add_test(tc, others_do_not_wait_for_ever);
 	tcase_add_test(tc, urgent_reads_see_own_writes);
 	tcase_add_test(tc, workers_take_turns);
+	tcase_add_test(tc, large_answers_are_taken_before_more_is_read);
+	tcase_add_test(tc, an_ending_store_waits_for_no_worker);
 }
 UNIT_SUITE(reads);
