@@ -3,6 +3,7 @@
 limited; others are served meanwhile."""
 import contextlib
 import os
+import re
 import sqlite3
 import time
 
@@ -202,6 +203,7 @@ def a_thousand_records_of_dns_are_no_thousand_connections(server):
                                                                                 "remote-server-not-found"))
         check(error.child_text("text"), "no reason")
     check(names.over_tcp > 0, "no answer of 1,000 records was asked for")
+    equal(set(re.findall(r"looked up .* of \S+: (\d+) found", server.log())), {"64"}, "records of 1,000 that were looked at")
     # 16 targets with both kinds of addresses, each asked once by datagram and once by stream; two kinds of services.
     check(len(names.questions) <= 2 * 2 * 16 * 2 + 8, f"{len(names.questions)} questions were asked")
     check(stats(server)["sessions"] >= 3, "sessions were lost")
