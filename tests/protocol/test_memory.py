@@ -64,6 +64,8 @@ def figures_add_up(server):
     for what in ("sessions", "accounts"):
         check(rows[what]["number"] > 0, what)
         equal(rows[what]["average"], rows[what]["bytes"] // rows[what]["number"])
+    kinds = sum(rows[kind]["bytes"] for kind in KINDS)
+    equal(rows["rest"]["bytes"], max(rows["all"]["bytes"] - kinds, 0), f"what is left of all but for {kinds} bytes of kinds")
     check(0 < rows["all"]["bytes"] < rows["limit"]["bytes"], f"{rows['all']}, {rows['limit']}")
     stats = _stats(server)
     equal((stats["memory_limit"], stats["memory_level"]), (rows["limit"]["bytes"], 0))
