@@ -2,6 +2,7 @@
 """Server dialback (XEP-0220) against servers made of a few lines: proof by pair of domains, several on one stream,
 servers of before XMPP 1.0, and what may be said on a stream."""
 from harness import Client, Closed, Comity, Stream, cases, check, dedicated, equal
+from harness.client import check_error
 from harness.fake import A, NS_DIALBACK, NS_SERVER, FakeServer, call, prove, send_message
 from harness.server import certificates
 
@@ -114,7 +115,10 @@ def pairs_of_a_stream_are_limited(server):
     del server
     server = _server(FakeServer(), s2s_pairs_per_stream=2)
     stream = call(server)
-    equal([prove(stream, f"x{n}.fake.test")["type"] for n in range(3)], ["valid", "valid", "error"])
+    answers = [prove(stream, f"x{n}.fake.test") for n in range(3)]
+    equal([answer["type"] for answer in answers], ["valid", "valid", "error"])
+    error = check_error(answers[-1], "resource-constraint")
+    equal(error.child_text("text"), "too many domains on one stream")
 
 
 @dedicated(start=False)
