@@ -113,14 +113,15 @@ class FileRun:
     def run_one(self, name, function, args):
         """One test. A failure that may lie in the timing of a busy machine is tried once more, and told
         either way; what a sanitizer, the end of a server or the crash test says counts at once."""
-        started = time.monotonic()
+        started, is_unsteady = time.monotonic(), False
         result, text = self.attempt(function, args)
         if result == "failed" and not FINAL.search(text):
             first = text
             result, text = self.attempt(function, args)
-            if result == "passed":
+            is_unsteady = result == "passed"
+            if is_unsteady:
                 text = "unsteady, failed at first: " + first.split("\n", 1)[0]
-        self.emit(name=name, result=result, text=text, seconds=round(time.monotonic() - started, 2))
+        self.emit(name=name, result=result, text=text, unsteady=is_unsteady, seconds=round(time.monotonic() - started, 2))
 
     def attempt(self, function, args):
         context.reset()
@@ -209,6 +210,7 @@ class Run:
         self.label, self.options = label, options
         self.lock = threading.Lock()
         self.counts = {"passed": 0, "failed": 0, "skipped": 0}
+        self.unsteady = 0       # of those that passed: at the second try
         self.failed = []
         self.processes = set()
         self.over = False
@@ -229,6 +231,7 @@ class Run:
         result = json.loads(line)
         with self.lock:
             self.counts[result["result"]] += 1
+            self.unsteady += result.get("unsteady", False)
             if result["result"] == "failed":
                 self.failed.append(result["name"])
                 print(f"FAILED {result['name']} ({result['seconds']} s)\n{result['text']}\n", flush=True)
@@ -294,7 +297,9 @@ class Run:
             print("failed: " + " ".join(sorted(self.failed)))
         skipped = f", {self.counts['skipped']} skipped" if self.counts["skipped"] else ""
         print(f"{self.label}: {time.monotonic() - started:.0f} s{skipped}")
-        print(f"{self.label}: {self.counts['passed']} passed, {self.counts['failed']} failed", flush=True)
+        # tools/test adds up what the line ends with.
+        unsteady = f"{self.unsteady} only at the second try: " if self.unsteady else ""
+        print(f"{self.label}: {unsteady}{self.counts['passed']} passed, {self.counts['failed']} failed", flush=True)
         return 1 if self.counts["failed"] or not self.counts["passed"] else 0
 
 
