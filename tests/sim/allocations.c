@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A chat message between two sessions that are online allocates no memory: not in the server, its modules or its
- * libraries, with the journal of sessions open or without. All allocation of the process comes through the functions
- * here; TLS is not part of the simulation, nor is the thread that syncs the journal: it is synced in between. */
+ * libraries, with the journal of sessions open or without, on one worker or from one to another. All allocation of the
+ * process comes through the functions here; TLS is not part of the simulation, nor is the thread that syncs the journal:
+ * it is synced in between. */
 #include <execinfo.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -76,12 +77,24 @@ static void say(struct sim_client *c, const char *text)
 	sim_send(c, text, strlen(text), strlen(text));
 }
 
-static struct sim_client *login(const char *const *more)
+static struct sim_client *login_somewhere(struct sim *s)
 {
-	struct sim_client *c = sim_connect(sim_get());
+	struct sim_client *c = sim_connect(s);
 
 	if (!sim_login(c))
 		abort();
+	return c;
+}
+
+/* At home on that worker: each account has its home by its name, which is drawn for each login. */
+static struct sim_client *login(struct sim *s, unsigned worker, const char *const *more)
+{
+	struct sim_client *c = login_somewhere(s);
+
+	while (sim_worker(c) != worker) {
+		sim_disconnect(c);
+		c = login_somewhere(s);
+	}
 	sim_make_known(c);
 	for (; *more != NULL; more++)
 		say(c, *more);
@@ -89,10 +102,10 @@ static struct sim_client *login(const char *const *more)
 	return c;
 }
 
-/* Returns how often memory was allocated. */
-static unsigned measure(const char *what, const char *const *more, bool acknowledges)
+/* To a session on the last worker. Returns how often memory was allocated. */
+static unsigned measure(struct sim *s, const char *what, const char *const *more, bool acknowledges)
 {
-	struct sim_client *from = login(more), *to = login(more);
+	struct sim_client *from = login(s, 0, more), *to = login(s, s->server.worker_count - 1, more);
 	char text[512];
 
 	count = 0;
@@ -115,7 +128,8 @@ static unsigned measure(const char *what, const char *const *more, bool acknowle
 	}
 	sim_disconnect(from);
 	sim_disconnect(to);
-	fprintf(stderr, "%s: %u allocations for %d messages\n", what, count, MESSAGES);
+	fprintf(stderr, "%s, from worker 0 to %u: %u allocations for %d messages\n", what, s->server.worker_count - 1, count,
+	        MESSAGES);
 	return count;
 }
 
@@ -125,41 +139,57 @@ static unsigned measure(const char *what, const char *const *more, bool acknowle
 /* None is replaced meanwhile. */
 #define FILE_BYTES (64 << 20)
 
-static char *open_journal(struct sim *s)
+static char *open_journals(struct sim *s)
 {
 	char *folder = mem_strdup("/tmp/comity-journal-XXXXXX");
 	struct journal_conf conf = { .folder = folder, .generation = GENERATION, .file_bytes = FILE_BYTES, .sync_ms = 5 };
 	struct err_text et;
 
-	if (mkdtemp(folder) == NULL || router_open_journal(router_of(&s->worker[0]), &conf, &et) != 0)
+	if (mkdtemp(folder) == NULL)
 		abort();
+	for (unsigned i = 0; i < s->server.worker_count; i++)
+		if (router_open_journal(router_of(&s->worker[i]), &conf, &et) != 0)
+			abort();
 	return folder;
 }
 
-/* Whether it was at work for each message. */
-static bool has_written(const struct sim *s)
+/* Whether they were at work for each message. */
+static bool have_written(const struct sim *s)
 {
-	struct journal_stats stats;
+	unsigned long long bytes = 0, writes = 0, syncs = 0;
+	bool any_fails = false;
 
-	journal_get_stats(router_of(&s->worker[0])->journal, &stats);
-	fprintf(stderr, "the journal: %llu bytes in %llu writes, %llu syncs\n", (unsigned long long)stats.bytes,
-	        (unsigned long long)stats.writes, (unsigned long long)stats.syncs);
-	return stats.writes >= 2 * (WARMUP + MESSAGES) && stats.syncs >= MESSAGES && !stats.is_failing;
+	for (unsigned i = 0; i < s->server.worker_count; i++) {
+		struct journal_stats stats;
+
+		journal_get_stats(router_of(&s->worker[i])->journal, &stats);
+		bytes += stats.bytes;
+		writes += stats.writes;
+		syncs += stats.syncs;
+		any_fails |= stats.is_failing;
+	}
+	fprintf(stderr, "the journal: %llu bytes in %llu writes, %llu syncs\n", bytes, writes, syncs);
+	return writes >= 2 * (WARMUP + MESSAGES) && syncs >= MESSAGES && !any_fails;
 }
 
-static void close_journal(struct sim *s, char **folder)
+static void close_journals(struct sim *s, char **folder)
 {
-	char *path = mem_printf("%s/" JOURNAL_NAME_FORMAT, *folder, GENERATION, 0, 1);
+	for (unsigned i = 0; i < s->server.worker_count; i++) {
+		char *path = mem_printf("%s/" JOURNAL_NAME_FORMAT, *folder, GENERATION, i, 1);
 
-	router_close_journal(router_of(&s->worker[0]));
-	if (unlink(path) != 0 || rmdir(*folder) != 0)
+		router_close_journal(router_of(&s->worker[i]));
+		if (unlink(path) != 0)
+			abort();
+		free(path);
+	}
+	if (rmdir(*folder) != 0)
 		abort();
-	free(path);
 	free(*folder);
 	*folder = NULL;
 }
 
-int main(void)
+/* Returns whether memory was allocated, or a journal was not at work. */
+static bool measure_all(struct sim *s)
 {
 	static const char *const plain[] = { "<presence/>", NULL };
 	static const char *const carbons[] = { "<presence/>",
@@ -168,20 +198,31 @@ int main(void)
 	static const char *const both[] = { "<enable xmlns='urn:xmpp:sm:3' resume='true'/>", "<presence/>",
 		"<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>", NULL };
 	char *folder;
+	bool any;
+
+	s->settings->sm_unacked = 1000;
+	/* The one who writes acknowledges nothing. */
+	s->settings->sm_ack_ms = 600000;
+	any = measure(s, "plain", plain, false) != 0;
+	any |= measure(s, "with carbons", carbons, false) != 0;
+	any |= measure(s, "with stream management", management, true) != 0;
+	any |= measure(s, "with both", both, true) != 0;
+	folder = open_journals(s);
+	any |= measure(s, "with stream management and a journal", management, true) != 0;
+	any |= measure(s, "with both and a journal", both, true) != 0;
+	any |= !have_written(s);
+	close_journals(s, &folder);
+	return any;
+}
+
+int main(void)
+{
 	bool failed;
 
 	/* The first call of backtrace() allocates. */
 	backtrace((void *[1]){ NULL }, 1);
-	sim_get()->settings->sm_unacked = 1000;
-	failed = measure("plain", plain, false) != 0;
-	failed |= measure("with carbons", carbons, false) != 0;
-	failed |= measure("with stream management", management, true) != 0;
-	failed |= measure("with both", both, true) != 0;
-	folder = open_journal(sim_get());
-	failed |= measure("with stream management and a journal", management, true) != 0;
-	failed |= measure("with both and a journal", both, true) != 0;
-	failed |= !has_written(sim_get());
-	close_journal(sim_get(), &folder);
+	failed = measure_all(sim_get());
+	failed |= measure_all(sim_new(SIM_WORKERS, FUZZ_MODULE_DIR));
 	return failed;
 }
 
