@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whose turn it is to have something read from the store; by hand, one read after another. */
 #include <check.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "store/reads.h"
@@ -166,6 +167,32 @@ START_TEST(large_answers_are_taken_before_more_is_read)
 }
 END_TEST
 
+/* The only reader would have come to the first one first. */
+START_TEST(readers_pass_over_a_worker_with_much_to_take)
+{
+	struct answer waits = { 0 }, other = { 0 };
+	struct worker second;
+	struct store_fixture f;
+
+	fixture_init_closed(&f, false);
+	f.conf.readers = 1;
+	fixture_reopen(&f, &sqlite_driver);
+	worker_init(&second, 1, &f.env, f.peers, 1, 100);
+	atomic_store(&f.worker.answer_bytes, (1 << 20) + 1);
+	ask(&f, &f.worker, &waits);
+	ask(&f, &second, &other);
+	while (other.calls == 0)
+		worker_turn(&second);
+	while (worker_turn(&f.worker))
+		;
+	ck_assert_int_eq(waits.calls, 0);
+	atomic_store(&f.worker.answer_bytes, 0);
+	fixture_await(&f, &waits, 1);
+	worker_deinit(&second);
+	fixture_deinit(&f);
+}
+END_TEST
+
 /* At its end the store reads for all at once. */
 START_TEST(an_ending_store_waits_for_no_worker)
 {
@@ -197,6 +224,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, urgent_reads_see_own_writes);
 	tcase_add_test(tc, workers_take_turns);
 	tcase_add_test(tc, large_answers_are_taken_before_more_is_read);
+	tcase_add_test(tc, readers_pass_over_a_worker_with_much_to_take);
 	tcase_add_test(tc, an_ending_store_waits_for_no_worker);
 }
 UNIT_SUITE(reads);
