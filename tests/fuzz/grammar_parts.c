@@ -77,7 +77,7 @@ void grammar_add_text(struct grammar *g, struct buf *out, bool in_attribute)
 	} else {
 		/* Where it is cut, it is so in the middle of a character. */
 		buf_add(out, "xyz", choose(g->in, 3));
-		for (n = choose(g->in, 256); n != 0; n--)
+		for (n = 8 * choose(g->in, 256); n != 0; n--)
 			buf_add_str(out, "\xe2\x82\xac");
 	}
 }
