@@ -14,6 +14,8 @@
 #define REMEMBERED_MAX 4096
 /* Bytes of an IPv6 address that name a network (RFC 6177). */
 #define NETWORK_SIZE 8
+/* So many that are remembered are forgotten at a time. */
+#define SWEPT 64
 
 _Static_assert(PEERS_NETWORK_MAX >= INET6_ADDRSTRLEN, "room for an address");
 
@@ -27,6 +29,7 @@ struct peers {
 	pthread_mutex_t lock;
 	struct map table;
 	unsigned waiting;          /* of all addresses */
+	size_t sweep_at;           /* so many addresses, before it is looked for those that need not be remembered */
 };
 
 struct peers *peers_new(void)
@@ -164,19 +167,21 @@ void peers_release_stream(struct peers *p, const char *address)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* Someone who fails from many addresses must not fill memory: old ones go first. */
+/* Someone who fails from many addresses must not fill memory: those go whose failures are too old to count, and when
+ * there are twice as many, any. It is not looked for them again before there are more. */
 static void make_room(struct peers *p, uint64_t now_ms, uint64_t window_ms)
 {
-	struct peer *old[64];
+	struct peer *old[SWEPT];
 	size_t pos = 0, count = 0;
 
-	if (p->table.count < REMEMBERED_MAX)
+	if (p->table.count < REMEMBERED_MAX || p->table.count < p->sweep_at)
 		return;
-	for (struct peer *e; count < 64 && (e = map_next(&p->table, &pos)) != NULL;)
+	for (struct peer *e; count < SWEPT && (e = map_next(&p->table, &pos)) != NULL;)
 		if (e->waiting == 0 && e->streams == 0 && (now_ms - e->first_failure > window_ms || p->table.count > 2 * REMEMBERED_MAX))
 			old[count++] = e;
 	while (count != 0)
 		forget(p, old[--count]);
+	p->sweep_at = p->table.count + SWEPT;
 }
 
 unsigned peers_add_failure(struct peers *p, const char *address, uint64_t now_ms, uint64_t window_ms)
