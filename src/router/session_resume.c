@@ -48,7 +48,9 @@ void comity_session_write_now(struct comity_session *s)
 			write_item(s, LIST_ENTRY(l, struct sm_item, link));
 	}
 	journal_written(sm);
-	worker_timer_start(worker_of(s), &sm->ask, SM_ASK_MS);
+	/* Who has been asked keeps the time to answer. */
+	if (!sm->is_asked && !timer_is_running(&sm->ask))
+		worker_timer_start(worker_of(s), &sm->ask, SM_ASK_MS);
 }
 
 bool session_suspend(struct comity_session *s)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Client state (XEP-0352): what an inactive client is spared, what it is not, and when it gets the rest."""
+import time
+
 from harness import Client, cases, check, dedicated, equal
 
 NS = "urn:xmpp:csi:0"
@@ -315,6 +317,19 @@ def receipts_of_a_session_that_was_not_resumed_go_on(server):
     other.settle()
     phone.close()
     equal(tablet.expect("message")["id"], "held")
+
+
+def what_was_held_leaves_the_time_to_acknowledge(server):
+    """Also to a client that is asked for an acknowledgement already."""
+    phone, other = _pair(server, managed=True)
+    other.message(phone.jid, "now")
+    phone.expect("r", NS_SM)
+    other.message(phone.jid, payload=RECEIPT)
+    other.settle()
+    _state(phone, "active")
+    time.sleep(1.5)
+    phone.ping()
+    equal(_got(phone), ["now", "received"])
 
 
 @dedicated()
