@@ -88,7 +88,8 @@ struct comity_stream_feature {
 };
 
 /* An element that is no stanza, sent by a bound client at the top of its stream; name NULL matches any. It is never
- * answered by the core, and not counted by stream management. */
+ * answered by the core, and not counted by stream management. When a reload has switched the module off, it is ignored:
+ * clients were told that they may send it. */
 struct comity_stream_element {
 	const char *ns, *name;
 	void (*handle)(struct comity_mod *m, struct comity_session *s, const struct comity_elem *e);

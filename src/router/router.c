@@ -99,18 +99,24 @@ static const struct comity_stream_element *find_element(const struct comity_mod 
 static bool on_element(struct c2s *c, const struct comity_elem *e)
 {
 	struct comity_session *s = c->session;
-	const struct comity_stream_element *row = NULL;
 	struct host *h = s != NULL ? s->account->host : NULL;
+	bool is_known = false;
 
-	for (size_t i = 0; h != NULL && row == NULL && i < h->mod_count; i++) {
-		row = mod_serves(h->mods[i], s->account) ? find_element(h->mods[i], e) : NULL;
+	for (size_t i = 0; h != NULL && i < h->mod_count; i++) {
+		const struct comity_stream_element *row = find_element(h->mods[i], e);
+
 		if (row == NULL)
+			continue;
+		/* Who was offered it does not hear of a reload that has taken the module away, and may go on sending it. */
+		is_known = true;
+		if (!mod_serves(h->mods[i], s->account))
 			continue;
 		session_ref(s);
 		row->handle(h->mods[i], s, e);
 		session_unref(s);
+		break;
 	}
-	return row != NULL;
+	return is_known;
 }
 
 static bool on_early_iq(struct c2s *c, struct comity_stanza *st)

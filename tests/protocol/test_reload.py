@@ -4,7 +4,7 @@ import contextlib
 import os
 import sqlite3
 
-from harness import Client, check, dedicated, equal
+from harness import Client, cases, check, dedicated, equal
 from harness.client import check_error
 
 FREE = {"bytes_per_second": 0, "stanzas_per_second": 0}
@@ -179,3 +179,48 @@ def what_waits_behind_stored_messages_outlives_their_module(server):
     _modules(server, "offline")
     for number in range(5):
         _body(receiver, f"new {number}")
+
+
+NS_CSI = "urn:xmpp:csi:0"
+NS_SM = "urn:xmpp:sm:3"
+
+
+def _inactive(account, managed):
+    client = Client.login(account, presence=True)
+    if managed:
+        client.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+        client.enabled = client.expect("enabled", NS_SM)
+    client.send(f"<inactive xmlns='{NS_CSI}'/>")
+    client.ping()
+    return client
+
+
+def _receipt(client, to, id_):
+    return client.message(to.jid, id_=id_, payload=f"<received xmlns='urn:xmpp:receipts' id='{id_}'/>")
+
+
+def _held(client):
+    """What has come, without asking for anything."""
+    while client.pump(0.3):
+        pass
+    return [e["id"] for e in client.inbox if e["id"] in ("1", "2", "3")]
+
+
+@dedicated()
+def elements_of_a_module_that_has_gone_are_ignored(server):
+    """Clients were told that they may send them; what no module ever took ends the stream."""
+    client = _inactive(server.account("juliet"), False)
+    _modules(server, "csi")
+    for name in ("active", "inactive", "active"):
+        client.send(f"<{name} xmlns='{NS_CSI}'/>")
+    client.expect_nothing()
+    _modules(server)
+    client.send(f"<inactive xmlns='{NS_CSI}'/>")
+    client.ping()
+    _receipt(client, client, "1")
+    equal(_held(client), [])
+    client.send(f"<active xmlns='{NS_CSI}'/>")
+    client.expect("message", id="1")
+    _modules(server, "csi")
+    client.send(f"<other xmlns='{NS_CSI}'/>")
+    client.expect_stream_error("unsupported-stanza-type")
