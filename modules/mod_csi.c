@@ -32,7 +32,7 @@ struct queue {
 	size_t count, bytes;
 };
 
-/* All queues, because nobody asks for those of a module that a reload has taken away. */
+/* All queues: when the process ends, nobody asks for those of its sessions. */
 struct host {
 	struct queue *queues;
 };
@@ -312,7 +312,7 @@ static void on_session_closed(struct comity_mod *m, struct comity_session *s)
 }
 
 /* While the session waits to be resumed nothing is spared by holding back, and its own queue is what survives; a
- * resumed stream begins as active (XEP-0352 5.2). */
+ * resumed stream begins as active (XEP-0352 5.2). When the module goes, nobody would send it later. */
 static void on_session_suspended(struct comity_mod *m, struct comity_session *s)
 {
 	become_active(m, s);
@@ -361,4 +361,5 @@ COMITY_MODULE(
 	.session_closed = on_session_closed,
 	.session_suspended = on_session_suspended,
 	.session_resumed = on_session_suspended,
+	.session_left = on_session_suspended,
 );

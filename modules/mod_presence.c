@@ -439,6 +439,7 @@ COMITY_MODULE(
 	.session_closed = on_session_closed,
 	.session_keep = on_session_keep,
 	.session_restored = on_session_restored,
+	.session_left = on_session_unload,
 	.session_unload = on_session_unload,
 	.relieved = on_relieved,
 );

@@ -143,6 +143,9 @@ struct comity_module {
 	/* What comity_session_keep() was given is about to be written: the moment to call it for what changes often, which
 	 * comity_session_changed() has told of. */
 	void (*session_keep)(struct comity_mod *m, struct comity_session *s);
+	/* A reload switches the module off, and the session goes on without it. What was held back for it is written now,
+	 * and what session data points to is freed: nobody asks for them any more. */
+	void (*session_left)(struct comity_mod *m, struct comity_session *s);
 	/* Frees what session data points to when the process ends and the session does not. */
 	void (*session_unload)(struct comity_mod *m, struct comity_session *s);
 	/* After comity_session_set_presence(); was_available tells a first presence from an update. */

@@ -204,6 +204,10 @@ void host_update(struct host *h, const struct host_settings *settings, struct se
 	bool changed = false;
 
 	h->settings = settings;
+	/* While all are at work: what one writes may end sessions, and nothing overtakes what another still holds back. */
+	for (size_t i = 0; i < h->mod_count; i++)
+		if (h->mods[i]->is_enabled && find_settings(settings, h->mods[i]->def->name) == NULL)
+			sessions_lose_mod(h->mods[i]);
 	for (size_t i = 0; i < h->mod_count; i++) {
 		struct comity_mod *m = h->mods[i];
 		const struct module_settings *s = m->is_enabled ? find_settings(settings, m->def->name) : NULL;

@@ -54,6 +54,9 @@ void host_update(struct host *h, const struct host_settings *settings, struct se
 void host_end(struct host *h, struct settings *old);
 struct comity_mod *host_find_mod(const struct host *h, const char *name);
 
+/* Sessions of the host, before a reload switches a module off: what it holds back for them is written. */
+void sessions_lose_mod(struct comity_mod *m);
+
 /* Whether a module is at work for an account. One that a reload has enabled is not until its data there have been
  * read: sessions go on meanwhile, and for them all is as before the reload. */
 static inline bool mod_serves(const struct comity_mod *m, const struct comity_account *a)

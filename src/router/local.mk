@@ -10,7 +10,7 @@ libcomity_a_SOURCES += \
 	src/router/image_write.c src/router/loader.c src/router/loader.h src/router/modapi.c \
 	src/router/route.c src/router/router.c src/router/router.h src/router/rq.c src/router/rq.h \
 	src/router/safe.c src/router/safe.h src/router/session.c src/router/session_in.c \
-	src/router/session_journal.c src/router/session_restore.c src/router/session_restore.h \
+	src/router/session_journal.c src/router/session_modules.c src/router/session_restore.c src/router/session_restore.h \
 	src/router/session_resume.c src/router/session_sm.c src/router/session_sm.h \
 	src/router/session_sm_end.c src/router/session_written.c src/router/session_written.h \
 	src/router/settings.c src/router/shed.c src/router/storeapi.c src/router/storeapi_archive.c \

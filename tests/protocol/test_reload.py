@@ -206,6 +206,64 @@ def _held(client):
     return [e["id"] for e in client.inbox if e["id"] in ("1", "2", "3")]
 
 
+@cases([("a plain session", False, ["csi"]), ("a managed session", True, ["csi"]),
+        ("a plain session, all modules go", False, ["csi", *READ_WITH_ACCOUNTS]),
+        ("a managed session, all modules go", True, ["csi", *READ_WITH_ACCOUNTS])])
+@dedicated(options=FREE)
+def what_a_module_held_back_is_sent_when_it_goes(server, _what, managed, gone):
+    """To all sessions of the host, also of one account, and before what comes later."""
+    accounts = server.accounts("juliet", "nurse", "tybalt")
+    clients = [_inactive(account, managed) for account in [*accounts, accounts[0]]]
+    away = _inactive(accounts[1], True)
+    sender = Client.login(server.account("romeo"), presence=True)
+    for client in [*clients, away]:
+        _receipt(sender, client, "1")
+        if not managed:
+            sender.presence(to=client.jid, id_="2")
+        _receipt(sender, client, "3")
+    sender.settle()
+    for client in clients:
+        equal(_held(client), [])
+    away.abort()
+    server.wait_for(lambda: "waits to be resumed" in server.log(), "a suspended session")
+    _modules(server, *gone)
+    for client in clients:
+        equal(_held(client), ["1", "3"] if managed else ["1", "2", "3"])
+        _receipt(sender, client, "4")
+        client.expect("message", id="4")
+    again = Client(server, domain=away.domain)
+    again.secure()
+    again.authenticate(accounts[1].user, accounts[1].password)
+    again.open()
+    again.send(f"<resume xmlns='{NS_SM}' previd='{away.enabled['id']}' h='1'/>")
+    again.expect("resumed", NS_SM)
+    equal([again.expect("message")["id"] for _ in range(2)], ["1", "3"])
+
+
+@dedicated(options=FREE | {"unacknowledged_stanzas": 10, "max_sessions_per_account": 50})
+def what_a_module_held_back_may_end_sessions(server):
+    """One after the other, while all are sent what they missed; the others have theirs."""
+    many, few = server.accounts("juliet", "nurse")
+    ending = [_inactive(many, True) for _ in range(4)]
+    going_on = _inactive(few, False)
+    account = server.account("romeo")
+    # More than three times of what may be unacknowledged, each of another resource.
+    senders = [Client.login(account) for _ in range(35)]
+    for n, sender in enumerate(senders):
+        for client in [*ending, going_on]:
+            sender.presence(to=client.jid, id_=f"p{n}")
+    for sender in senders:
+        sender.ping()
+    senders[0].settle(senders[1:])
+    _modules(server, "csi")
+    for client in ending:
+        client.pump_to_end()
+    for n in range(len(senders)):
+        going_on.expect("presence", id=f"p{n}")
+    late = Client.login(many, presence=True)
+    late.expect("message", id=senders[0].message(late.jid, "still here"))
+
+
 @dedicated()
 def elements_of_a_module_that_has_gone_are_ignored(server):
     """Clients were told that they may send them; what no module ever took ends the stream."""
