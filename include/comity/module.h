@@ -138,10 +138,12 @@ struct comity_module {
 	 * session_suspended before it, when the old stream was not known to be lost. */
 	void (*session_resumed)(struct comity_mod *m, struct comity_session *s);
 	/* The session comes back after a restart of the server, with its presence and what comity_session_keep()
-	 * was given; it was bound before, and contacts know of it. */
+	 * was given; it was bound before, and contacts know of it. Or a reload has switched the module on for a session
+	 * that goes on, with a stream or without, and that has kept something of this module: what the client was told
+	 * then is to hold again. */
 	void (*session_restored)(struct comity_mod *m, struct comity_session *s);
-	/* What comity_session_keep() was given is about to be written: the moment to call it for what changes often, which
-	 * comity_session_changed() has told of. */
+	/* What comity_session_keep() was given is about to be written, or session_left follows: the moment to call it for
+	 * what changes often, which comity_session_changed() has told of. */
 	void (*session_keep)(struct comity_mod *m, struct comity_session *s);
 	/* A reload switches the module off, and the session goes on without it. What was held back for it is written now,
 	 * and what session data points to is freed: nobody asks for them any more. */

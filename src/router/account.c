@@ -222,6 +222,7 @@ static void on_loaded(void *arg, const struct store_result *result)
 {
 	struct comity_account *a = arg;
 	struct router *r = a->router;
+	size_t before = a->data_count;
 
 	if (a->state == ACCOUNT_REMOVED) {
 		run_waiting(a);
@@ -236,6 +237,7 @@ static void on_loaded(void *arg, const struct store_result *result)
 			a->was_active = true;
 			metrics_add(&r->worker->metrics, METRIC_ACCOUNTS_ACTIVATED, 1);
 			load_data(a, result);
+			sessions_regain_mods(a, before);
 			dormant_wake(a);
 		} else {
 			a->state = ACCOUNT_ABSENT;

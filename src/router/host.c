@@ -201,11 +201,12 @@ void host_end(struct host *h, struct settings *old)
 
 void host_update(struct host *h, const struct host_settings *settings, struct settings *old)
 {
+	size_t before = h->mod_count;
 	bool changed = false;
 
 	h->settings = settings;
 	/* While all are at work: what one writes may end sessions, and nothing overtakes what another still holds back. */
-	for (size_t i = 0; i < h->mod_count; i++)
+	for (size_t i = 0; i < before; i++)
 		if (h->mods[i]->is_enabled && find_settings(settings, h->mods[i]->def->name) == NULL)
 			sessions_lose_mod(h->mods[i]);
 	for (size_t i = 0; i < h->mod_count; i++) {
@@ -229,4 +230,6 @@ void host_update(struct host *h, const struct host_settings *settings, struct se
 	}
 	if (changed)
 		make_tables(h);
+	for (size_t i = before; i < h->mod_count; i++)
+		sessions_regain_mod(h->mods[i]);
 }

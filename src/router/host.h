@@ -54,8 +54,13 @@ void host_update(struct host *h, const struct host_settings *settings, struct se
 void host_end(struct host *h, struct settings *old);
 struct comity_mod *host_find_mod(const struct host *h, const char *name);
 
-/* Sessions of the host, before a reload switches a module off: what it holds back for them is written. */
+/* Sessions of the host, before a reload switches a module off: they keep what it wants to find again, and what it holds
+ * back for them is written. */
 void sessions_lose_mod(struct comity_mod *m);
+/* It has been switched on: what sessions have kept for it counts again. At once, if it has no data of accounts; else
+ * when those of an account have been read, for its modules from that slot on. */
+void sessions_regain_mod(struct comity_mod *m);
+void sessions_regain_mods(struct comity_account *a, size_t first);
 
 /* Whether a module is at work for an account. One that a reload has enabled is not until its data there have been
  * read: sessions go on meanwhile, and for them all is as before the reload. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Sessions that go on while a reload takes modules away. */
+/* Sessions that go on while a reload takes modules away and brings them. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "router/host.h"
@@ -37,13 +38,55 @@ static void visit_accounts(struct comity_mod *m, visit *what)
 	accounts_let_go(all, count);
 }
 
+/* ---- a module goes ---- */
+
 static void leave(struct comity_mod *m, struct comity_session *s)
 {
-	m->def->session_left(m, s);
+	if (m->def->session_keep != NULL)
+		m->def->session_keep(m, s);
+	if (m->def->session_left != NULL)
+		m->def->session_left(m, s);
 }
 
 void sessions_lose_mod(struct comity_mod *m)
 {
-	if (m->def->session_left != NULL)
+	if (m->def->session_keep != NULL || m->def->session_left != NULL)
 		visit_accounts(m, leave);
+}
+
+/* ---- a module comes ---- */
+
+static bool has_kept(const struct comity_mod *m, const struct comity_session *s)
+{
+	LIST_EACH(l, next, &s->kept) {
+		const struct kept_text *k = LIST_ENTRY(l, struct kept_text, link);
+
+		if (k->value != NULL && strcmp(k->module, m->def->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Only where it finds something again: what a module does for every session that comes back after a restart, which has
+ * no stream then, is not for these. */
+static void find_again(struct comity_mod *m, struct comity_session *s)
+{
+	if (has_kept(m, s))
+		m->def->session_restored(m, s);
+}
+
+void sessions_regain_mod(struct comity_mod *m)
+{
+	if (m->def->session_restored != NULL && m->def->account_size == 0)
+		visit_accounts(m, find_again);
+}
+
+void sessions_regain_mods(struct comity_account *a, size_t first)
+{
+	for (size_t i = first; i < a->host->mod_count; i++) {
+		struct comity_mod *m = a->host->mods[i];
+
+		if (m->def->session_restored != NULL && m->def->account_size != 0)
+			visit_sessions(m, a, find_again);
+	}
 }

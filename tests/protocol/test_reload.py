@@ -282,3 +282,60 @@ def elements_of_a_module_that_has_gone_are_ignored(server):
     _modules(server, "csi")
     client.send(f"<other xmlns='{NS_CSI}'/>")
     client.expect_stream_error("unsupported-stanza-type")
+
+
+TOLD = ["blocking", "carbons", "presence", "roster", "last"]
+
+
+def _off_and_on(server, clients):
+    for _ in range(2):
+        _modules(server, *TOLD)
+        for client in clients:
+            client.ping()
+        _modules(server)
+        for client in clients:
+            # waits until the account has been read again
+            client.expect("message", id=client.message(client.jid, "there?", "headline"))
+
+
+@dedicated(options=FREE)
+def what_clients_asked_of_a_module_outlives_off_and_on(server):
+    """They were told that it is so, and not that it is over."""
+    account = server.account("juliet")
+    told, other, silent = (Client.login(account, presence=True) for _ in range(3))
+    told.roster()
+    told.get("<blocklist xmlns='urn:xmpp:blocking'/>")
+    told.set("<enable xmlns='urn:xmpp:carbons:2'/>")
+    for client in (told, other, silent):
+        client.drain([told, other, silent])
+    _off_and_on(server, [told, other, silent])
+    other.set("<block xmlns='urn:xmpp:blocking'><item jid='x@y.test'/></block>")
+    told.expect("iq", type="set", where=lambda e: e.find("block") is not None)
+    other.set("<query xmlns='jabber:iq:roster'><item jid='tybalt@y.test'/></query>")
+    told.expect("iq", type="set", where=lambda e: e.find("query") is not None)
+    id_ = other.message(f"nobody@{server.domain}", "hello")
+    other.expect_error("service-unavailable", id_=id_)
+    told.expect("message", where=lambda e: e.find("sent") is not None)
+    check(not silent.drain([other, told]), "it had asked for nothing")
+    told.drain([other, silent])
+    told.set("<disable xmlns='urn:xmpp:carbons:2'/>")
+    _off_and_on(server, [told, other, silent])
+    id_ = other.message(f"nobody@{server.domain}", "hello")
+    other.expect_error("service-unavailable", id_=id_)
+    told.expect_nothing(other)
+
+
+@cases([("plain", False), ("managed", True)])
+@dedicated(options=FREE)
+def directed_presence_outlives_off_and_on(server, _what, managed):
+    """Who was shown it hears of the end."""
+    client, contact = (Client.login(server.account(name), presence=True) for name in ("juliet", "romeo"))
+    if managed:
+        client.send(f"<enable xmlns='{NS_SM}' resume='true'/>")
+        client.expect("enabled")
+    client.presence(to=contact.jid)
+    contact.expect("presence", from_=client.jid)
+    _off_and_on(server, [client, contact])
+    client.close()
+    contact.expect("presence", from_=client.jid, type="unavailable")
+    contact.expect_nothing()
