@@ -206,26 +206,37 @@ void link_send(struct fed_link *l, struct comity_rq *rq);
 void link_note(const struct fed_link *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* What a look-up gave; why is a sentence for people. */
 void link_on_found(struct fed_link *l, enum fed_found found, const char *why);
-/* The pair has been proved on a stream of theirs. */
-void link_on_incoming(struct fed_link *l, struct s2s *s);
 /* Tries at once, however long it was to wait. */
 void link_retry(struct fed_link *l);
-/* Returns to their senders all that waits. */
-void link_return_all(struct fed_link *l, const char *text);
-/* What happened on the stream of the link. */
-void link_on_usable(struct fed_link *l);
-void link_on_proved(struct fed_link *l);
-void link_on_managed(struct fed_link *l);
-void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text);
 /* Closes it and returns what is queued to its senders. */
 void link_end(struct fed_link *l, enum s2s_cause cause, const char *text);
 void link_free(struct fed_link *l);
 struct worker *link_worker(const struct fed_link *l);
 const struct fed_settings *link_settings(const struct fed_link *l);
+/* There is a reason to reach the domain, even when nobody says anything now. */
+bool link_has_work(const struct fed_link *l);
 /* Begins to reach the domain anew, whatever the link waits for. */
 void link_open(struct fed_link *l);
+void link_open_if_idle(struct fed_link *l);
+/* An attempt has failed. What may wait does, or goes another way, the rest goes back to its senders with the cause. */
+void link_fail(struct fed_link *l, enum s2s_cause cause, const char *text);
+void link_set_why(struct fed_link *l, const char *text);
+/* For those who ask what was tried last. */
+void link_remember(struct fed_link *l, enum s2s_cause cause, const char *why);
+/* Of fed_probe(): tells whoever asked, and frees the link. */
+void link_end_probe(struct fed_link *l);
 /* Sets the timer for what is due next. */
 void link_schedule(struct fed_link *l);
+
+/* ---- what its streams tell (fed_stream.c) ---- */
+
+/* The pair has been proved on a stream of theirs. */
+void link_on_incoming(struct fed_link *l, struct s2s *s);
+/* On ours. */
+void link_on_usable(struct fed_link *l);
+void link_on_proved(struct fed_link *l);
+void link_on_managed(struct fed_link *l);
+void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text);
 
 /* ---- how many there are (fed_bound.c) ---- */
 
@@ -282,12 +293,18 @@ void link_enqueue(struct fed_link *l, struct comity_rq *rq);
 /* The other server's own stream goes both ways (XEP-0288), and does so whatever happens to ours. */
 bool link_has_bidi(const struct fed_link *l);
 bool link_can_write(const struct fed_link *l);
+/* Of what was sent some may not have arrived; perhaps nobody can tell now. */
+bool link_awaits_acks(const struct fed_link *l);
+/* What came back from a stream is again the first of what waits. */
+void link_take_back(struct fed_link *l);
 /* Writes to the stream that is ready; consumes the request unless it returns false: the stream ends. */
 bool link_write(struct fed_link *l, struct comity_rq *rq);
 /* Writes what waits. */
 void link_flush(struct fed_link *l);
 /* Returns a request to its sender. */
 void link_bounce(struct fed_link *l, struct comity_rq *rq, enum comity_cond cond, const char *text);
+/* Returns to their senders all that waits. */
+void link_return_all(struct fed_link *l, const char *text);
 /* Returns with the cause of the last failure what has waited since before a moment, or for too long. */
 void link_bounce_before(struct fed_link *l, uint64_t moment);
 void link_bounce_old(struct fed_link *l);

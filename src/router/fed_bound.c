@@ -21,8 +21,7 @@
 static bool can_go(const struct fed_link *l)
 {
 	return l->state != LINK_DIALING && l->state != LINK_NEGOTIATING && list_empty(&l->queue) &&
-	       list_empty(&l->returned) && list_empty(&l->checks) && !link_has_unacked(l) &&
-	       (l->out == NULL || l->out->sm == NULL || l->out->sm->unacked_count == 0);
+	       list_empty(&l->returned) && list_empty(&l->checks) && !link_awaits_acks(l);
 }
 
 static bool is_being_reached(const struct fed_link *l)

@@ -98,8 +98,7 @@ void link_free(struct fed_link *l)
 	free(l);
 }
 
-/* There is a reason to reach the domain, even when nobody says anything now. */
-static bool has_work(const struct fed_link *l)
+bool link_has_work(const struct fed_link *l)
 {
 	return !list_empty(&l->queue) || link_has_unacked(l) || l->wants_back;
 }
@@ -120,7 +119,7 @@ void link_schedule(struct fed_link *l)
 		due = link_oldest(l) + s->queue_age_ms;
 	if (link_oldest_check(l) != UINT64_MAX)
 		due = earlier(due, link_oldest_check(l) + s->limits.verify_ms);
-	if (l->state == LINK_WAITING && has_work(l))
+	if (l->state == LINK_WAITING && link_has_work(l))
 		due = earlier(due, l->retry_at);
 	if (due == UINT64_MAX)
 		worker_timer_stop(link_worker(l), &l->timer);
@@ -139,7 +138,7 @@ static void on_timer(struct worker *w, struct timer *t)
 	if (now >= s->limits.verify_ms)
 		link_end_checks_before(l, now - s->limits.verify_ms, COMITY_REMOTE_SERVER_TIMEOUT,
 		                  "the server of your domain did not answer the dialback verification");
-	if (l->state == LINK_WAITING && now >= l->retry_at && has_work(l))
+	if (l->state == LINK_WAITING && now >= l->retry_at && link_has_work(l))
 		link_open(l);
 	link_schedule(l);
 }
@@ -153,7 +152,7 @@ static bool is_passing(enum s2s_cause cause)
 	       cause == S2S_LOST || cause == S2S_CLOSED_BY_US;
 }
 
-static void remember_attempt(struct fed_link *l, enum s2s_cause cause, const char *why)
+void link_remember(struct fed_link *l, enum s2s_cause cause, const char *why)
 {
 	struct comity_env *env = l->fed->router->server->env;
 
@@ -164,7 +163,7 @@ static void remember_attempt(struct fed_link *l, enum s2s_cause cause, const cha
 	l->attempts[0].why = mem_strdup(why);
 }
 
-static void end_probe(struct fed_link *l)
+void link_end_probe(struct fed_link *l)
 {
 	if (l->out != NULL) {
 		l->out->owner = NULL;
@@ -191,20 +190,48 @@ static bool doubt_place(struct fed_link *l, enum s2s_cause cause)
 	return true;
 }
 
-static void set_why(struct fed_link *l, const char *text)
+void link_set_why(struct fed_link *l, const char *text)
 {
 	snprintf(l->why, sizeof(l->why), "%s", text);
 	text_clean(l->why);
 }
 
-/* An attempt has failed. What may wait does, the rest goes back to its senders with the cause. */
-static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
+/* Nothing is known to have failed but our own stream: what was not acknowledged there goes this way, in its order. */
+static void go_by_bidi(struct fed_link *l)
+{
+	l->state = LINK_READY;
+	l->cause = S2S_CAUSE_NONE;
+	link_requeue_suspended(l);
+	link_flush(l);
+}
+
+static void wait_for_next_try(struct fed_link *l)
 {
 	const struct fed_settings *s = link_settings(l);
+	uint64_t now = worker_now(link_worker(l));
 
+	l->backoff_ms = l->backoff_ms == 0 ? s->retry_min_ms : earlier(l->backoff_ms * 2, s->retry_max_ms);
+	l->retry_at = now + fed_jitter(l->fed, l->backoff_ms);
+	l->state = LINK_WAITING;
+	if (l->failing_since == 0)
+		l->failing_since = now;
+	/* Whoever seemed to be there is not, as far as anybody here can tell. */
+	if (!is_passing(l->cause) || now - l->failing_since >= s->queue_age_ms) {
+		l->wants_back = false;
+		link_lose_presence(l);
+	}
+	/* Resumed or not, what was not acknowledged is bounced in its order when the time is over. */
+	if (!is_passing(l->cause)) {
+		link_requeue_suspended(l);
+		link_bounce_before(l, UINT64_MAX);
+	}
+}
+
+void link_fail(struct fed_link *l, enum s2s_cause cause, const char *text)
+{
 	l->cause = cause;
 	if (text != l->why)
-		set_why(l, text);
+		link_set_why(l, text);
 	/* The text may have been the dial's. */
 	dial_free(l->dial);
 	l->dial = NULL;
@@ -212,31 +239,18 @@ static void fail(struct fed_link *l, enum s2s_cause cause, const char *text)
 	if (doubt_place(l, cause))
 		return;
 	if (l->is_probe) {
-		end_probe(l);
+		link_end_probe(l);
 		return;
 	}
-	remember_attempt(l, cause, l->why);
+	link_remember(l, cause, l->why);
 	log_warning(&l->fed->router->worker->log, "s2s local=%s remote=%s failed (%s): %s", l->local, l->remote,
 	            s2s_cause_name(cause), l->why);
-	l->backoff_ms = l->backoff_ms == 0 ? s->retry_min_ms : earlier(l->backoff_ms * 2, s->retry_max_ms);
-	l->retry_at = worker_now(link_worker(l)) + fed_jitter(l->fed, l->backoff_ms);
-	l->state = l->bidi != NULL ? LINK_READY : LINK_WAITING;
-	if (l->failing_since == 0)
-		l->failing_since = worker_now(link_worker(l));
-	/* Whoever seemed to be there is not, as far as anybody here can tell. */
-	if (!link_has_bidi(l) && (!is_passing(cause) || worker_now(link_worker(l)) - l->failing_since >= s->queue_age_ms)) {
-		l->wants_back = false;
-		link_lose_presence(l);
-	}
-	/* Resumed or not, what was not acknowledged is bounced in its order when the time is over. */
-	if (!is_passing(cause))
-		link_requeue_suspended(l);
 	link_end_checks_before(l, UINT64_MAX, cause == S2S_NOT_FOUND ? COMITY_REMOTE_SERVER_NOT_FOUND : COMITY_REMOTE_SERVER_TIMEOUT,
 	                  l->why);
-	if (l->state == LINK_READY)
-		link_flush(l);
-	else if (!is_passing(cause))
-		link_bounce_before(l, UINT64_MAX);
+	if (link_has_bidi(l))
+		go_by_bidi(l);
+	else
+		wait_for_next_try(l);
 	link_schedule(l);
 }
 
@@ -257,7 +271,7 @@ static void on_reached(void *owner, const struct srv_target *target, int fd, con
 		.remote = l->remote,
 		.is_direct_tls = target->is_direct_tls,
 		.no_external = l->no_external,
-		.wants_proof = l->is_probe || has_work(l),
+		.wants_proof = l->is_probe || link_has_work(l),
 		.wants_bidi = directory_is_one(l),
 		.tlsa = tlsa,
 		.tlsa_count = tlsa_count,
@@ -290,9 +304,9 @@ static void on_unreached(void *owner, enum dial_failure failure, const char *tex
 
 	/* When one address was reached but no good, that says more than that there is no other. */
 	if (l->cause != S2S_CAUSE_NONE && l->dial != NULL && dial_reached_any(l->dial))
-		fail(l, l->cause, l->why);
+		link_fail(l, l->cause, l->why);
 	else
-		fail(l, cause_of(failure), text);
+		link_fail(l, cause_of(failure), text);
 }
 
 static void on_dial_note(void *owner, const char *line)
@@ -330,13 +344,13 @@ static void dial_by_dns(struct fed_link *l, enum s2s_cause cause, const char *wh
 	if (link_settings(l)->uses_dns)
 		begin_dial(l, NULL, 0, false);
 	else
-		fail(l, cause, why);
+		link_fail(l, cause, why);
 }
 
 void link_on_found(struct fed_link *l, enum fed_found found, const char *why)
 {
 	if (l->fed->is_stopping)
-		fail(l, S2S_CLOSED_BY_US, "this server is being stopped");
+		link_fail(l, S2S_CLOSED_BY_US, "this server is being stopped");
 	else if (found == FED_FOUND)
 		dial_place(l, false);
 	else
@@ -361,11 +375,11 @@ void link_open(struct fed_link *l)
 
 	renew_host(l);
 	if (l->fed->is_stopping) {
-		fail(l, S2S_CLOSED_BY_US, "this server is being stopped");
+		link_fail(l, S2S_CLOSED_BY_US, "this server is being stopped");
 		return;
 	}
 	if (fed_find_policy(s, l->remote)->is_refused) {
-		fail(l, S2S_POLICY, "this server is configured not to talk to that domain");
+		link_fail(l, S2S_POLICY, "this server is configured not to talk to that domain");
 		return;
 	}
 	l->state = LINK_DIALING;
@@ -382,7 +396,7 @@ void link_open(struct fed_link *l)
 		directory_ask(l);
 }
 
-static void open_if_idle(struct fed_link *l)
+void link_open_if_idle(struct fed_link *l)
 {
 	if (l->state == LINK_IDLE)
 		link_open(l);
@@ -406,141 +420,9 @@ void link_send(struct fed_link *l, struct comity_rq *rq)
 		return;
 	}
 	link_enqueue(l, rq);
-	open_if_idle(l);
+	link_open_if_idle(l);
 	if (l->state == LINK_NEGOTIATING && l->out != NULL)
 		s2s_prove(l->out);
-	link_schedule(l);
-}
-
-/* ---- what the streams tell ---- */
-
-static void go_on(struct fed_link *l)
-{
-	list_splice(&l->returned, &l->queue);
-	list_splice(&l->queue, &l->returned);
-	l->failing_since = 0;
-	l->wants_back = false;
-	link_flush(l);
-	link_regain_presence(l);
-	link_schedule(l);
-}
-
-static void become_ready(struct fed_link *l)
-{
-	if (l->state != LINK_READY)
-		remember_attempt(l, S2S_CAUSE_NONE, "reached");
-	l->state = LINK_READY;
-	l->cause = S2S_CAUSE_NONE;
-	l->backoff_ms = 0;
-	l->ready_at = worker_now(link_worker(l));
-	go_on(l);
-}
-
-void link_on_usable(struct fed_link *l)
-{
-	link_ask_checks(l);
-}
-
-void link_on_proved(struct fed_link *l)
-{
-	struct s2s_sm *sm;
-
-	dial_free(l->dial);
-	l->dial = NULL;
-	if (l->is_probe) {
-		l->cause = S2S_CAUSE_NONE;
-		l->state = LINK_READY;
-		end_probe(l);
-		return;
-	}
-	l->no_external = l->out->no_external;
-	sm = l->suspended;
-	l->suspended = NULL;
-	sm_begin(l->out, sm);
-}
-
-void link_on_managed(struct fed_link *l)
-{
-	become_ready(l);
-}
-
-void link_on_incoming(struct fed_link *l, struct s2s *s)
-{
-	/* It lives: whatever was wrong before may be tried again at once. */
-	l->backoff_ms = 0;
-	l->retry_at = 0;
-	/* The one that was proved last is alive, which nobody knows of the one before. */
-	if (s->is_bidi && l->bidi != s) {
-		s2s_unref(l->bidi);
-		l->bidi = s2s_ref(s);
-		if (l->state != LINK_DIALING && l->state != LINK_NEGOTIATING)
-			become_ready(l);
-		else
-			go_on(l);
-	} else if (l->state == LINK_WAITING) {
-		l->state = LINK_IDLE;
-		if (has_work(l))
-			open_if_idle(l);
-	}
-	link_schedule(l);
-}
-
-/* Our stream is gone. One that was lost as soon as it was there would be lost again: the next try waits. */
-static void rest(struct fed_link *l, enum s2s_cause cause, const char *text)
-{
-	uint64_t now = worker_now(link_worker(l)), pause = link_settings(l)->retry_min_ms;
-
-	l->state = LINK_IDLE;
-	if (cause != S2S_LOST || now - l->ready_at >= pause)
-		return;
-	l->state = LINK_WAITING;
-	l->cause = cause;
-	set_why(l, text);
-	l->retry_at = now + fed_jitter(l->fed, pause);
-}
-
-void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text)
-{
-	bool was_ready = l->state == LINK_READY;
-
-	if (l->bidi == s) {
-		s2s_unref(l->bidi);
-		l->bidi = NULL;
-		if (was_ready && l->out == NULL)
-			l->state = LINK_IDLE;
-		/* What could not be written to it any more. */
-		else if (was_ready)
-			link_flush(l);
-	} else if (l->out == s) {
-		l->out = NULL;
-		l->no_external = s->no_external;
-		link_keep_managed(l, s);
-		if (was_ready)
-			l->wants_back = cause == S2S_LOST && link_has_presence(l);
-		if (l->state == LINK_NEGOTIATING) {
-			/* It was only there to verify keys, and has done that. */
-			if (!has_work(l) && list_empty(&l->checks) && !l->is_probe && s->last_step == S2S_USABLE) {
-				l->state = link_has_bidi(l) ? LINK_READY : LINK_IDLE;
-				link_schedule(l);
-				return;
-			}
-			set_why(l, text);
-			l->cause = cause;
-			/* Another address may be better, unless the domain itself has refused us. */
-			if (l->dial != NULL && (cause == S2S_NO_TLS || cause == S2S_TIMEOUT || cause == S2S_LOST))
-				dial_next(l->dial);
-			else
-				fail(l, cause, text);
-			return;
-		}
-		if (was_ready && l->bidi == NULL)
-			rest(l, cause, text);
-		else if (was_ready)
-			link_flush(l);
-		link_end_checks_before(l, UINT64_MAX, COMITY_REMOTE_SERVER_TIMEOUT, text);
-	}
-	if (l->state == LINK_IDLE && has_work(l))
-		open_if_idle(l);
 	link_schedule(l);
 }
 
@@ -555,7 +437,7 @@ void link_retry(struct fed_link *l)
 		l->state = LINK_IDLE;
 	if (l->state == LINK_IDLE)
 		l->wants_back = true;
-	open_if_idle(l);
+	link_open_if_idle(l);
 	link_schedule(l);
 }
 
@@ -569,7 +451,7 @@ void link_end(struct fed_link *l, enum s2s_cause cause, const char *text)
 	}
 	s2s_unref(l->bidi);
 	l->bidi = NULL;
-	fail(l, cause, text);
+	link_fail(l, cause, text);
 }
 
 void fed_probe(struct federation *f, const char *local, const char *remote, void (*note)(void *arg, const char *line),

@@ -101,13 +101,21 @@ bool link_has_bidi(const struct fed_link *l)
 	return l->bidi != NULL && s2s_is_open(l->bidi);
 }
 
-bool link_can_write(const struct fed_link *l)
+bool link_awaits_acks(const struct fed_link *l)
 {
-	return l->state == LINK_READY || link_has_bidi(l);
+	return link_has_unacked(l) || (l->out != NULL && l->out->sm != NULL && l->out->sm->unacked_count != 0);
 }
 
+bool link_can_write(const struct fed_link *l)
+{
+	return l->state == LINK_READY || (link_has_bidi(l) && !link_awaits_acks(l));
+}
+
+/* Where what is sent is acknowledged, if that is possible; nothing goes another way meanwhile, and so nothing overtakes. */
 static struct s2s *stream_of(const struct fed_link *l)
 {
+	if (l->state == LINK_READY && l->out != NULL && l->out->sm != NULL)
+		return l->out;
 	return l->bidi != NULL && (l->out == NULL || s2s_is_open(l->bidi)) ? l->bidi : l->out;
 }
 
@@ -247,11 +255,16 @@ void link_rewrite(struct fed_link *l, void *token)
 	write_to(l->out, item->rq);
 }
 
-/* What was not acknowledged has the full time again to arrive. */
-void link_keep_managed(struct fed_link *l, struct s2s *s)
+void link_take_back(struct fed_link *l)
 {
 	list_splice(&l->returned, &l->queue);
 	list_splice(&l->queue, &l->returned);
+}
+
+/* What was not acknowledged has the full time again to arrive. */
+void link_keep_managed(struct fed_link *l, struct s2s *s)
+{
+	link_take_back(l);
 	if (s->sm == NULL)
 		return;
 	l->suspended = s->sm;

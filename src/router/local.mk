@@ -5,7 +5,7 @@ libcomity_a_SOURCES += \
 	src/router/crowd.h src/router/deliver.c src/router/directory_route.c src/router/fed.c \
 	src/router/fed.h src/router/fed_bound.c src/router/fed_check.c src/router/fed_directory.c \
 	src/router/fed_end.c src/router/fed_link.c src/router/fed_policy.c src/router/fed_presence.c \
-	src/router/fed_queue.c src/router/fed_register.c src/router/host.c src/router/host.h \
+	src/router/fed_queue.c src/router/fed_register.c src/router/fed_stream.c src/router/host.c src/router/host.h \
 	src/router/image.c src/router/image.h src/router/image_read.c src/router/image_read.h \
 	src/router/image_write.c src/router/loader.c src/router/loader.h src/router/modapi.c \
 	src/router/route.c src/router/router.c src/router/router.h src/router/rq.c src/router/rq.h \

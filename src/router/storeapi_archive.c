@@ -71,6 +71,12 @@ static bool is_passing(int status)
 	return status == -ERR_NO_SPACE || status == -ERR_IO;
 }
 
+/* What is appended for it would be there for the next owner of the name. */
+static bool has_lost_account(const struct archive_call *call)
+{
+	return call->account != NULL && comity_account_is_removed(call->account);
+}
+
 static void wait_again(struct archive_call *call)
 {
 	struct router *r = router_for(call);
@@ -181,8 +187,8 @@ static void submit_appends(const struct archive_call *first)
 		if (call->kind != CALL_APPEND || !is_same_archive(call, first->mod, first->owner, first->store) ||
 		    (call != first && !is_waiting(call)))
 			continue;
-		/* Of an account that is not there any more: its timer ends it. */
-		if (call != first && call->account != NULL && comity_account_is_removed(call->account) && !call->is_parked)
+		/* It ends by itself. */
+		if (call != first && has_lost_account(call))
 			continue;
 		end_waiting(call);
 		store_archive_append(r->server->store, r->worker, call->owner, call->store, &call->entry, call->max_entries,
@@ -271,15 +277,19 @@ static void submit(struct archive_call *call)
 		                     on_deleted, call);
 }
 
-static void on_again(struct worker *w, struct timer *t)
+static void try_again(struct archive_call *call)
 {
-	struct archive_call *call = LIST_ENTRY(t, struct archive_call, again);
-
-	(void)w;
-	if (call->account != NULL && comity_account_is_removed(call->account))
+	end_waiting(call);
+	if (has_lost_account(call))
 		finish_append(call, -ERR_CLOSED);
 	else
 		submit(call);
+}
+
+static void on_again(struct worker *w, struct timer *t)
+{
+	(void)w;
+	try_again(LIST_ENTRY(t, struct archive_call, again));
 }
 
 static struct archive_call *call_new(struct comity_mod *m, enum call_kind kind, const struct comity_jid *owner,
@@ -364,10 +374,8 @@ static void try_all(struct router *r)
 	LIST_EACH(l, next, &r->archive_calls) {
 		struct archive_call *call = LIST_ENTRY(l, struct archive_call, link);
 
-		if (!is_waiting(call))
-			continue;
-		end_waiting(call);
-		submit(call);
+		if (is_waiting(call))
+			try_again(call);
 	}
 }
 

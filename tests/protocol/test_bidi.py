@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Streams of other servers that go both ways (XEP-0288), and what others do to reach the same domain."""
 import contextlib
+import threading
 
 from harness import check, dedicated, equal
 from harness.attack import federating, login
@@ -10,14 +11,19 @@ REMOTE = "x1.fake.test"
 PASSES = 5   # seconds; less than it takes until a server that says nothing is given up
 
 
-@contextlib.contextmanager
-def _in_touch():
-    """A server whose user sees ann of the other one, over the stream that it has made and proved."""
-    fake = FakeServer()
-    server = federating(fake)
-    user, stream = login(server), call(server)
+def _call_both_ways(server):
+    stream = call(server)
     stream.send("<bidi xmlns='urn:xmpp:bidi'/>")
     equal(prove(stream, REMOTE)["type"], "valid")
+    return stream
+
+
+@contextlib.contextmanager
+def _in_touch(**options):
+    """A server whose user sees ann of the other one, over the stream that it has made and proved."""
+    fake = FakeServer()
+    server = federating(fake, **options)
+    user, stream = login(server), _call_both_ways(server)
     user.presence("subscribe", to=f"ann@{REMOTE}")
     stream.expect("presence", type="subscribe")
     stream.send(f"<presence type='subscribed' from='ann@{REMOTE}' to='{user.bare}'/>"
@@ -69,8 +75,96 @@ def the_stream_that_was_proved_last_is_used(server):
     """Nobody knows of the one before whether it is still alive."""
     del server
     with _in_touch() as (fake, server, user, _stream):
-        newer = call(server)
-        newer.send("<bidi xmlns='urn:xmpp:bidi'/>")
-        equal(prove(newer, REMOTE)["type"], "valid")
+        newer = _call_both_ways(server)
         fake.hang_up()
         _comes(newer, user, "to the newer one")
+
+
+class _Resuming(FakeServer):
+    """It has the first message, and answers <resume/> when it is let."""
+
+    def __init__(self):
+        super().__init__(manages=True)
+        self.may_answer = threading.Event()
+
+    def _answer(self, connection, e):
+        if e.name != "resume":
+            super()._answer(connection, e)
+            return
+        with self.came:
+            self.asked.append(e)
+            self.came.notify_all()
+        threading.Thread(target=self._answer_later, args=(connection, e), daemon=True).start()
+
+    def _answer_later(self, connection, e):
+        if self.may_answer.wait(20):
+            super()._answer(connection, e)
+
+
+def _came_to(stream):
+    return [e.child_text("body") for e in stream.inbox if e.name == "message"]
+
+
+@dedicated(start=False)
+def messages_do_not_overtake_what_is_not_acknowledged(server):
+    """Our own stream is resumed while the other server makes one that goes both ways."""
+    del server
+    fake = _Resuming()
+    server = federating(fake)
+    user = login(server)
+    user.message(f"ann@{REMOTE}/r", "m1")
+    fake.wait_stanzas(1)
+    fake.hang_up()
+    fake.wait_asked("resume")
+    theirs = _call_both_ways(server)
+    user.message(f"ann@{REMOTE}/r", "m2")
+    user.ping()
+    prove(theirs, "x2.fake.test")
+    equal(_came_to(theirs), [], "before the first is known to have come")
+    fake.may_answer.set()
+    fake.wait_stanzas(3)
+    equal([s.child_text("body") for s in fake.stanzas if s.name == "message"], ["m1", "m1", "m2"])
+
+
+@dedicated(start=False)
+def what_was_not_acknowledged_goes_the_other_way_when_ours_cannot_be_made_again(server):
+    """As with a server behind a firewall: first what it may not have got, then the rest."""
+    del server
+    fake = FakeServer(manages=True)
+    server = federating(fake)
+    user = login(server)
+    user.message(f"ann@{REMOTE}/r", "m1")
+    fake.wait_stanzas(1)
+    theirs = _call_both_ways(server)
+    user.message(f"ann@{REMOTE}/r", "m2")
+    fake.wait_stanzas(2)
+    fake.refuse()
+    fake.hang_up()
+    server.wait_for(lambda: "was lost" in server.log(), "the end of our stream")
+    user.message(f"ann@{REMOTE}/r", "m3")
+    for text in ("m1", "m2", "m3"):
+        equal(theirs.expect("message").child_text("body"), text)
+
+
+@dedicated(start=False)
+def who_was_seen_over_a_stream_that_is_lost_is_looked_for(server):
+    """And seen no more when the domain cannot be reached in time."""
+    del server
+    with _in_touch(s2s_queue_age="2s", s2s_retry_min="100ms", s2s_retry_max="200ms") as (fake, server, user, stream):
+        fake.refuse()
+        stream.abort()
+        user.expect("presence", type="unavailable", from_=f"ann@{REMOTE}/r", timeout=20)
+
+
+@dedicated(start=False)
+def a_claim_of_a_stranger_does_not_shorten_the_time_of_a_domain(server):
+    """What failed to verify it is forgotten: its contacts stay for the usual time after the stream is lost."""
+    del server
+    with _in_touch(s2s_queue_age="3s", s2s_retry_min="100ms", s2s_retry_max="200ms") as (fake, server, user, stream):
+        fake.refuse()
+        equal(_claim(server).expect("result")["type"], "error")
+        user.pump(3.5)
+        stream.abort()
+        server.wait_for(lambda: server.log().count("(unreachable)") >= 2, "the next try")
+        user.ping()
+        check(all(e["type"] != "unavailable" for e in user.inbox if e.name == "presence"), "ann is gone at once")

@@ -45,10 +45,11 @@ class FakeServer:
         return context
 
     def _accept(self):
-        while True:
-            connection, _ = self.listener.accept()
-            self.connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        with contextlib.suppress(OSError):   # at the end
+            while True:
+                connection, _ = self.listener.accept()
+                self.connections.append(connection)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _features(self, connection):
         if self.context is not None and not isinstance(connection, ssl.SSLSocket):
@@ -106,6 +107,11 @@ class FakeServer:
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def refuse(self):
+        """From now on nobody can connect to it; connections stay."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
 
     def wait_asked(self, name, count=1):
         """Until so many elements of that name came that are no stanzas."""
