@@ -174,6 +174,9 @@ static void make_room(struct peers *p, uint64_t now_ms, uint64_t window_ms)
 	struct peer *old[SWEPT];
 	size_t pos = 0, count = 0;
 
+	/* There were more, with connections that have ended since. */
+	if (p->sweep_at > p->table.count + SWEPT)
+		p->sweep_at = p->table.count + SWEPT;
 	if (p->table.count < REMEMBERED_MAX || p->table.count < p->sweep_at)
 		return;
 	for (struct peer *e; count < SWEPT && (e = map_next(&p->table, &pos)) != NULL;)

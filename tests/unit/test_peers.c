@@ -78,12 +78,23 @@ START_TEST(streams_of_an_address_count_until_they_are_gone)
 END_TEST
 
 /* An attacker with many addresses does not fill memory with them. */
+/* Also behind a time with many connections. */
 START_TEST(failures_of_many_addresses_are_forgotten)
 {
+	static const struct peers_limits limits = { .waiting = 1, .waiting_in_all = 100000 };
 	struct peers *p = peers_new();
+	unsigned again = 0, connected = _i == 0 ? 0 : 20000;
 	char address[32];
-	unsigned again = 0;
 
+	for (unsigned i = 0; i < connected; i++) {
+		snprintf(address, sizeof(address), "10.%u.%u.2", i / 250, i % 250);
+		ck_assert_int_eq(peers_admit(p, address, &limits), PEERS_ADMITTED);
+	}
+	peers_add_failure(p, "192.0.2.1", 0, 1000000);
+	for (unsigned i = 0; i < connected; i++) {
+		snprintf(address, sizeof(address), "10.%u.%u.2", i / 250, i % 250);
+		peers_release(p, address);
+	}
 	for (unsigned i = 0; i < 20000; i++) {
 		snprintf(address, sizeof(address), "10.%u.%u.1", i / 250, i % 250);
 		peers_add_failure(p, address, i, 1000000);
@@ -103,7 +114,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, connections_in_all_are_limited);
 	tcase_add_test(tc, a_network_of_ipv6_is_one_address);
 	tcase_add_test(tc, streams_of_an_address_count_until_they_are_gone);
-	tcase_add_test(tc, failures_of_many_addresses_are_forgotten);
+	tcase_add_loop_test(tc, failures_of_many_addresses_are_forgotten, 0, 2);
 }
 
 UNIT_SUITE(peers);
