@@ -15,7 +15,7 @@
 
 #pragma GCC visibility push(default)
 
-#define COMITY_MODULE_ABI 1u
+#define COMITY_MODULE_ABI 2u
 
 /* A module at work for one host on one worker; owns its data there. So no two threads ever meet in
  * it; what must be one per host has to live in the store. */

@@ -255,4 +255,6 @@ def messages_go_past_a_client_that_cannot_be_reached_any_more(server):
     for n in range(4):
         bob.message(ann.bare, f"{n}")
         bob.ping()
-    equal([other.expect("message").child_text("body") for _ in range(3)], ["1", "2", "3"])
+    came = [other.expect("message").child_text("body") for _ in range(3)]
+    # The first is lost with her, or comes too, if her end is known already.
+    equal(came, ["0", "1", "2"] if came[0] == "0" else ["1", "2", "3"])
