@@ -254,6 +254,13 @@ struct configure {
 	int rc;
 };
 
+static void run_part_hosts(struct worker *w, void *arg)
+{
+	const struct configure *c = arg;
+
+	router_part_hosts(router_of(w), c->settings);
+}
+
 static void run_configure(struct worker *w, void *arg)
 {
 	struct configure *c = arg;
@@ -271,6 +278,9 @@ int crew_configure(struct daemon *d, struct settings *settings, struct err_text 
 {
 	struct configure c = { settings, et, 0 };
 
+	/* Links to other servers end with their host, behind what all workers have said on them. */
+	for (unsigned i = 0; i < d->server.worker_count; i++)
+		crew_call(d, d->server.workers[i], run_part_hosts, &c);
 	for (unsigned i = 0; c.rc == 0 && i < d->server.worker_count; i++)
 		crew_call(d, d->server.workers[i], run_configure, &c);
 	/* Which goes through all workers, so all must be ready. */

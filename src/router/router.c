@@ -265,12 +265,8 @@ static const struct host_settings *find_settings(const struct settings *s, const
 	return NULL;
 }
 
-/* Streams and sessions of a host that is no longer served end, and its accounts leave memory. */
-static void end_host(struct router *r, struct host *h, struct settings *old)
+static void end_sessions(struct router *r, struct host *h)
 {
-	struct comity_account **all;
-	size_t count;
-
 	LIST_EACH(l, next, &r->streams) {
 		struct c2s *c = LIST_ENTRY(l, struct c2s, link);
 
@@ -281,6 +277,15 @@ static void end_host(struct router *r, struct host *h, struct settings *old)
 		}
 	}
 	sessions_end_suspended(r, h);
+}
+
+/* Streams and sessions of a host that is no longer served end, and its accounts leave memory. */
+static void end_host(struct router *r, struct host *h, struct settings *old)
+{
+	struct comity_account **all;
+	size_t count;
+
+	end_sessions(r, h);
 	map_remove(&r->hosts, h->name, strlen(h->name));
 	host_end(h, old);
 	/* A host of that name may come again, and is another one. */
@@ -301,13 +306,33 @@ static void extend_accounts(struct router *r, struct host *h)
 	accounts_let_go(all, count);
 }
 
+/* The next of those in host_list that are served, and are not to be any longer; NULL: no more. */
+static struct host *next_old_host(const struct router *r, const struct settings *settings, size_t *place)
+{
+	while (*place < r->host_count) {
+		struct host *h = r->host_list[(*place)++];
+
+		if (router_find_host(r, h->name) == h && find_settings(settings, h->name) == NULL)
+			return h;
+	}
+	return NULL;
+}
+
+void router_part_hosts(struct router *r, const struct settings *settings)
+{
+	size_t place = 0;
+
+	for (struct host *h; (h = next_old_host(r, settings, &place)) != NULL;)
+		end_sessions(r, h);
+}
+
 /* A removed host stays in host_list as a place holder, because what is under way may still point to it. */
 static void remove_old_hosts(struct router *r, const struct settings *settings, struct settings *old)
 {
-	for (size_t i = 0; i < r->host_count; i++)
-		if (router_find_host(r, r->host_list[i]->name) == r->host_list[i] &&
-		    find_settings(settings, r->host_list[i]->name) == NULL)
-			end_host(r, r->host_list[i], old);
+	size_t place = 0;
+
+	for (struct host *h; (h = next_old_host(r, settings, &place)) != NULL;)
+		end_host(r, h, old);
 }
 
 /* Hosts that federated before and are not to any longer. */

@@ -147,6 +147,8 @@ static inline struct router *router_of(const struct worker *w)
 {
 	return w->router;
 }
+/* On each worker, before any takes over a configuration: sessions of hosts that it does not have end. */
+void router_part_hosts(struct router *r, const struct settings *settings);
 /* On the worker: takes over a configuration. The first one may fail, when DNS cannot be used; a changed one cannot: all
  * that may be wrong with it has been found when its settings were made (assemble_settings()). */
 int router_configure(struct router *r, struct settings *settings, struct err_text *et);

@@ -8,14 +8,10 @@ import time
 from harness import Client, Comity, cases, check, dedicated, equal
 from harness.attack import route
 from harness.fake import FakeServer, call, prove
-from harness.server import ROOT, Failure, free_port
+from harness.server import ROOT, Failure, free_port, route_to
 
 A, B, C = "a.test", "b.test", "c.test"
 RETRY = {"s2s_retry_min": "100ms", "s2s_retry_max": "300ms"}
-
-
-def _route(domain, port):
-    return f"route {domain} {{\n\thost = 127.0.0.1\n\tport = {port}\n}}\n"
 
 
 def _options(peers=(), members=("*.test",), extra=""):
@@ -34,7 +30,7 @@ def _directories(count=2, ring=False, **more):
         # A directory finds its members as they are registered with it.
         made.append(Comity(options={"s2s_dns": False, "directories": [name]}, hosts={name: _options(peers, **more)}))
     for directory in made:
-        directory.text = "".join(_route(d.domain, d.s2s) for d in made if d is not directory)
+        directory.text = "".join(route_to(d.domain, d.s2s) for d in made if d is not directory)
     return made
 
 
@@ -44,7 +40,7 @@ def _member(domain, directories, asks=None, options=None, **more):
     server = Comity(domains=(domain,), options={
         "s2s_dns": False, "directories": [d.domain for d in asks], "directory_register": True,
         "directory_host": "127.0.0.1", **RETRY, **(options or {})}, **more)
-    server.text = "".join(_route(d.domain, d.s2s) for d in directories)
+    server.text = "".join(route_to(d.domain, d.s2s) for d in directories)
     return server
 
 
@@ -206,7 +202,7 @@ def a_server_that_cannot_register_is_found_all_the_same(server):
     directories = _directories(1, extra=f'fixed = {{ "{B} 127.0.0.1 {b.s2s_tls} direct-tls" }}')
     a = _member(A, directories)
     _start(directories, a)
-    b.text = _route(A, a.s2s)
+    b.text = route_to(A, a.s2s)
     b.start()
     juliet, romeo = _user(a, "juliet"), _user(b, "romeo")
     juliet.message(romeo.bare, "hello")

@@ -13,22 +13,17 @@ import threading
 from harness import Client, Comity, cases, check, dedicated, equal
 from harness.attack import federating, login
 from harness.fake import NS_SM, FakeServer, call, prove, send_message
-from harness.server import certificates
+from harness.server import certificates, route_to
 
 A, B, FAKE = "a.test", "b.test", "x1.fake.test"
-
-
-def _route(domain, port, **more):
-    lines = "".join(f"\t{k} = {v}\n" for k, v in more.items())
-    return f"route {domain} {{\n\thost = 127.0.0.1\n\tport = {port}\n{lines}}}\n"
 
 
 def _pair(options_a=None, options_b=None, direct=False, route_a=None, route_b=None, domain_b=B):
     """Two servers that know the way to each other."""
     a, b = Comity(options=options_a, domains=(A,)), Comity(options=options_b, domains=(domain_b,))
     extra = {"direct_tls": "yes"} if direct else {}
-    a.text = _route(domain_b, b.s2s_tls if direct else b.s2s, **extra, **(route_a or {}))
-    b.text = _route(A, a.s2s_tls if direct else a.s2s, **extra, **(route_b or {}))
+    a.text = route_to(domain_b, b.s2s_tls if direct else b.s2s, **extra, **(route_a or {}))
+    b.text = route_to(A, a.s2s_tls if direct else a.s2s, **extra, **(route_b or {}))
     a.start()
     b.start()
     return a, b
@@ -212,7 +207,7 @@ class _Wire:
 def _wired_pair(options):
     a, b = Comity(options=options, domains=(A,)), Comity(options=options, domains=(B,))
     wire = _Wire(b.s2s)
-    a.text, b.text = _route(B, wire.way), _route(A, a.s2s)
+    a.text, b.text = route_to(B, wire.way), route_to(A, a.s2s)
     a.start()
     b.start()
     return a, b, wire
@@ -329,7 +324,7 @@ def a_domain_that_is_not_allowed_is_neither_called_nor_let_in(server, how, optio
 def a_host_without_federation_stays_alone(server):
     del server
     a, b = Comity(hosts={A: "federation = no"}), Comity(domains=(B,))
-    b.text = _route(A, a.s2s)
+    b.text = route_to(A, a.s2s)
     a.start()
     b.start()
     juliet, romeo = _users(a, b)
@@ -382,7 +377,7 @@ def the_server_stops_at_once_while_why_is_at_work(server):
     del server
     with socket.create_server(("127.0.0.1", 0)) as mute:
         a = Comity(domains=(A,))
-        a.text = _route(B, mute.getsockname()[1])
+        a.text = route_to(B, mute.getsockname()[1])
         a.start()
         asking = threading.Thread(target=lambda: a.ctl("why", B, ok=False))
         asking.start()
@@ -420,7 +415,7 @@ def a_new_certificate_is_shown_to_domains_that_are_known(server):
     a = Comity(hosts={A: ""})
     a.hosts = {A: f'certificate = "{a.folder}/own.crt"\ncertificate_key = "{a.folder}/own.key"'}
     own = _renew(a)
-    a.text = _route(FAKE, fake.port)
+    a.text = route_to(FAKE, fake.port)
     a.start()
     juliet = Client.login(a.account("juliet"), presence=True)
     juliet.message(f"ann@{FAKE}", "hello")
@@ -440,7 +435,7 @@ def _managed(**options):
     """A server, a fake one that acknowledges nothing, and who has written to it."""
     fake = FakeServer(manages=True)
     a = Comity(hosts={A: ""}, options={"s2s_retry_min": "100ms", "s2s_retry_max": "200ms"} | options)
-    a.text = _route(FAKE, fake.port, security="insecure") + _route("*.fake.test", fake.port, security="insecure")
+    a.text = route_to(FAKE, fake.port, security="insecure") + route_to("*.fake.test", fake.port, security="insecure")
     a.start()
     juliet = Client.login(a.account("juliet"), presence=True)
     juliet.message(f"ann@{FAKE}", "hello")
@@ -490,7 +485,7 @@ def what_a_resumption_counts_survives_a_crash(server):
     del server
     fake = FakeServer()
     a = Comity(domains=(A,), options={"store_log_size": 0, "store_commit_delay": "1s"})
-    a.text = _route(FAKE, fake.port, security="insecure")
+    a.text = route_to(FAKE, fake.port, security="insecure")
     a.start()
     absent, stream = a.account("absent"), call(a, FAKE)
     equal(prove(stream, FAKE)["type"], "valid")
@@ -512,7 +507,7 @@ def what_a_resumption_counts_survives_a_crash(server):
 def an_internationalised_domain_is_proved_by_its_certificate(server):
     del server
     a, b = Comity(domains=(A,)), Comity(hosts={"bücher.test": ""})
-    a.text, b.text = _route('"bücher.test"', b.s2s), _route(A, a.s2s)
+    a.text, b.text = route_to('"bücher.test"', b.s2s), route_to(A, a.s2s)
     b.hosts = {'"bücher.test"': ""}
     a.start()
     b.start()

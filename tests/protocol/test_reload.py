@@ -5,8 +5,9 @@ import os
 import sqlite3
 import time
 
-from harness import Client, cases, check, dedicated, equal
+from harness import Client, Comity, cases, check, dedicated, equal
 from harness.client import check_error
+from harness.server import route_to
 
 FREE = {"bytes_per_second": 0, "stanzas_per_second": 0}
 READ_WITH_ACCOUNTS = ["blocking", "carbons", "last", "offline", "presence", "private", "register", "roster", "vcard"]
@@ -346,3 +347,27 @@ def directed_presence_outlives_off_and_on(server, _what, managed):
     client.close()
     contact.expect("presence", from_=client.jid, type="unavailable")
     contact.expect_nothing()
+
+
+@dedicated(start=False)
+def contacts_elsewhere_see_the_users_of_a_host_leave_that_goes(server):
+    """Links to other servers go with the host, behind what all workers have said on them."""
+    del server
+    a = Comity(hosts={"a.test": "", "c.test": ""}, options={"workers": 4})
+    b = Comity(domains=("b.test",))
+    a.text = route_to("b.test", b.s2s)
+    b.text = route_to("a.test", a.s2s) + route_to("c.test", a.s2s)
+    a.start()
+    b.start()
+    romeo = Client.login(b.account("romeo"), presence=True)
+    leaving = [Client.login(a.account(f"u{n}", domain="c.test"), presence=True) for n in range(8)]
+    for user in leaving:
+        romeo.presence("subscribe", to=user.bare)
+        user.expect("presence", type="subscribe")
+        user.presence("subscribed", to=romeo.bare)
+        romeo.expect("presence", type=None, from_=user.jid)
+    a.hosts = {"a.test": ""}
+    a.write_config()
+    a.reload()
+    for user in leaving:
+        romeo.expect("presence", type="unavailable", from_=user.jid)

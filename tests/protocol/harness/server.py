@@ -71,6 +71,12 @@ def free_port():
         return port
 
 
+def route_to(domain, port, **more):
+    """A block of the configuration: where a server of this machine is."""
+    lines = "".join(f"\t{k} = {v}\n" for k, v in more.items())
+    return f"route {domain} {{\n\thost = 127.0.0.1\n\tport = {port}\n{lines}}}\n"
+
+
 class Account:
     """A local user made for a test."""
 
