@@ -22,6 +22,7 @@ static unsigned type_of(enum dns_kind kind)
 struct reader {
 	const unsigned char *message, *at, *end;
 	bool is_bad;
+	bool has_odd;           /* a service whose target no host can be called was left out */
 };
 
 static uint16_t read_16(struct reader *r)
@@ -44,35 +45,46 @@ static uint32_t read_32(struct reader *r)
 	return high << 16 | read_16(r);
 }
 
-/* Expands a name, which may point backwards; out may be NULL. Only what a host can be called is taken. */
-static void read_name(struct reader *r, char out[DNS_NAME_MAX])
+static bool is_host_name(const char *name)
+{
+	size_t len = 0;
+
+	while (isalnum((unsigned char)name[len]) || name[len] == '-' || name[len] == '_' || name[len] == '.')
+		len++;
+	return name[len] == '\0' && len < DNS_NAME_MAX;
+}
+
+/* Expands a name, which may point backwards. When it is wanted, false says that no host can be called so; out is
+ * untouched then. */
+static bool read_name(struct reader *r, char out[DNS_NAME_MAX])
 {
 	char *name = NULL;
+	bool fits = true;
 	long used = 0;
 
 	if (r->is_bad || ares_expand_name(r->at, r->message, (int)(r->end - r->message), &name, &used) != ARES_SUCCESS) {
 		r->is_bad = true;
-		return;
+		return false;
 	}
 	r->at += used;
 	if (out != NULL) {
-		r->is_bad = strlen(name) >= DNS_NAME_MAX;
-		for (const char *c = name; !r->is_bad && *c != '\0'; c++)
-			r->is_bad = !isalnum((unsigned char)*c) && *c != '-' && *c != '_' && *c != '.';
-		if (!r->is_bad)
+		fits = is_host_name(name);
+		if (fits)
 			memcpy(out, name, strlen(name) + 1);
 	}
 	ares_free_string(name);
+	return fits;
 }
 
-static bool read_srv(struct reader *r, size_t size, struct dns_record *record)
+/* One whose target is no host is left out: the others may be good. */
+static bool read_srv(struct reader *r, size_t size, struct dns_record *record, bool *fits)
 {
 	const unsigned char *end = r->at + size;
 
 	record->priority = read_16(r);
 	record->weight = read_16(r);
 	record->port = read_16(r);
-	read_name(r, record->target);
+	*fits = read_name(r, record->target);
 	return !r->is_bad && r->at == end;
 }
 
@@ -128,8 +140,12 @@ static bool read_answer(struct reader *r, enum dns_kind kind, struct dns_record 
 	*record = (struct dns_record){ 0 };
 	if (!*fits)
 		return true;
-	if (kind == DNS_SRV)
-		return read_srv(&data, head.size, record);
+	if (kind == DNS_SRV) {
+		bool is_read = read_srv(&data, head.size, record, fits);
+
+		r->has_odd |= is_read && !*fits;
+		return is_read;
+	}
 	if (kind == DNS_TLSA)
 		return read_tlsa(&data, head.size, record, fits);
 	if (head.size != (kind == DNS_A ? 4 : 16))
@@ -168,13 +184,14 @@ static enum dns_result read_answers(struct reader *r, enum dns_kind kind, unsign
 			return DNS_FAILED;
 		*count += fits;
 	}
-	return *count != 0 ? DNS_FOUND : DNS_NO_DATA;
+	/* Where there are services, the name itself is not tried in their place (RFC 6120 3.2.1). */
+	return *count != 0 ? DNS_FOUND : r->has_odd ? DNS_FAILED : DNS_NO_DATA;
 }
 
 enum dns_result dns_message_read(const unsigned char *message, size_t len, enum dns_kind kind,
                                  struct dns_record *records, size_t room, size_t *count, uint32_t *ttl)
 {
-	struct reader r = { message, message, message + len, false };
+	struct reader r = { .message = message, .at = message, .end = message + len };
 	unsigned flags, questions, answers, authorities;
 	enum dns_result result;
 

@@ -134,6 +134,52 @@ START_TEST(follows_an_alias)
 }
 END_TEST
 
+/* Adds a service of the question's name, at a target as it is in the message. */
+static size_t put_service(unsigned char *at, const char *target, size_t len)
+{
+	static const unsigned char head[18] = "\xc0\x0c\0\x21\0\1\0\0\0\x3c\0\0\0\1\0\0\x14\x95";
+
+	memcpy(at, head, sizeof(head));
+	at[11] = (unsigned char)(6 + len);
+	memcpy(at + sizeof(head), target, len);
+	return sizeof(head) + len;
+}
+
+/* A service that nobody can reach is no reason to reach none of them. */
+START_TEST(leaves_out_services_without_a_host)
+{
+	static const unsigned char question[] = "\0\7\x81\x80\0\1\0\4\0\0\0\0" "\2_x\7example\0\0\x21\0\1";
+	unsigned char message[512];
+	size_t len = sizeof(question) - 1, count;
+	struct dns_record r[ROOM];
+	char label[64] = { 63 };
+	uint32_t ttl;
+
+	memcpy(message, question, len);
+	len += put_service(message + len, "\3a b\xc0\x0f", 6);
+	len += put_service(message + len, "\1h\xc0\x0f", 4);
+	len += put_service(message + len, "\3a.b\xc0\x0f", 6);
+	/* Each of its bytes is four in text: longer than a name may be. */
+	memset(label + 1, 1, sizeof(label) - 1);
+	memcpy(message + len + put_service(message + len, label, sizeof(label)), "\xc0\x0f", 2);
+	message[len + 11] += 2;
+	len += 18 + sizeof(label) + 2;
+	ck_assert_int_eq(dns_message_read(message, len, DNS_SRV, r, ROOM, &count, &ttl), DNS_FOUND);
+	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(r[0].port, 5269);
+	ck_assert_str_eq(r[0].target, "h.example");
+	/* If none is left, there is something nonetheless. */
+	message[7] = 1;
+	ck_assert_int_eq(dns_message_read(message, len, DNS_SRV, r, ROOM, &count, &ttl), DNS_FAILED);
+	/* One that cannot be read at all. */
+	message[7] = 2;
+	len = sizeof(question) - 1;
+	len += put_service(message + len, "\1h\xc0\x0f", 4);
+	len += put_service(message + len, "\xff\xff", 2);
+	ck_assert_int_eq(dns_message_read(message, len, DNS_SRV, r, ROOM, &count, &ttl), DNS_FAILED);
+}
+END_TEST
+
 START_TEST(cuts_a_long_answer)
 {
 	struct zone_row row = { .kind = DNS_SRV, .name = "_x._tcp.example" };
@@ -758,6 +804,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, reads_how_long_nothing_is_there);
 	tcase_add_test(tc, takes_a_huge_time_to_live_for_none);
 	tcase_add_test(tc, follows_an_alias);
+	tcase_add_test(tc, leaves_out_services_without_a_host);
 	tcase_add_test(tc, cuts_a_long_answer);
 	tcase_add_test(tc, survives_broken_messages);
 	tcase_add_test(tc, refuses_what_makes_no_sense);
