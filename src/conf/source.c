@@ -15,6 +15,7 @@
 #define DEPTH_MAX 8
 #define FILE_MAX (4 * 1024 * 1024)
 #define ERRORS_MAX 100
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 enum token { T_END, T_WORD, T_STRING, T_PUNCTUATION };
 
@@ -344,6 +345,9 @@ static void scan(struct conf_source *s, const char *file, const char *text, size
 	struct buf token = { 0 };
 	enum token t;
 
+	/* Some editors begin a file with it, and no one sees it. */
+	if (len >= strlen(BYTE_ORDER_MARK) && memcmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+		sc.at += strlen(BYTE_ORDER_MARK);
 	while ((t = next_token(&sc, &token)) != T_END) {
 		if (t == T_PUNCTUATION)
 			take_punctuation(&sc, *buf_bytes(&token));

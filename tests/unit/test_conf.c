@@ -371,6 +371,26 @@ START_TEST(includes)
 }
 END_TEST
 
+/* Some editors begin a file with it. */
+START_TEST(byte_order_marks)
+{
+	struct conf *conf;
+	char *all;
+
+	write_file("comity.conf", "\xef\xbb\xbf" "level = debug\ninclude b.conf\n");
+	write_file("b.conf", "\xef\xbb\xbf# a comment\nc2s_port = 1\n");
+	ck_assert_msg(load_file(&conf, &all) == 0, "%s", all);
+	free(all);
+	ck_assert_int_eq(((const struct root_conf *)conf_values(conf_root(conf)))->level, 2);
+	ck_assert_int_eq(((const struct root_conf *)conf_values(conf_root(conf)))->c2s_port, 1);
+	conf_unref(conf);
+	write_file("comity.conf", "\xef\xbb\xbf");
+	ck_assert_msg(load_file(&conf, &all) == 0, "%s", all);
+	free(all);
+	conf_unref(conf);
+}
+END_TEST
+
 START_TEST(include_lines)
 {
 	write_file("comity.conf", "# a\nlevel = loud include \"b.conf\" fast = x\n");
@@ -473,6 +493,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, all_errors);
 	tcase_add_test(tc, broken);
 	tcase_add_test(tc, includes);
+	tcase_add_test(tc, byte_order_marks);
 	tcase_add_test(tc, include_lines);
 	tcase_add_test(tc, include_failures);
 	tcase_add_test(tc, secrets);
