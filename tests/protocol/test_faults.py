@@ -90,27 +90,30 @@ def damaged_store_is_refused_and_left_alone(server):
         equal(again.read(), b"this is not a database" * 200, "the file")
 
 
-@dedicated()
-def accepting_pauses_without_descriptors_and_recovers(server):
-    client = Client.login(server.account("juliet"), presence=True)
-    pid = server.process.pid
+@contextlib.contextmanager
+def _no_descriptors(server):
+    """All are used up, by connections of strangers."""
+    pid, waiting = server.process.pid, []
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     used = len(os.listdir(f"/proc/{pid}/fd"))
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 4, hard))
-    waiting = []
     try:
         for number in range(12):
             waiting.append(socket.create_connection((server.address, server.c2s), 5, (f"127.9.9.{number + 1}", 0)))
-        client.message(client.jid, "still here")
-        client.expect("message", body="still here")
-        end = time.monotonic() + 10
-        while "cannot accept connections for now" not in server.log() and time.monotonic() < end:
-            time.sleep(0.02)
-        check("cannot accept connections for now" in server.log(), "the log does not tell")
+        server.wait_for(lambda: "cannot accept connections for now" in server.log(), "a word on it")
+        yield
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
         for sock in waiting:
             sock.close()
+
+
+@dedicated()
+def accepting_pauses_without_descriptors_and_recovers(server):
+    client = Client.login(server.account("juliet"), presence=True)
+    with _no_descriptors(server):
+        client.message(client.jid, "still here")
+        client.expect("message", body="still here")
     Client.login(server.account("romeo")).close()
     client.ping()
 
