@@ -30,6 +30,17 @@ static int make_address(const char *path, struct sockaddr_un *a, struct err_text
 	return 0;
 }
 
+/* A file that an option names by mistake is not ours to remove. */
+static int check_place(const char *path, struct err_text *et)
+{
+	struct stat st;
+
+	if (lstat(path, &st) != 0 || S_ISSOCK(st.st_mode))
+		return 0;
+	err_text_set(et, "control_socket: %s is there and is no socket; it was left as it is", path);
+	return -ERR_EXISTS;
+}
+
 /* A socket that nobody listens on was left by a crash. */
 static bool is_stale(const struct sockaddr_un *a)
 {
@@ -52,6 +63,9 @@ int control_open(struct daemon *d, struct err_text *et)
 	                                              mem_printf("%s/control.sock", c->data_dir);
 	if (make_address(d->control_path, &a, et) != 0)
 		return -ERR_TOO_LONG;
+	rc = check_place(d->control_path, et);
+	if (rc != 0)
+		return rc;
 	d->control_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (is_stale(&a))
 		unlink(d->control_path);

@@ -30,6 +30,17 @@ def taken_port_is_named(server):
         _start_fails(server, str(server.c2s), "Address already in use")
 
 
+@dedicated(start=False)
+def a_control_socket_that_is_another_file_is_left_alone(server):
+    path = os.path.join(server.folder, "notes")
+    server.options["control_socket"] = path
+    with open(path, "w") as out:
+        out.write("precious")
+    _start_fails(server, path, "no socket")
+    with open(path) as again:
+        equal(again.read(), "precious", "the file")
+
+
 @dedicated(start=False, hosts={"localhost": 'certificate = "/nonexistent.crt"'})
 def missing_certificate_is_named(server):
     _start_fails(server, "/nonexistent.crt", "No such file")
