@@ -27,6 +27,7 @@ struct daemon {
 	unsigned c2s_port, c2s_tls_port, s2s_port, s2s_tls_port;   /* as they are, when 0 was not asked for */
 	int control_fd, signal_fd;
 	char *control_path;
+	char *ready_path;                  /* the ready file that was written; NULL: none was */
 	struct list tasks;                 /* of commands that take long (task.h) */
 	unsigned task_count;
 	struct memory_watch *memory;

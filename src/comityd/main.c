@@ -213,6 +213,8 @@ static int write_ready_file(struct daemon *d, struct err_text *et)
 	if (f == NULL) {
 		err_text_set(et, "cannot write ready_file %s: %s", c->ready_file, strerror(errno));
 		rc = -ERR_IO;
+	} else {
+		d->ready_path = mem_strdup(c->ready_file);
 	}
 	free(part);
 	return rc;
@@ -289,14 +291,14 @@ static void run(struct daemon *d)
 
 static void stop(struct daemon *d)
 {
-	const struct server_conf *c = assemble_server_conf(d->conf);
-
 	notify_systemd("STOPPING=1");
 	control_close(d);
 	memory_watch_stop(&d->memory);
 	crew_stop(d);
-	if (c->ready_file != NULL)
-		unlink(c->ready_file);
+	/* Only what was written here: that of a server which runs is still needed when a second start fails. */
+	if (d->ready_path != NULL)
+		unlink(d->ready_path);
+	free(d->ready_path);
 	settings_unref(d->settings);
 	/* Option tables of modules lie in the modules: what was made by them goes first. */
 	conf_unref(d->conf);

@@ -41,6 +41,15 @@ def a_control_socket_that_is_another_file_is_left_alone(server):
         equal(again.read(), "precious", "the file")
 
 
+@dedicated()
+def a_second_start_leaves_the_ready_file_of_the_first(server):
+    code, output = server.run_daemon("-c", server.config)
+    equal(code, START_FAILED, output)
+    check(os.path.exists(server.ready_file), "the ready file has gone")
+    server.stop()
+    check(not os.path.exists(server.ready_file), "the ready file is still there")
+
+
 @dedicated(start=False, hosts={"localhost": 'certificate = "/nonexistent.crt"'})
 def missing_certificate_is_named(server):
     _start_fails(server, "/nonexistent.crt", "No such file")
