@@ -160,10 +160,11 @@ static void serve(struct daemon *d, int fd)
 	close(fd);
 }
 
-void control_serve(struct daemon *d)
+bool control_serve(struct daemon *d)
 {
 	int fd = accept4(d->control_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd >= 0)
 		serve(d, fd);
+	return fd >= 0 || errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
 }

@@ -63,7 +63,8 @@ void crew_stop(struct daemon *d);
 int daemon_reload(struct daemon *d, struct err_text *et);
 /* The control socket (control.c). */
 int control_open(struct daemon *d, struct err_text *et);
-void control_serve(struct daemon *d);
+/* False, with errno, when the one who waits there cannot be let in now: for want of descriptors. */
+bool control_serve(struct daemon *d);
 void control_close(struct daemon *d);
 /* One command (commands.c): the answer object. */
 json_t *command_run(struct daemon *d, json_t *request);

@@ -25,6 +25,8 @@
 enum { EXIT_OK = 0, EXIT_START = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
 #define SECRET_OWNER "server"
+/* Without descriptors clients of the control socket are looked at again after this. */
+#define CONTROL_RETRY_MS 200
 
 static void print_usage(FILE *to)
 {
@@ -274,16 +276,31 @@ static bool take_signal(struct daemon *d)
 	return false;
 }
 
+/* Returns whether it went well. */
+static bool take_client(struct daemon *d, bool went_well)
+{
+	bool ok = control_serve(d);
+
+	if (!ok && went_well)
+		log_error(&d->log, "cannot serve comityctl for now: %s", strerror(errno));
+	return ok;
+}
+
 static void run(struct daemon *d)
 {
 	struct pollfd fds[2] = { { .fd = d->signal_fd, .events = POLLIN }, { .fd = d->control_fd, .events = POLLIN } };
-	bool go_on = true;
+	bool go_on = true, is_served = true;
 
 	while (go_on) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			break;
-		if ((fds[1].revents & POLLIN) != 0)
-			control_serve(d);
+		/* Who cannot be let in stays in front of the door: it would be seen again at once. */
+		fds[1].fd = is_served ? d->control_fd : -1;
+		if (poll(fds, 2, is_served ? -1 : CONTROL_RETRY_MS) < 0) {
+			if (errno != EINTR)
+				break;
+			continue;
+		}
+		if (!is_served || (fds[1].revents & POLLIN) != 0)
+			is_served = take_client(d, is_served);
 		if ((fds[0].revents & POLLIN) != 0)
 			go_on = take_signal(d);
 	}

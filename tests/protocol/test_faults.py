@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -136,6 +137,32 @@ def accepting_pauses_without_descriptors_and_recovers(server):
         client.expect("message", body="still here")
     Client.login(server.account("romeo")).close()
     client.ping()
+
+
+def _main_thread_seconds(server):
+    """Of processor time."""
+    with open(f"/proc/{server.process.pid}/task/{server.process.pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dedicated()
+def comityctl_waits_for_descriptors_and_is_served_then(server):
+    """The main thread rests meanwhile, and signals are still taken."""
+    with socket.socket(socket.AF_UNIX) as control:
+        with _no_descriptors(server):
+            control.connect(server.control)
+            control.sendall(b'{"args": ["host", "list"]}\n')
+            before = _main_thread_seconds(server)
+            time.sleep(1)
+            used = _main_thread_seconds(server) - before
+            check(used < 0.3, f"the main thread used {used} s in 1 s")
+            check("cannot serve comityctl for now" in server.log(), "the log does not tell")
+            server.signal(signal.SIGHUP)
+            server.wait_for(lambda: "the old configuration stays" in server.log(), "a signal that is taken")
+        control.settimeout(10)
+        with control.makefile() as answer:
+            check('"ok":true' in answer.readline(), "no answer")
 
 
 def the_process_is_confined(server):
