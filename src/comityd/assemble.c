@@ -29,6 +29,17 @@ const struct server_conf *assemble_server_conf(const struct conf *conf)
 	return conf_values(conf_root(conf));
 }
 
+/* A number or a word: more than its type can say. */
+static bool check_workers(const char *path, const struct server_conf *c, struct conf_errors *errors)
+{
+	char *end;
+
+	if (strcmp(c->workers, "auto") == 0 || (strtol(c->workers, &end, 10) >= 1 && *end == '\0'))
+		return true;
+	conf_add_error(errors, "%s: workers: expected auto or a number from 1 to 256, got \"%s\"", path, c->workers);
+	return false;
+}
+
 int assemble_read(const char *path, struct loader **loader, struct conf **conf, struct conf_errors *errors)
 {
 	struct conf_schema schema = { .root = &server_section, .module_options = module_options };
@@ -45,6 +56,11 @@ int assemble_read(const char *path, struct loader **loader, struct conf **conf, 
 	schema.module_names = (const char *const *)names;
 	rc = conf_load(path, &schema, conf, errors);
 	loader_free_names(names);
+	if (rc == 0 && !check_workers(path, assemble_server_conf(*conf), errors)) {
+		conf_unref(*conf);
+		*conf = NULL;
+		rc = -ERR_INVALID;
+	}
 	return rc;
 }
 

@@ -102,16 +102,11 @@ static unsigned count_workers(const struct server_conf *c)
 	return n < 1 ? 1 : n > 256 ? 256 : (unsigned)n;
 }
 
-int crew_init(struct daemon *d, struct err_text *et)
+void crew_init(struct daemon *d)
 {
 	const struct server_conf *c = assemble_server_conf(d->conf);
 	struct server *s = &d->server;
-	char *end;
 
-	if (strcmp(c->workers, "auto") != 0 && (strtol(c->workers, &end, 10) < 1 || *end != '\0')) {
-		err_text_set(et, "workers: expected auto or a number from 1 to 256, got \"%s\"", c->workers);
-		return -ERR_INVALID;
-	}
 	s->env = &d->env;
 	s->worker_count = count_workers(c);
 	s->workers = mem_array(s->worker_count, sizeof(*s->workers));
@@ -122,7 +117,6 @@ int crew_init(struct daemon *d, struct err_text *et)
 		s->workers[i] = mem_new(sizeof(struct worker));
 		worker_init(s->workers[i], i, &d->env, s->workers, s->worker_count, (size_t)c->mailbox_limit);
 	}
-	return 0;
 }
 
 int crew_start(struct daemon *d, struct err_text *et)

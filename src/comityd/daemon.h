@@ -36,7 +36,7 @@ struct daemon {
 /* ---- workers (crew.c) ---- */
 
 /* Makes workers and routers; they run after crew_start. */
-int crew_init(struct daemon *d, struct err_text *et);
+void crew_init(struct daemon *d);
 int crew_start(struct daemon *d, struct err_text *et);
 /* Binds all ports; before privileges are dropped. */
 int crew_listen(struct daemon *d, struct err_text *et);

@@ -225,10 +225,10 @@ static int write_ready_file(struct daemon *d, struct err_text *et)
 static int start(struct daemon *d, struct err_text *et)
 {
 	const struct server_conf *c = assemble_server_conf(d->conf);
-	int rc = crew_init(d, et);
+	int rc;
 
-	if (rc == 0)
-		rc = crew_listen(d, et);
+	crew_init(d);
+	rc = crew_listen(d, et);
 	if (rc == 0)
 		rc = privileges_drop(c->user, c->group, et);
 	if (rc == 0)

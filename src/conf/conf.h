@@ -36,6 +36,8 @@ struct conf_errors {
 	char **items;
 };
 void conf_errors_deinit(struct conf_errors *errors);
+/* Once for each text, and no more than a person would read. */
+void conf_add_error(struct conf_errors *errors, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A checked configuration: immutable, shared by reference. */
 struct conf;

@@ -26,9 +26,6 @@ struct conf_source {
 	struct conf_errors *errors;
 };
 
-/* Once for each text, and no more than a person would read. */
-void conf_add_error(struct conf_errors *errors, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
 /* source.c */
 int conf_source_read(struct conf_source *s, const char *path);
 void conf_source_text(struct conf_source *s, const char *name, const char *text, size_t len);

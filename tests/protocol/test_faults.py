@@ -95,6 +95,21 @@ def a_host_in_two_spellings_is_refused(server):
     check("twice" in output, output)
 
 
+@cases([("none", "0"), ("less", "-3"), ("a word", "abc"), ("with a word", "2x")])
+@dedicated()
+def a_number_of_workers_that_cannot_start_is_refused(server, _what, text):
+    """By all that reads it, in the same words."""
+    expected = f'workers: expected auto or a number from 1 to 256, got "{text}"'
+    server.options["workers"] = text
+    server.write_config()
+    for arguments in (("--check", "-c", server.config), ("-c", server.config)):
+        code, output = server.run_daemon(*arguments)
+        equal(code, CONFIG_WRONG, output)
+        check(expected in output, output)
+    code, output = server.ctl("reload", ok=False)
+    check(code != 0 and expected in output, output)
+
+
 def check_accepts_what_runs(server):
     code, output = server.run_daemon("--check", "-c", server.config)
     equal(code, 0, output)
