@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/mem.h"
+
 static const int priorities[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR };
 
 /* One writev per line, so that lines of several threads do not mix. */
@@ -92,6 +94,15 @@ static void on_line(struct log *log, enum log_level level, const char *line)
 		write_anywhere(l, level, line);
 }
 
+static int open_file(const char *path, struct err_text *et)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+
+	if (fd < 0)
+		err_text_set(et, "cannot open the log file %s: %s", path, strerror(errno));
+	return fd;
+}
+
 int logger_open(struct logger *l, const char *to, enum log_level level, struct err_text *et)
 {
 	*l = (struct logger){ .log.write = on_line, .fd = STDERR_FILENO };
@@ -103,14 +114,30 @@ int logger_open(struct logger *l, const char *to, enum log_level level, struct e
 		l->fd = -1;
 		openlog("comityd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	} else {
-		l->fd = open(to, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-		l->is_file = true;
-		if (l->fd < 0) {
-			err_text_set(et, "cannot open the log file %s: %s", to, strerror(errno));
+		l->fd = open_file(to, et);
+		if (l->fd < 0)
 			return -ERR_IO;
-		}
+		l->path = mem_strdup(to);
 	}
 	return 0;
+}
+
+int logger_reopen(struct logger *l, struct err_text *et)
+{
+	int fd, rc = 0;
+
+	if (l->path == NULL)
+		return 0;
+	fd = open_file(l->path, et);
+	if (fd < 0)
+		return -ERR_IO;
+	/* Under the number of the old one, at once: lines that are on their way go to one or the other. */
+	if (dup3(fd, l->fd, O_CLOEXEC) < 0) {
+		err_text_set(et, "cannot change to the log file %s: %s", l->path, strerror(errno));
+		rc = -ERR_IO;
+	}
+	close(fd);
+	return rc;
 }
 
 void logger_close(struct logger *l)
@@ -120,6 +147,7 @@ void logger_close(struct logger *l)
 	pthread_mutex_destroy(&l->lock);
 	if (l->fd < 0)
 		closelog();
-	else if (l->is_file)
+	else if (l->path != NULL)
 		close(l->fd);
+	free(l->path);
 }

@@ -14,12 +14,15 @@ struct logger {
 	pthread_mutex_t lock;  /* of the limits */
 	struct log_limit infos, warnings;
 	int fd;                /* -1: syslog */
-	bool is_file;
+	char *path;            /* of the file; NULL: it is none */
 	bool is_journal;       /* stderr goes to journald, which stamps lines itself */
 };
 
 /* to: "stderr", "syslog" or a path. */
 int logger_open(struct logger *l, const char *to, enum log_level level, struct err_text *et);
+/* Makes or opens the file of that name anew, for who has renamed the one that was open; the other places stay. When it
+ * cannot be opened the old file stays. Other threads may write meanwhile. */
+int logger_reopen(struct logger *l, struct err_text *et);
 void logger_close(struct logger *l);
 
 #endif

@@ -34,6 +34,15 @@ static void tell_fixed(struct daemon *d, const struct server_conf *old, const st
 		log_warning(&d->log, "log_to has changed: that takes a restart");
 }
 
+/* Whatever comes of the configuration: its file may have been renamed. */
+static void reopen_log(struct daemon *d)
+{
+	struct err_text et = { "" };
+
+	if (logger_reopen(&d->logger, &et) != 0)
+		log_error(&d->log, "%s; the old one is still written to", et.text);
+}
+
 int daemon_reload(struct daemon *d, struct err_text *et)
 {
 	struct conf_errors errors = { 0 };
@@ -42,6 +51,7 @@ int daemon_reload(struct daemon *d, struct err_text *et)
 	int rc;
 
 	notify_systemd("RELOADING=1");
+	reopen_log(d);
 	rc = assemble_read(d->config_path, &d->assembly.loader, &conf, &errors);
 	if (rc != 0)
 		err_text_set(et, "%s", errors.count != 0 ? errors.items[0] : err_name(rc));

@@ -180,6 +180,27 @@ def comityctl_waits_for_descriptors_and_is_served_then(server):
             check('"ok":true' in answer.readline(), "no answer")
 
 
+def _text(path):
+    with open(path) as file:
+        return file.read()
+
+
+@cases([("comityctl", lambda server: server.reload()), ("SIGHUP", lambda server: server.signal(signal.SIGHUP))])
+@dedicated(options={"log_to": "here.log"})
+def the_log_file_is_opened_anew(server, _how, reload):
+    """Unless that is impossible; then what was open is still written to."""
+    path = os.path.join(server.folder, "here.log")
+    os.rename(path, path + ".1")
+    reload(server)
+    server.wait_for(lambda: os.path.exists(path) and "took over" in _text(path), "a new log file")
+    check("took over" not in _text(path + ".1"), "the old file is still written to")
+    os.rename(path, path + ".2")
+    os.mkdir(path)
+    reload(server)
+    server.wait_for(lambda: _text(path + ".2").count("took over") == 2, "a line in the file that was open")
+    check("cannot open the log file" in _text(path + ".2"), "the log does not tell")
+
+
 def the_process_is_confined(server):
     """In each of its threads: capabilities belong to a thread, and so does a filter."""
     threads = f"/proc/{server.process.pid}/task"
