@@ -472,6 +472,7 @@ int ahead_open(struct comity_env *env, const struct ahead_conf *conf, const stru
 		end(a, false);
 		return rc;
 	}
+	ahead_file_make(&a->file);
 	if (a->count != 0) {
 		size_t count = a->count;
 

@@ -165,26 +165,39 @@ static int write_at(int fd, const char *bytes, size_t len, size_t at)
 	return 0;
 }
 
-/* Its whole length is written once, so that later syncs have nothing but bytes to write, even on a full disk. */
-static int make_file(struct ahead_file *f)
+/* Its name is durable then; one that was there may have been left before it was. */
+static int open_file(struct ahead_file *f)
+{
+	if (f->fd < 0)
+		f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (f->fd < 0)
+		return status_of(errno);
+	if (sqlite_sync_folder(f->path) == 0)
+		return 0;
+	close(f->fd);
+	f->fd = -1;
+	return -ERR_IO;
+}
+
+void ahead_file_make(struct ahead_file *f)
+{
+	if (f->bytes != 0)
+		open_file(f);
+}
+
+/* Its whole length is written once, so that later syncs have nothing but bytes to write, even on a full disk. Not before
+ * it is used: a start should be short. */
+static int fill_file(struct ahead_file *f)
 {
 	static const char zeros[1 << 16];
 	struct stat st;
-	int rc = 0;
+	int rc = fstat(f->fd, &st) == 0 ? 0 : status_of(errno);
 
-	f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (f->fd < 0)
-		return status_of(errno);
-	if (fstat(f->fd, &st) != 0)
-		rc = status_of(errno);
 	for (size_t at = rc == 0 ? (size_t)st.st_size : 0; rc == 0 && at < f->bytes; at += sizeof(zeros))
 		rc = write_at(f->fd, zeros, f->bytes - at < sizeof(zeros) ? f->bytes - at : sizeof(zeros), at);
-	if (rc == 0 && (fsync(f->fd) != 0 || sqlite_sync_folder(f->path) != 0))
+	if (rc == 0 && fsync(f->fd) != 0)
 		rc = -ERR_IO;
-	if (rc != 0) {
-		close(f->fd);
-		f->fd = -1;
-	}
+	f->is_filled = rc == 0;
 	return rc;
 }
 
@@ -192,8 +205,10 @@ static int write_frame(struct ahead_file *f)
 {
 	const char *bytes = buf_bytes(&f->image);
 	size_t begin = f->is_new ? 0 : f->frame;
-	int rc = f->fd < 0 ? make_file(f) : 0;
+	int rc = f->fd < 0 ? open_file(f) : 0;
 
+	if (rc == 0 && !f->is_filled)
+		rc = fill_file(f);
 	if (rc == 0)
 		rc = write_at(f->fd, bytes + begin, buf_size(&f->image) - begin, begin);
 	if (rc == 0 && fdatasync(f->fd) != 0)

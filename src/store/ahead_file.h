@@ -23,6 +23,7 @@ struct ahead_file {
 	size_t frame;           /* where what was added begins; 0: nothing was */
 	uint64_t salt;          /* of its frames: those of earlier beginnings are not taken for new ones */
 	bool is_new;            /* its head is not written yet */
+	bool is_filled;         /* it has its whole length */
 };
 
 /* Borrowed from the image: until something is added. */
@@ -38,6 +39,10 @@ void ahead_file_init(struct ahead_file *f, struct comity_env *env, const char *p
 void ahead_file_deinit(struct ahead_file *f, bool is_over);
 /* Calls back for all that is sound in a file of an earlier process, if there is one. -ERR_IO, -ERR_CORRUPT. */
 int ahead_file_read(struct ahead_file *f, ahead_file_cb *cb, void *arg, struct err_text *et);
+
+/* Opens or makes the file, after it was read: when the first entry comes there may be no descriptor for that. What does
+ * not work is tried again then. */
+void ahead_file_make(struct ahead_file *f);
 
 bool ahead_file_fits(const struct ahead_file *f, const char *owner, const char *name, const struct store_entry *e);
 /* Whether three quarters of it are taken. */

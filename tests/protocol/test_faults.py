@@ -180,6 +180,16 @@ def comityctl_waits_for_descriptors_and_is_served_then(server):
             check('"ok":true' in answer.readline(), "no answer")
 
 
+@dedicated()
+def the_first_message_that_is_stored_needs_no_descriptor(server):
+    client, absent = Client.login(server.account("juliet"), presence=True), server.account("romeo")
+    with _no_descriptors(server):
+        client.message(absent.jid, "kept")
+        client.ping()
+        equal([e["type"] for e in client.drain() if e.name == "message"], [], "returned messages")
+        server.wait_for(lambda: server.stored_messages(absent.jid) == 1, "the message on disk")
+
+
 def _text(path):
     with open(path) as file:
         return file.read()

@@ -331,6 +331,48 @@ START_TEST(test_a_clean_end_leaves_no_log)
 }
 END_TEST
 
+static bool has_log(const struct store_fixture *f)
+{
+	char *path = log_path(f);
+	bool has = access(path, F_OK) == 0;
+
+	free(path);
+	return has;
+}
+
+static off_t size_of_log(const struct store_fixture *f)
+{
+	char *path = log_path(f);
+	struct stat st;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0600);
+	free(path);
+	return st.st_size;
+}
+
+/* So that the first entry needs no descriptor; its bytes are written with that one. */
+START_TEST(test_the_file_is_there_from_the_start)
+{
+	struct store_fixture f;
+
+	init(&f, 65536);
+	ck_assert_int_eq(size_of_log(&f), 0);
+	kill_and_reopen(&f);
+	ck_assert_int_eq(size_of_log(&f), 0);
+	append(&f, "a@x", "1");
+	ck_assert_int_eq(size_of_log(&f), 65536);
+	kill_and_reopen(&f);
+	ck_assert_str_eq(texts(&f, "a@x"), "p@x=1;");
+	store_close(&f.store);
+	/* One without a log makes none. */
+	f.conf.log_bytes = 0;
+	fixture_reopen(&f, &sqlite_driver);
+	ck_assert(!has_log(&f));
+	fixture_deinit(&f);
+}
+END_TEST
+
 /* A file in place of the log, with a text at some place. */
 static void write_log(const struct store_fixture *f, long at, const char *text)
 {
@@ -571,6 +613,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, test_ids_grow_over_a_crash_though_some_were_not_used);
 	tcase_add_loop_test(tc, test_all_is_there_however_small_the_log_is, 0, 4);
 	tcase_add_test(tc, test_a_clean_end_leaves_no_log);
+	tcase_add_test(tc, test_the_file_is_there_from_the_start);
 	tcase_add_test(tc, test_another_file_is_refused);
 	tcase_add_test(tc, test_a_start_that_fails_leaves_the_log);
 	tcase_add_loop_test(tc, test_a_read_sees_what_is_in_the_log, 0, 3);
