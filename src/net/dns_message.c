@@ -47,11 +47,11 @@ static uint32_t read_32(struct reader *r)
 
 static bool is_host_name(const char *name)
 {
-	size_t len = 0;
-
-	while (isalnum((unsigned char)name[len]) || name[len] == '-' || name[len] == '_' || name[len] == '.')
-		len++;
-	return name[len] == '\0' && len < DNS_NAME_MAX;
+	if (strlen(name) >= DNS_NAME_MAX)
+		return false;
+	while (isalnum((unsigned char)*name) || *name == '-' || *name == '_' || *name == '.')
+		name++;
+	return *name == '\0';
 }
 
 /* Expands a name, which may point backwards. When it is wanted, false says that no host can be called so; out is
