@@ -89,6 +89,16 @@ static void rest(struct fed_link *l, enum s2s_cause cause, const char *text)
 	l->retry_at = now + fed_jitter(l->fed, pause);
 }
 
+/* Theirs is gone and was the only one that could be used, though ours may be there, as to verify keys. */
+static void look_for_it(struct fed_link *l, enum s2s_cause cause)
+{
+	if (l->state == LINK_READY)
+		l->state = LINK_IDLE;
+	l->wants_back = cause == S2S_LOST && link_has_presence(l);
+	if (l->wants_back && l->state == LINK_NEGOTIATING && l->out != NULL)
+		s2s_prove(l->out);
+}
+
 void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text)
 {
 	bool was_ready = l->state == LINK_READY;
@@ -96,13 +106,11 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 	if (l->bidi == s) {
 		s2s_unref(l->bidi);
 		l->bidi = NULL;
-		if (was_ready && l->out == NULL) {
-			l->state = LINK_IDLE;
-			l->wants_back = cause == S2S_LOST && link_has_presence(l);
-		} else if (was_ready) {
-			/* What could not be written to it any more. */
+		/* What could not be written to it any more goes on ours, if that can be used. */
+		if (was_ready && l->out != NULL)
 			link_flush(l);
-		}
+		else
+			look_for_it(l, cause);
 	} else if (l->out == s) {
 		l->out = NULL;
 		l->no_external = s->no_external;

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 
-from harness import check, dedicated, equal
+from harness import cases, check, dedicated, equal
 from harness.attack import federating, login
 from harness.fake import FakeServer, call, prove
 
@@ -19,8 +19,9 @@ def _call_both_ways(server):
 
 
 @contextlib.contextmanager
-def _in_touch(**options):
-    """A server whose user sees ann of the other one, over the stream that it has made and proved."""
+def _in_touch(keeps=False, **options):
+    """A server whose user sees ann of the other one, over the stream that it has made and proved; keeps: the one on which
+    its key was verified stays."""
     fake = FakeServer()
     server = federating(fake, **options)
     user, stream = login(server), _call_both_ways(server)
@@ -29,7 +30,8 @@ def _in_touch(**options):
     stream.send(f"<presence type='subscribed' from='ann@{REMOTE}' to='{user.bare}'/>"
                 f"<presence from='ann@{REMOTE}/r' to='{user.bare}'/>")
     user.expect("presence", from_=f"ann@{REMOTE}/r")
-    fake.hang_up()
+    if not keeps:
+        fake.hang_up()
     yield fake, server, user, stream
 
 
@@ -146,12 +148,14 @@ def what_was_not_acknowledged_goes_the_other_way_when_ours_cannot_be_made_again(
         equal(theirs.expect("message").child_text("body"), text)
 
 
+@cases([("ours is gone", False), ("ours is there to verify keys", True)])
 @dedicated(start=False)
-def who_was_seen_over_a_stream_that_is_lost_is_looked_for(server):
+def who_was_seen_over_a_stream_that_is_lost_is_looked_for(server, _what, keeps):
     """And seen no more when the domain cannot be reached in time."""
     del server
-    with _in_touch(s2s_queue_age="2s", s2s_retry_min="100ms", s2s_retry_max="200ms") as (fake, server, user, stream):
+    with _in_touch(keeps, s2s_queue_age="2s", s2s_retry_min="100ms", s2s_retry_max="200ms") as (fake, server, user, stream):
         fake.refuse()
+        fake.verdict, fake.believes = None, False
         stream.abort()
         user.expect("presence", type="unavailable", from_=f"ann@{REMOTE}/r", timeout=20)
 
