@@ -64,11 +64,18 @@ void credentials_fetch(struct c2s *c, const char *user)
 	free(owner);
 }
 
+/* On its home, with a reference; NULL: its domain is not served any more. */
+static struct comity_account *hold_account(struct worker *w, struct comity_jid *jid)
+{
+	struct host *h = router_find_host(router_of(w), comity_jid_domain(jid));
+
+	return h != NULL ? account_get(router_of(w), h, jid) : NULL;
+}
+
 /* ---- creating and changing ---- */
 
 struct change {
-	struct job job;                /* must be first */
-	struct mail mail;              /* there and back */
+	struct job job;                /* must be first; its mail goes there and back afterwards */
 	struct router *router;         /* of the asker */
 	struct comity_jid *jid;
 	struct comity_account *account; /* of a change of what is there, on its home */
@@ -153,7 +160,7 @@ static void work_hash(struct job *job)
 
 static void run_changed(struct worker *w, struct mail *mail)
 {
-	struct change *c = LIST_ENTRY(mail, struct change, mail);
+	struct change *c = LIST_ENTRY(mail, struct change, job.mail);
 
 	(void)w;
 	finish(c, c->status);
@@ -164,8 +171,8 @@ static void answer_change(struct change *c, int status)
 {
 	comity_account_unref(c->account);
 	c->status = status;
-	c->mail.run = run_changed;
-	worker_post(c->router->worker, &c->mail);
+	c->job.mail.run = run_changed;
+	worker_post(c->router->worker, &c->job.mail);
 }
 
 static void on_changed(void *arg, int status)
@@ -191,16 +198,14 @@ static void on_checked(void *arg, const struct store_result *result)
 static void run_change(struct worker *w, struct mail *mail)
 {
 	static const char *const maps[] = { STORE, NULL };
-	struct change *c = LIST_ENTRY(mail, struct change, mail);
-	struct router *r = router_of(w);
-	struct host *h = router_find_host(r, comity_jid_domain(c->jid));
+	struct change *c = LIST_ENTRY(mail, struct change, job.mail);
 
-	if (h == NULL) {
+	c->account = hold_account(w, c->jid);
+	if (c->account == NULL) {
 		answer_change(c, -ERR_NOT_FOUND);
 		return;
 	}
-	c->account = account_get(r, h, c->jid);
-	store_map_load_first(r->server->store, w, comity_jid_text(c->jid), maps, on_checked, c);
+	store_map_load_first(router_of(w)->server->store, w, comity_jid_text(c->jid), maps, on_checked, c);
 }
 
 static void done_hash(struct worker *w, struct job *job)
@@ -213,8 +218,8 @@ static void done_hash(struct worker *w, struct job *job)
 	} else if (c->is_creation) {
 		create(c);
 	} else {
-		c->mail.run = run_change;
-		worker_post(home_of(c->router->server, c->jid), &c->mail);
+		c->job.mail.run = run_change;
+		worker_post(home_of(c->router->server, c->jid), &c->job.mail);
 	}
 }
 
@@ -329,15 +334,12 @@ static void check_account(struct removal *d)
 static void run_removal(struct worker *w, struct mail *mail)
 {
 	struct removal *d = (struct removal *)(void *)mail;
-	struct router *r = router_of(w);
-	struct host *h = router_find_host(r, comity_jid_domain(d->jid));
 
-	if (h == NULL) {
+	d->account = hold_account(w, d->jid);
+	if (d->account == NULL)
 		answer_removal(d, -ERR_NOT_FOUND);
-		return;
-	}
-	d->account = account_get(r, h, d->jid);
-	check_account(d);
+	else
+		check_account(d);
 }
 
 void account_delete(struct router *r, const struct comity_jid *jid, account_cb *cb, void *arg)

@@ -219,7 +219,7 @@ void link_return_all(struct fed_link *l, const char *text)
 {
 	if (l->cause == S2S_CAUSE_NONE) {
 		l->cause = S2S_CLOSED_BY_US;
-		snprintf(l->why, sizeof(l->why), "%s", text);
+		link_set_why(l, text);
 	}
 	link_requeue_suspended(l);
 	link_bounce_before(l, UINT64_MAX);

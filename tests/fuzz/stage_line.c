@@ -13,7 +13,6 @@
 static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
 {
 	struct line *l = c->io_data;
-
 	size_t said = buf_size(&l->up);
 	ssize_t n;
 

@@ -26,7 +26,6 @@ static void release(struct wire *l)
 static ssize_t on_recv(struct conn *c, void *bytes, size_t room)
 {
 	struct wire *l = c->io_data;
-
 	ssize_t n;
 
 	/* What comes as a whole would not, if its connection broke within. */
