@@ -528,8 +528,9 @@ static void depart(struct conn *c)
 	list_remove(&c->all);
 	c->is_muted = false;
 	worker_timer_stop(c->worker, &c->linger);
-	c->io->watch(c, false, false);
-	c->watches_write = false;
+	watch(c, false);
+	if (c->moving_to != c->worker && c->io->leave != NULL)
+		c->io->leave(c);
 	m->mail.run = arrive;
 	m->conn = c;
 	worker_post(c->moving_to, &m->mail);

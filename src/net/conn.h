@@ -52,8 +52,10 @@ struct conn_io {
 	/* As recv and send: bytes, 0 at the end, or -1 with errno. */
 	ssize_t (*recv)(struct conn *c, void *bytes, size_t room);
 	ssize_t (*send)(struct conn *c, const void *bytes, size_t len);
-	/* Which events to call conn_on_ready for; called with both false before it leaves a worker. */
+	/* Which events to call conn_on_event for. */
 	void (*watch)(struct conn *c, bool readable, bool writable);
+	/* It goes to another worker; may be NULL. */
+	void (*leave)(struct conn *c);
 	void (*shut_write)(struct conn *c);
 	void (*close)(struct conn *c);
 	/* As conn_set_dead_after; may be NULL. */

@@ -16,7 +16,8 @@
 struct socket_watch {
 	uv_poll_t poll;
 	struct conn *conn;
-	int events;
+	int events;         /* that libuv watches; of those that are not wanted, reading may be left for a while */
+	int wanted;
 };
 
 static ssize_t socket_recv(struct conn *c, void *bytes, size_t room)
@@ -29,6 +30,17 @@ static ssize_t socket_send(struct conn *c, const void *bytes, size_t len)
 	return send(c->fd, bytes, len, MSG_NOSIGNAL);
 }
 
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void set_events(struct socket_watch *w, int events)
+{
+	w->events = events;
+	if (events == 0)
+		uv_poll_stop(&w->poll);
+	else
+		uv_poll_start(&w->poll, events, on_poll);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct socket_watch *w = poll->data;
@@ -36,9 +48,14 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 	/* An error shows itself to recv or send, though to recv only behind what came before it. libuv has stopped. */
 	if (status < 0) {
-		events = UV_WRITABLE | (conn_is_stopped(c) ? 0 : UV_READABLE | UV_DISCONNECT);
+		events = UV_WRITABLE | w->wanted;
 		w->events = 0;
+	} else if ((w->events & ~w->wanted) != 0) {
+		set_events(w, w->wanted);
+		events &= w->wanted;
 	}
+	if (w->wanted == 0 || events == 0)
+		return;
 	conn_on_event(c, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0, (events & UV_DISCONNECT) != 0);
 	if (status < 0)
 		conn_rewatch(c);
@@ -65,12 +82,8 @@ static void socket_watch(struct conn *c, bool readable, bool writable)
 	int events = (readable ? UV_READABLE | UV_DISCONNECT : 0) | (writable ? UV_WRITABLE : 0);
 	struct socket_watch *w = c->io_data;
 
-	/* Without any interest there is no handle, so that the connection can leave the loop; a
-	 * stopped one still hears of a hang-up when it resumes. */
-	if (events == 0) {
-		drop_watch(c);
+	if (w == NULL && events == 0)
 		return;
-	}
 	if (w == NULL) {
 		w = mem_new(sizeof(*w));
 		w->conn = c;
@@ -82,10 +95,10 @@ static void socket_watch(struct conn *c, bool readable, bool writable)
 		w->poll.data = w;
 		c->io_data = w;
 	}
-	if (w->events != events) {
-		w->events = events;
-		uv_poll_start(&w->poll, events, on_poll);
-	}
+	w->wanted = events;
+	/* Who is not read for a moment mostly says nothing meanwhile: libuv hears of it when something comes. */
+	if ((events & ~w->events) != 0 || (w->events & ~events & UV_WRITABLE) != 0)
+		set_events(w, events);
 }
 
 static void socket_shut_write(struct conn *c)
@@ -118,6 +131,7 @@ const struct conn_io conn_socket_io = {
 	.recv = socket_recv,
 	.send = socket_send,
 	.watch = socket_watch,
+	.leave = drop_watch,
 	.shut_write = socket_shut_write,
 	.close = socket_close,
 	.set_dead_after = socket_set_dead_after,

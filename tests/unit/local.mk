@@ -16,7 +16,8 @@ tests_unit_unit_SOURCES += src/comityd/options.c tests/unit/test_manual.c
 tests_unit_unit_CPPFLAGS += -DTEST_MAN=\"$(abs_top_srcdir)/man\" -DTEST_MODULES=\"$(abs_top_srcdir)/modules\" \
 	-DCOMITY_STATE_DIR=\"/var/lib/comity\" -DCOMITY_CONF_DIR=\"/etc/comity\" -DCOMITY_MODULE_DIR=\"/usr/lib/comity\"
 tests_unit_unit_SOURCES += tests/unit/test_directory_route.c
-tests_unit_unit_SOURCES += tests/unit/test_image.c tests/unit/test_journal.c tests/unit/test_ahead.c tests/unit/test_pool.c tests/unit/test_conn_lanes.c
+tests_unit_unit_SOURCES += tests/unit/test_image.c tests/unit/test_journal.c tests/unit/test_ahead.c \
+	tests/unit/test_pool.c tests/unit/test_conn_lanes.c tests/unit/test_conn_socket.c
 tests_unit_unit_SOURCES += tests/unit/test_peers.c tests/unit/test_quota.c
 tests_unit_unit_SOURCES += src/comityd/memory.c tests/unit/test_memory.c
 tests_unit_unit_SOURCES += tests/unit/test_backlog.c tests/unit/test_seen.c tests/unit/test_fed_presence.c

@@ -211,7 +211,8 @@ static void do_nothing(struct conn *c)
 
 START_TEST(a_connection_counts_what_waits)
 {
-	static const struct conn_io io = { recv_nothing, send_nothing, watch_nothing, do_nothing, do_nothing, NULL };
+	static const struct conn_io io = { .recv = recv_nothing, .send = send_nothing, .watch = watch_nothing,
+	                                   .shut_write = do_nothing, .close = do_nothing };
 	static const char bytes[10000];
 	struct net_sim sim;
 	struct tally *t = &sim.worker.tally;
