@@ -26,6 +26,8 @@ struct account {
 	unsigned untaken;          /* pages that may be lost yet */
 	uint64_t last;             /* id up to which messages are with a session, though perhaps still in the store */
 	uint64_t lost_after;
+	uint64_t kept;             /* messages given to the store since the account was loaded */
+	uint64_t none_at;          /* kept + 1 when a session looked and there were none behind last */
 	uint64_t hold_until;
 	const struct page *page;   /* behind which the next one is read; NULL: one is being read */
 	struct comity_rq **waiting;
@@ -59,6 +61,7 @@ static void on_stored(struct comity_mod *m, void *arg, int status)
 static int on_keep(struct comity_mod *m, struct comity_rq *rq)
 {
 	const struct conf *conf = comity_conf(m);
+	struct account *data = comity_account_data(m, comity_rq_account(rq));
 	unsigned parts = comity_rq_parts(rq);
 	struct store_entry entry = { .when_us = comity_rq_received_us(rq), .is_message = true };
 	char *xml;
@@ -75,6 +78,7 @@ static int on_keep(struct comity_mod *m, struct comity_rq *rq)
 	entry.value = xml;
 	entry.max_bytes = conf->max_total;
 	entry.with = comity_jid_text(comity_jid_bare(comity_rq_from(rq)));
+	data->kept++;
 	comity_archive_append(m, comity_account_jid(comity_rq_account(rq)), STORE, &entry, (uint64_t)conf->max_messages,
 	                      on_stored, comity_rq_hold(rq));
 	free(xml);
@@ -89,6 +93,7 @@ struct page {
 	struct comity_account *account;
 	char *resource;
 	uint64_t after, first, last;   /* ids; after: of the page before */
+	uint64_t kept;                 /* of the account, when it was asked for */
 	bool is_managed;               /* safe with the session, whether it has taken them or not */
 	bool is_safe, is_taken;
 };
@@ -209,6 +214,7 @@ static void begin(struct comity_mod *m, struct comity_session *s)
 	p->refs = 1;
 	p->account = comity_account_ref(a);
 	p->after = query.after_id = data->last;
+	p->kept = data->kept;
 	if (!data->is_draining) {
 		data->is_draining = data->is_holding = true;
 		data->hold_until = comity_now(m) + HOLD_MS;
@@ -247,6 +253,7 @@ static bool take_back_lost(struct account *data)
 	if (!data->has_lost || data->untaken != 0)
 		return false;
 	data->has_lost = false;
+	data->none_at = 0;
 	if (data->lost_after < data->last)
 		data->last = data->lost_after;
 	return true;
@@ -380,6 +387,8 @@ static void take_page(struct comity_mod *m, struct page *p, const struct store_e
 	struct comity_session *s = comity_account_find_session(a, p->resource);
 	struct comity_session *present = s != NULL && is_away(m, s) ? find_present(m, a) : NULL;
 
+	if (entries->status == 0 && entries->count == 0)
+		((struct account *)comity_account_data(m, a))->none_at = p->kept + 1;
 	if (present != NULL) {
 		begin(m, present);
 		return;
@@ -407,6 +416,12 @@ static void on_read(struct comity_mod *m, void *arg, const struct store_entries 
 
 /* ---- sessions ---- */
 
+/* It need not be looked up at each login. */
+static bool has_none(const struct account *data)
+{
+	return data->none_at == data->kept + 1 && !data->is_draining && !data->has_lost;
+}
+
 /* Who comes while another one is away gets what that one has not got yet. */
 static void on_presence(struct comity_mod *m, struct comity_session *s, bool was_available)
 {
@@ -415,7 +430,7 @@ static void on_presence(struct comity_mod *m, struct comity_session *s, bool was
 	const struct comity_session *other = NULL;
 
 	(void)was_available;
-	if (!takes_stored(s))
+	if (!takes_stored(s) || has_none(data))
 		return;
 	if (data->page != NULL)
 		other = comity_account_find_session(a, data->page->resource);

@@ -4,7 +4,7 @@ import socket
 import time
 
 from harness import Client, cases, check, dedicated, equal
-from harness.attack import bounded, start
+from harness.attack import bounded, start, stats
 from harness.client import check_error
 
 NS_SM = "urn:xmpp:sm:3"
@@ -246,3 +246,63 @@ def bytes_of_an_account_are_limited(server):
     _store(server, account, count=5)
     sender.message(account.jid, "x" * 20000, id_="again")
     check_error(sender.expect("message", id="again"), "service-unavailable")
+
+
+@dedicated
+def who_has_none_is_not_looked_up_again(server):
+    account, sender = server.account("absent"), Client.login(server.account("sender"))
+
+    def come(client):
+        """How often the store is read for it."""
+        before = stats(server)["store_reads"]
+        client.presence()
+        client.ping()
+        return stats(server)["store_reads"] - before
+
+    def take(client, words):
+        equal(client.expect("message").child_text("body"), words)
+
+    def leave(client):
+        client.drain()
+        client.close()
+        server.wait_for(lambda: account.jid not in server.ctl("session", "list"), "an end of the session")
+
+    first = Client.login(account)
+    equal(come(first), 1)
+    leave(first)
+    second = Client.login(account)
+    equal(come(second), 0)
+    leave(second)
+    # Kept for an account that nobody is logged in to, and for one whose session has not said that it is there.
+    for words, is_there in (("for nobody", False), ("for one who is silent", True)):
+        client = Client.login(account) if is_there else None
+        sender.message(account.jid, words)
+        server.wait_for(lambda: server.stored_messages(account.jid) == 1, "a message in storage")
+        client = client or Client.login(account)
+        client.presence()
+        take(client, words)
+        _gone(server, account)
+        leave(client)
+    last = Client.login(account)
+    come(last)
+    check(not [e for e in last.drain() if e.name == "message"], "one came twice")
+
+
+@dedicated(start=False, options=NO_RATE | {"output_queue": "64MiB"})
+def what_one_has_not_taken_comes_though_another_saw_none(server):
+    start(server)
+    account = server.account("absent")
+    _store(server, account, count=400)
+    one = _login(account, False, "one")
+    one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.send("<presence/>")   # and reads nothing
+    server.wait_for(lambda: stats(server)["memory_output"] > 1000000, "a page that waits for its reader")
+    two = _login(account, False, "two")
+    two.presence()
+    check(not [e for e in two.drain() if e.name == "message"], "what is with one came to another")
+    two.close()
+    one.abort()
+    server.wait_for(lambda: account.jid not in server.ctl("session", "list"), "an end of the sessions")
+    three = _login(account, False, "three")
+    three.presence()
+    equal(_take(three, False, 400), list(range(400)))
