@@ -126,7 +126,7 @@ static void on_session_presence(struct comity_mod *m, struct comity_session *s, 
 		abort();
 	row.value = text;
 	row.len = (size_t)n;
-	comity_map_put(m, comity_account_jid(a), &row, 1, NULL, NULL);
+	comity_map_put_lazily(m, comity_account_jid(a), &row, 1);
 	free(text);
 }
 

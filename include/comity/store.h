@@ -86,6 +86,10 @@ void comity_map_get(struct comity_mod *m, const struct comity_jid *owner, const 
 /* Rows of one owner in one transaction; a row with value NULL is removed. */
 void comity_map_put(struct comity_mod *m, const struct comity_jid *owner, const struct store_row *rows, size_t count,
                     comity_write_cb *cb, void *arg);
+/* The same for what nobody waits for, not even whoever sent the stanza: with other writes, or after some time
+ * (store_lazy_delay). A crash may take it back until then. */
+void comity_map_put_lazily(struct comity_mod *m, const struct comity_jid *owner, const struct store_row *rows,
+                           size_t count);
 /* Fails with COMITY_STORE_LIMIT when max_entries (0: no limit) are there, or the entry would be over its max_bytes.
  * What is appended while a message is handled gets its token from that: a message that its sender repeats after a
  * crash of the server is stored once. */

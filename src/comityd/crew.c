@@ -364,8 +364,10 @@ static void drain(struct daemon *d)
 
 	for (int rounds = 0; rounds < 2000; rounds++) {
 		/* Asked before the mail is read: an answer posted in between would be missed. */
-		if (d->server.store != NULL)
+		if (d->server.store != NULL) {
+			store_hurry(d->server.store);
 			store_get_stats(d->server.store, &stats);
+		}
 		any = false;
 		for (unsigned i = 0; i < d->server.worker_count; i++) {
 			/* One that was on its way to another worker arrives now. */

@@ -109,6 +109,7 @@ static int open_store(struct daemon *d, struct err_text *et)
 	struct store_conf conf = {
 		.readers = (unsigned)c->store_readers,
 		.commit_ms = (unsigned)c->store_commit_delay,
+		.lazy_ms = (unsigned)c->store_lazy_delay,
 		.commit_rows = (unsigned)c->store_commit_rows,
 		.log_bytes = (size_t)c->store_log_size,
 		.log_ms = (unsigned)c->store_log_delay,

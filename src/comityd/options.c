@@ -116,6 +116,7 @@ static const struct comity_option server_options[] = {
 	COMITY_OPT_INT(S, store_readers, "2", 1, 64, "Threads that read the store."),
 	COMITY_OPT_INT(S, store_commit_rows, "500", 1, 100000, "Most writes in one commit."),
 	COMITY_OPT_TIME(S, store_commit_delay, "5ms", 0, 1000, "Time that a write waits for company in its commit."),
+	COMITY_OPT_TIME(S, store_lazy_delay, "500ms", 0, 60000, "Longest wait of a write that nobody waits for."),
 	COMITY_OPT_SIZE(S, store_log_size, "16MiB", 0, 1073741824, "Size of the log that stored messages lie in first."),
 	COMITY_OPT_TIME(S, store_log_delay, "1s", 0, 60000, "Longest time that they lie there."),
 	{ 0 },

@@ -21,7 +21,7 @@ struct server_conf {
 	int64_t max_sessions_per_account, idle_accounts, waiting_stanzas, mailbox_limit;
 	int64_t scram_iterations, password_threads, store_readers, store_commit_rows;
 	uint64_t store_log_size;
-	uint64_t store_commit_delay, store_log_delay, resume_time, acknowledge_timeout;
+	uint64_t store_commit_delay, store_lazy_delay, store_log_delay, resume_time, acknowledge_timeout;
 	char *resume_location;
 	uint64_t journal_size, journal_delay;
 	int64_t unacknowledged_stanzas;

@@ -107,9 +107,10 @@ static int enqueue(struct jobs *jobs, struct job *job, size_t most)
 	if (fits) {
 		lanes_append(&jobs->lanes, &job->link, !job->can_wait);
 		jobs->urgent_count += !job->can_wait;
-		pthread_cond_signal(&jobs->wanted);
 	}
 	pthread_mutex_unlock(&jobs->lock);
+	if (fits)
+		pthread_cond_signal(&jobs->wanted);
 	return fits ? 0 : -ERR_LIMIT;
 }
 

@@ -99,6 +99,12 @@ void comity_map_put(struct comity_mod *m, const struct comity_jid *owner, const 
 	store_map_put(store_of(m), worker_of(m), comity_jid_text(owner), rows, count, on_write, write_call(m, cb, arg));
 }
 
+void comity_map_put_lazily(struct comity_mod *m, const struct comity_jid *owner, const struct store_row *rows,
+                           size_t count)
+{
+	store_map_put_lazily(store_of(m), worker_of(m), comity_jid_text(owner), rows, count);
+}
+
 void comity_archive_append(struct comity_mod *m, const struct comity_jid *owner, const char *store,
                            const struct store_entry *entry, uint64_t max_entries, comity_write_cb *cb, void *arg)
 {

@@ -59,13 +59,28 @@ void store_map_get(struct store *s, struct worker *w, const char *owner, const c
 	store_submit(s, r);
 }
 
-void store_map_put(struct store *s, struct worker *w, const char *owner, const struct store_row *rows, size_t count,
-                   store_write_cb *cb, void *arg)
+static struct request *put_new(struct worker *w, const char *owner, const struct store_row *rows, size_t count,
+                               store_write_cb *cb, void *arg)
 {
 	struct request *r = request_new(w, OP_PUT, owner, NULL, arg);
 
 	copy_rows(r, rows, count);
 	r->cb.write = cb;
+	return r;
+}
+
+void store_map_put(struct store *s, struct worker *w, const char *owner, const struct store_row *rows, size_t count,
+                   store_write_cb *cb, void *arg)
+{
+	store_submit(s, put_new(w, owner, rows, count, cb, arg));
+}
+
+void store_map_put_lazily(struct store *s, struct worker *w, const char *owner, const struct store_row *rows,
+                          size_t count)
+{
+	struct request *r = put_new(w, owner, rows, count, NULL, NULL);
+
+	r->is_lazy = true;
 	store_submit(s, r);
 }
 

@@ -41,6 +41,7 @@ struct request {
 
 	struct request *read;       /* what OP_SETTLE is for; it waits for that */
 	bool is_urgent;             /* a read that goes before others for its worker */
+	bool is_lazy;               /* a write that nobody waits for */
 
 	/* What came of it. */
 	bool is_logged;             /* it is in the log, and not yet in the database */

@@ -21,6 +21,7 @@
 #include "store/reads.h"
 #include "store/request.h"
 #include "store/writer.h"
+#include "store/writes.h"
 
 /* Two, so that a backup, which is long, does not stop reading. */
 #define READERS_MIN 2
@@ -40,15 +41,15 @@ struct store {
 	const struct store_driver *driver;
 	char *path;
 	int file_lock;
-	unsigned commit_ms, commit_rows;
+	unsigned commit_ms;
 	bool has_threads;                       /* else calls run at once, or by hand */
 	bool by_hand;
 
 	pthread_mutex_t lock;                   /* guards all from here to stats */
 	pthread_cond_t write_wanted, read_wanted;
-	struct list writes, backups;            /* requests that may run, in order */
-	struct reads reads;
-	size_t writes_waiting;
+	struct writes writes;
+	struct reads reads;                     /* that may run */
+	struct list backups;                    /* so, too, in order */
 	struct order order;
 	bool is_backing_up, is_ending, writer_is_done;
 	struct store_stats stats;
@@ -104,7 +105,6 @@ static void let_run(struct store *s, struct request *read)
 		list_append(&s->backups, &read->link);
 	else
 		reads_add(&s->reads, read);
-	pthread_cond_signal(&s->read_wanted);
 }
 
 static void add_ms(struct timespec *t, unsigned ms)
@@ -122,25 +122,10 @@ static void wait_for_company(struct store *s)
 	struct timespec until = s->group_start;
 
 	add_ms(&until, s->commit_ms);
-	while (s->writes_waiting < s->commit_rows && !s->is_ending)
+	while (!writes_full(&s->writes) && !s->is_ending)
 		if (pthread_cond_timedwait(&s->write_wanted, &s->lock, &until) == ETIMEDOUT)
 			break;
 	clock_gettime(CLOCK_MONOTONIC, &s->group_start);
-}
-
-/* Moves what waits, up to commit_rows, into group; returns the serial of the last. */
-static uint64_t take_group(struct store *s, struct list *group)
-{
-	uint64_t last = s->order.committed;
-
-	for (unsigned n = 0; n < s->commit_rows && !list_empty(&s->writes); n++) {
-		struct list *l = list_shift(&s->writes);
-
-		last = LIST_ENTRY(l, struct request, link)->serial;
-		list_append(group, l);
-		s->writes_waiting--;
-	}
-	return last;
 }
 
 /* Reads that would miss what is still in the log fail. */
@@ -163,7 +148,7 @@ static void write_group(struct store *s)
 
 	list_init(&group);
 	list_init(&ready);
-	last = take_group(s, &group);
+	last = writes_take(&s->writes, &group);
 	pthread_mutex_unlock(&s->lock);
 	writer_run_group(&s->writer, &group);
 	last_id = ahead_last_id(s->writer.ahead);
@@ -171,8 +156,10 @@ static void write_group(struct store *s)
 	count_group(s, &group);
 	refuse_reads(&group);
 	order_end_group(&s->order, &group, last, &ready);
-	for (struct list *l; (l = list_shift(&ready)) != NULL;)
+	for (struct list *l; (l = list_shift(&ready)) != NULL;) {
 		let_run(s, LIST_ENTRY(l, struct request, link));
+		pthread_cond_signal(&s->read_wanted);
+	}
 	for (struct list *l; (l = list_shift(&group)) != NULL;)
 		answer(s, LIST_ENTRY(l, struct request, link));
 	note_answered(s, last_id);
@@ -197,13 +184,16 @@ static bool is_due(const struct store *s)
 	return due != 0 && s->env->mono_ms(s->env) >= due;
 }
 
-/* Until there are writes, the log is to be moved, or the store is closed. */
+/* Until there are writes that are due, the log is to be moved, or the store is closed. */
 static void wait_for_work(struct store *s)
 {
-	while (list_empty(&s->writes) && !s->is_ending && !is_due(s)) {
+	while (!writes_due(&s->writes, s->env->mono_ms(s->env)) && !s->is_ending && !is_due(s)) {
 		uint64_t due = ahead_due_ms(s->writer.ahead);
-		struct timespec until = { .tv_sec = (time_t)(due / 1000), .tv_nsec = (long)(due % 1000) * NS_PER_MS };
+		struct timespec until;
 
+		if (!writes_empty(&s->writes) && (due == 0 || due > s->writes.due_ms))
+			due = s->writes.due_ms;
+		until = (struct timespec){ .tv_sec = (time_t)(due / 1000), .tv_nsec = (long)(due % 1000) * NS_PER_MS };
 		if (due == 0)
 			pthread_cond_wait(&s->write_wanted, &s->lock);
 		else
@@ -221,7 +211,7 @@ static void *run_writer(void *arg)
 		wait_for_work(s);
 		if (is_due(s))
 			move(s);
-		if (!list_empty(&s->writes)) {
+		if (!writes_empty(&s->writes)) {
 			wait_for_company(s);
 			write_group(s);
 		} else if (s->is_ending) {
@@ -302,7 +292,7 @@ bool store_step(struct store *s, bool writes)
 	bool any;
 
 	pthread_mutex_lock(&s->lock);
-	any = writes ? !list_empty(&s->writes) : (r = take_read(s)) != NULL;
+	any = writes ? !writes_empty(&s->writes) : (r = take_read(s)) != NULL;
 	if (r != NULL)
 		read_one(s, s->readers[0].conn, r);
 	else if (any)
@@ -343,14 +333,12 @@ static void run_inline(struct store *s, struct request *r)
 	note_answered(s, ahead_last_id(s->writer.ahead));
 }
 
-static void queue_write(struct store *s, struct request *r)
+/* This and the next return the condition that is to be signalled, or NULL: once the lock is free, so that nobody wakes to
+ * wait for it. */
+static pthread_cond_t *queue_write(struct store *s, struct request *r)
 {
 	order_note_write(&s->order, r);
-	list_append(&s->writes, &r->link);
-	s->writes_waiting++;
-	/* The writer sleeps either without work or until enough has gathered. */
-	if (s->writes_waiting == 1 || s->writes_waiting == s->commit_rows)
-		pthread_cond_signal(&s->write_wanted);
+	return writes_add(&s->writes, r, s->env->mono_ms(s->env)) ? &s->write_wanted : NULL;
 }
 
 static void count_asking(struct store *s, struct request *r)
@@ -374,16 +362,20 @@ static void ask_to_settle(struct store *s, struct request *read)
 	queue_write(s, r);
 }
 
-static void queue_read(struct store *s, struct request *r)
+static pthread_cond_t *queue_read(struct store *s, struct request *r)
 {
 	if (s->has_log && reads_archives(r) && order_is_behind(&s->order, r))
 		ask_to_settle(s, r);
-	if (!order_hold_read(&s->order, r))
-		let_run(s, r);
+	if (order_hold_read(&s->order, r))
+		return writes_hurry(&s->writes) ? &s->write_wanted : NULL;
+	let_run(s, r);
+	return &s->read_wanted;
 }
 
 void store_submit(struct store *s, struct request *r)
 {
+	pthread_cond_t *wanted;
+
 	if (!s->has_threads && !s->by_hand) {
 		count_asking(s, r);
 		run_inline(s, r);
@@ -391,10 +383,17 @@ void store_submit(struct store *s, struct request *r)
 	}
 	pthread_mutex_lock(&s->lock);
 	count_asking(s, r);
-	if (request_is_write(r))
-		queue_write(s, r);
-	else
-		queue_read(s, r);
+	wanted = request_is_write(r) ? queue_write(s, r) : queue_read(s, r);
+	pthread_mutex_unlock(&s->lock);
+	if (wanted != NULL)
+		pthread_cond_signal(wanted);
+}
+
+void store_hurry(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (writes_hurry(&s->writes))
+		pthread_cond_signal(&s->write_wanted);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -497,7 +496,6 @@ static struct store *store_new(struct comity_env *env, const struct store_conf *
 	s->path = mem_strdup(conf->path);
 	s->file_lock = -1;
 	s->commit_ms = conf->commit_ms;
-	s->commit_rows = conf->commit_rows != 0 ? conf->commit_rows : 1;
 	s->reader_count = conf->readers > READERS_MIN ? conf->readers : READERS_MIN;
 	s->has_threads = !env->inline_jobs;
 	s->by_hand = env->inline_jobs && conf->by_hand;
@@ -506,7 +504,7 @@ static struct store *store_new(struct comity_env *env, const struct store_conf *
 	s->readers = mem_array(s->reader_count, sizeof(*s->readers));
 	for (unsigned i = 0; i < s->reader_count; i++)
 		s->readers[i].store = s;
-	list_init(&s->writes);
+	writes_init(&s->writes, conf->commit_rows, conf->lazy_ms);
 	list_init(&s->backups);
 	reads_init(&s->reads);
 	order_init(&s->order);

@@ -26,6 +26,7 @@ struct store_conf {
 	unsigned readers;          /* reader threads */
 	unsigned commit_ms;        /* longest wait for company in a commit */
 	unsigned commit_rows;      /* writes that make a commit go at once */
+	unsigned lazy_ms;          /* longest wait of store_map_put_lazily */
 	size_t log_bytes;          /* of the log that appended entries lie in first; 0: they do not */
 	unsigned log_ms;           /* longest time that they lie there */
 	bool by_hand;              /* with env->inline_jobs: nothing is done before store_step() */
@@ -65,6 +66,9 @@ void store_map_get(struct store *s, struct worker *w, const char *owner, const c
 /* All in one transaction; a row with value NULL is removed. */
 void store_map_put(struct store *s, struct worker *w, const char *owner, const struct store_row *rows,
                    size_t count, store_write_cb *cb, void *arg);
+/* The same for what nobody waits for, and a crash may take back: it goes with other writes, or after lazy_ms. */
+void store_map_put_lazily(struct store *s, struct worker *w, const char *owner, const struct store_row *rows,
+                          size_t count);
 /* As store_map_put, but fails with -ERR_EXISTS, writing nothing, if the owner already has a row
  * in the map of the first row. This is how an account is created without a race. */
 void store_map_create(struct store *s, struct worker *w, const char *owner, const struct store_row *rows,
@@ -94,6 +98,9 @@ void store_archive_trim(struct store *s, struct worker *w, const char *owner, co
 
 /* Copies the whole database, consistent, to a new file while running. -ERR_EXISTS when it is there. */
 void store_backup(struct store *s, struct worker *w, const char *path, store_write_cb *cb, void *arg);
+
+/* Commits what waits now, though nobody waits for it. */
+void store_hurry(struct store *s);
 
 /* Figures for comityctl stats. */
 struct store_stats {

@@ -5,7 +5,7 @@ tests_unit_unit_SOURCES = tests/unit/main.c tests/unit/unit.h
 tests_unit_unit_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -DTEST_DATA=\"$(abs_top_srcdir)/tests/data\"
 tests_unit_unit_LDADD = libcomity.a $(COMITY_LIBS) $(CHECK_LIBS)
 tests_unit_unit_SOURCES += tests/unit/store_fixture.c tests/unit/store_fixture.h tests/unit/test_store.c \
-	tests/unit/test_store_file.c tests/unit/test_store_memory.c tests/unit/test_reads.c
+	tests/unit/test_store_file.c tests/unit/test_store_memory.c tests/unit/test_reads.c tests/unit/test_writes.c
 tests_unit_unit_SOURCES += tests/unit/test_conf.c tests/unit/test_parser.c tests/unit/test_stanza.c \
 	tests/unit/test_writer.c
 tests_unit_unit_SOURCES += tests/unit/test_dane.c
