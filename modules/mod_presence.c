@@ -386,9 +386,38 @@ static int on_probe(struct comity_mod *m, struct comity_rq *rq)
 	return COMITY_DONE;
 }
 
+/* Whoever a session has shown itself to may show something to it, as a room does with all who are in it. */
+static bool has_directed_to_any(struct comity_mod *m, struct comity_session *s, const struct comity_jid *bare)
+{
+	const struct session *data = comity_session_data(m, s);
+
+	for (size_t i = 0; i < data->count; i++)
+		if (comity_jid_equal_bare(data->directed[i], bare))
+			return true;
+	return false;
+}
+
+static bool is_wanted(struct comity_mod *m, struct comity_account *a, const struct comity_jid *from)
+{
+	struct comity_mod *roster = NULL;
+	const struct comity_roster_api *api = comity_module_api(m, "roster", a, &roster);
+	const struct comity_roster_item *item = api != NULL ? api->find(roster, a, comity_jid_bare(from)) : NULL;
+
+	if (item != NULL && (item->subscription & COMITY_SUB_TO) != 0)
+		return true;
+	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s))
+		if (has_directed_to_any(m, s, from))
+			return true;
+	return false;
+}
+
 static int on_incoming(struct comity_mod *m, struct comity_rq *rq)
 {
-	return comity_rq_type(rq) == COMITY_TYPE_PROBE ? on_probe(m, rq) : COMITY_PASS;
+	if (comity_rq_type(rq) == COMITY_TYPE_PROBE)
+		return on_probe(m, rq);
+	if (comity_rq_is_followed(rq) && !is_wanted(m, comity_rq_account(rq), comity_rq_from(rq)))
+		comity_rq_set_unasked(rq);
+	return COMITY_PASS;
 }
 
 /* ---- for other modules ---- */

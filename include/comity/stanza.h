@@ -153,6 +153,10 @@ bool comity_rq_is_again(const struct comity_rq *rq);
  * deliver it to this session of the account; whether it will neither be delivered nor kept. */
 bool comity_rq_reaches(const struct comity_rq *rq, const struct comity_session *s);
 bool comity_rq_is_refused(const struct comity_rq *rq);
+/* Presence of another server that is remembered, to be asked for again when that server has been away; and that nobody
+ * here has wanted it, so that it is not: its sender would learn that somebody was here to get it. */
+bool comity_rq_is_followed(const struct comity_rq *rq);
+void comity_rq_set_unasked(struct comity_rq *rq);
 
 /* ---- changing what travels with it ---- */
 

@@ -133,21 +133,24 @@ struct unseen {
 	struct mail mail;
 	struct comity_jid *from, *to;
 	uint32_t serial;
+	bool has_reached;
 };
 
-static void unsee(struct federation *f, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial)
+static void unsee(struct federation *f, const struct unseen *u)
 {
-	struct fed_link *l = link_find(f, comity_jid_domain(to), comity_jid_domain(from));
+	struct fed_link *l = link_find(f, comity_jid_domain(u->to), comity_jid_domain(u->from));
 
-	if (l != NULL)
-		link_unsee_presence(l, from, to, serial);
+	if (l != NULL && u->has_reached)
+		link_note_unasked(l, u->from, u->to, u->serial);
+	else if (l != NULL)
+		link_unsee_presence(l, u->from, u->to, u->serial);
 }
 
 static void on_unseen(struct worker *w, struct mail *mail)
 {
 	struct unseen *u = LIST_ENTRY(mail, struct unseen, mail);
 
-	unsee(fed_of(w), u->from, u->to, u->serial);
+	unsee(fed_of(w), u);
 	comity_jid_unref(u->from);
 	comity_jid_unref(u->to);
 	free(u);
@@ -157,19 +160,19 @@ void fed_unsee(struct comity_rq *rq)
 {
 	struct router *r = rq->router;
 	struct worker *home = home_of_remote(r->server, comity_jid_domain(rq->from));
-	struct unseen *u;
+	struct unseen *u, here = { .from = rq->from, .to = rq->to, .serial = rq->seen, .has_reached = rq->has_reached };
 
 	if (r->fed->is_stopping)
 		return;
 	if (home == r->worker) {
-		unsee(r->fed, rq->from, rq->to, rq->seen);
+		unsee(r->fed, &here);
 		return;
 	}
 	u = mem_new(sizeof(*u));
+	*u = here;
 	u->mail.run = on_unseen;
-	u->from = comity_jid_ref(rq->from);
-	u->to = comity_jid_ref(rq->to);
-	u->serial = rq->seen;
+	comity_jid_ref(u->from);
+	comity_jid_ref(u->to);
 	worker_post(home, &u->mail);
 }
 

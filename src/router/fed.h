@@ -145,6 +145,7 @@ struct fed_link {
 	struct list use;               /* in fed->used or fed->unused */
 	struct map seen;               /* struct fed_seen by addresses */
 	size_t seen_bytes;
+	size_t unasked_count;          /* of those in seen, presence that nobody here has wanted */
 	uint32_t seen_serial;          /* of what was noted last; */
 	uint32_t lost_serial;          /* and when the domain was lost */
 	bool is_losing, is_regaining, is_refreshing;   /* not all have been told of that, or asked */
@@ -189,7 +190,7 @@ void fed_end_host(struct federation *f, const char *local);
 void fed_accept(struct worker *w, int fd, const char *address, bool direct_tls);
 /* Takes a request for a domain that is not served here, on any worker; consumes it. */
 void fed_route(struct router *r, struct comity_rq *rq);
-/* A request of another server that link_note_presence() knows has reached no session. */
+/* A request of another server that link_note_presence() knows has reached no session, or one that has not wanted it. */
 void fed_unsee(struct comity_rq *rq);
 /* Tries to reach a domain from scratch and tells each step; done comes once, and the link is gone after it. */
 void fed_probe(struct federation *f, const char *local, const char *remote, void (*note)(void *arg, const char *line),
@@ -327,7 +328,11 @@ void link_rewrite(struct fed_link *l, void *token);
 uint32_t link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to);
 /* It reached nobody: it need not be remembered. */
 void link_unsee_presence(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial);
+/* It reached somebody who has not wanted it: its domain is not asked for it, nor reached for that. */
+void link_note_unasked(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial);
 bool link_has_presence(const struct fed_link *l);
+/* Some of it is wanted here. */
+bool link_has_asked_presence(const struct fed_link *l);
 /* The domain is lost: all that were available go unavailable, some hundreds a turn. */
 void link_lose_presence(struct fed_link *l);
 /* The same for a link that goes. */

@@ -14,6 +14,7 @@ struct fed_seen {
 	uint32_t serial;               /* of what it said last */
 	bool is_stale;                 /* what it said last was not passed on */
 	bool is_lost;                  /* shown as unavailable, because the domain was lost */
+	bool is_unasked;               /* nobody here has wanted what it said last */
 	size_t bytes;                  /* of memory, about */
 	size_t len;
 	char key[];                    /* "from to" */
@@ -74,8 +75,16 @@ static struct fed_seen *find(const struct fed_link *l, const struct comity_jid *
 	return p;
 }
 
+static void set_unasked(struct fed_link *l, struct fed_seen *p, bool is_unasked)
+{
+	l->unasked_count -= p->is_unasked;
+	l->unasked_count += is_unasked;
+	p->is_unasked = is_unasked;
+}
+
 static void forget(struct fed_link *l, struct fed_seen *p)
 {
+	set_unasked(l, p, false);
 	map_remove(&l->seen, p->key, p->len);
 	l->seen_bytes -= p->bytes;
 	seen_free(l->fed, p);
@@ -130,6 +139,7 @@ uint32_t link_note_presence(struct fed_link *l, enum comity_type type, struct co
 	if (p == NULL)
 		return 0;
 	p->is_lost = false;
+	set_unasked(l, p, false);
 	/* Never 0. */
 	p->serial = l->seen_serial = l->seen_serial + 1 != 0 ? l->seen_serial + 1 : 1;
 	return p->serial;
@@ -144,9 +154,22 @@ void link_unsee_presence(struct fed_link *l, const struct comity_jid *from, cons
 		forget(l, p);
 }
 
+void link_note_unasked(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial)
+{
+	struct fed_seen *p = find(l, from, to);
+
+	if (p != NULL && p->serial == serial)
+		set_unasked(l, p, true);
+}
+
 bool link_has_presence(const struct fed_link *l)
 {
 	return l->seen.count != 0;
+}
+
+bool link_has_asked_presence(const struct fed_link *l)
+{
+	return l->seen.count != l->unasked_count;
 }
 
 /* ---- telling of it, a slice at a time ---- */
@@ -197,23 +220,30 @@ static bool lose_some(struct fed_link *l)
 	return s.count == SLICE;
 }
 
+/* Who is remembered only if somebody was there to see it must not learn that from a question. */
+static void add_question(struct slice *s, const struct fed_seen *p)
+{
+	if (!p->is_unasked)
+		add_to_slice(s, comity_jid_bare(p->to), comity_jid_bare(p->from));
+}
+
 /* RFC 6121 4.3: the other side answers with what is so now. */
 static bool ask_some(struct fed_link *l)
 {
 	struct fed_seen *lost[SLICE];
 	struct slice s = { .count = 0 };
-	size_t pos = 0;
+	size_t pos = 0, count = 0;
 
-	for (struct fed_seen *p; s.count < SLICE && (p = map_next(&l->seen, &pos)) != NULL;) {
+	for (struct fed_seen *p; count < SLICE && (p = map_next(&l->seen, &pos)) != NULL;) {
 		if (!p->is_lost)
 			continue;
-		lost[s.count] = p;
-		add_to_slice(&s, comity_jid_bare(p->to), comity_jid_bare(p->from));
+		lost[count++] = p;
+		add_question(&s, p);
 	}
-	for (size_t i = 0; i < s.count; i++)
+	for (size_t i = 0; i < count; i++)
 		forget(l, lost[i]);
 	send_slice(l->fed, COMITY_TYPE_PROBE, &s);
-	return s.count == SLICE;
+	return count == SLICE;
 }
 
 static bool refresh_some(struct fed_link *l)
@@ -225,7 +255,7 @@ static bool refresh_some(struct fed_link *l)
 		if (!p->is_stale)
 			continue;
 		p->is_stale = false;
-		add_to_slice(&s, comity_jid_bare(p->to), comity_jid_bare(p->from));
+		add_question(&s, p);
 	}
 	l->has_stale = s.count == SLICE;
 	send_slice(l->fed, COMITY_TYPE_PROBE, &s);
@@ -344,7 +374,7 @@ void link_leave_presence(struct fed_link *l)
 	w = mem_new(sizeof(*w));
 	w->seen = l->seen;
 	l->seen = (struct map){ 0 };
-	l->seen_bytes = 0;
+	l->seen_bytes = l->unasked_count = 0;
 	list_init(&w->link);
 	list_append(&l->fed->farewells, &w->link);
 	wait_turn(l->fed);

@@ -94,7 +94,7 @@ static void look_for_it(struct fed_link *l, enum s2s_cause cause)
 {
 	if (l->state == LINK_READY)
 		l->state = LINK_IDLE;
-	l->wants_back = cause == S2S_LOST && link_has_presence(l);
+	l->wants_back = cause == S2S_LOST && link_has_asked_presence(l);
 	if (l->wants_back && l->state == LINK_NEGOTIATING && l->out != NULL)
 		s2s_prove(l->out);
 }
@@ -116,7 +116,7 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 		l->no_external = s->no_external;
 		link_keep_managed(l, s);
 		if (was_ready)
-			l->wants_back = cause == S2S_LOST && link_has_presence(l);
+			l->wants_back = cause == S2S_LOST && link_has_asked_presence(l);
 		if (l->state == LINK_NEGOTIATING) {
 			/* It was only there to verify keys, and has done that. */
 			if (!link_has_work(l) && list_empty(&l->checks) && !l->is_probe && s->last_step == S2S_USABLE) {

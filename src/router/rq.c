@@ -109,7 +109,7 @@ void comity_rq_release(struct comity_rq *rq)
 	if (rq == NULL || --rq->refs != 0)
 		return;
 	stream = rq->stream;
-	if (rq->seen != 0 && !rq->has_reached)
+	if (rq->seen != 0 && (!rq->has_reached || rq->is_unasked))
 		fed_unsee(rq);
 	rq_detach(rq);
 	backlog_leave(&rq->backlog);
@@ -191,6 +191,16 @@ unsigned comity_rq_parts(const struct comity_rq *rq)
 bool comity_rq_is_again(const struct comity_rq *rq)
 {
 	return rq->is_again;
+}
+
+bool comity_rq_is_followed(const struct comity_rq *rq)
+{
+	return rq->seen != 0;
+}
+
+void comity_rq_set_unasked(struct comity_rq *rq)
+{
+	rq->is_unasked = true;
 }
 
 const char *comity_rq_address(const struct comity_rq *rq)

@@ -322,6 +322,49 @@ def presence_for_nobody_is_not_remembered(server, _what, workers):
         server.wait_for(lambda: stats(server)["memory_presence"] == 0, "an end of what is remembered for nobody")
 
 
+def _shows_itself(server, *users):
+    """A stream of both directions, on which ann is available to them."""
+    stream = call(server)
+    stream.send("<bidi xmlns='urn:xmpp:bidi'/>")
+    equal(prove(stream, "x1.fake.test")["type"], "valid")
+    stream.send("".join(f"<presence from='ann@x1.fake.test/r' to='{to}'/>" for to in users))
+    return stream
+
+
+@dedicated(start=False)
+def strangers_do_not_learn_who_has_got_their_presence(server):
+    """A server shows a stranger to users and goes away: it is neither called back nor asked for those who are here and
+    have not wanted to see anybody of it, as it is for who has shown himself."""
+    del server
+    fake = FakeServer()
+    server = federating(fake, workers=1)   # so that all is known of a presence when it is seen
+    juliet, romeo, absent = login(server, "juliet"), login(server, "romeo"), server.account("absent")
+    stream = _shows_itself(server, juliet.bare, absent.jid)
+    juliet.expect("presence", type=None, from_="ann@x1.fake.test/r")
+    fake.hang_up()
+    asked = len(fake.asked)
+    stream.abort()
+    server.wait_for(lambda: "ready" not in server.ctl("s2s", "show", "x1.fake.test"), "the loss of the domain")
+    stream = _shows_itself(server)
+    equal(sum(e.name == "result" for e in fake.asked[asked:]), 0, "calls to see whether it is there")
+    romeo.presence(to="ann@x1.fake.test/r")
+    stream.expect("presence", from_=romeo.jid)
+    stream.send("".join(f"<presence from='ann@x1.fake.test/r' to='{user.bare}'/>" for user in (romeo, juliet)))
+    romeo.expect("presence", type=None, from_="ann@x1.fake.test/r")
+    juliet.expect("presence", type=None, from_="ann@x1.fake.test/r")
+    fake.believes = False
+    stream.abort()
+    fake.hang_up()
+    romeo.expect("presence", type="unavailable", from_="ann@x1.fake.test/r")
+    juliet.expect("presence", type="unavailable", from_="ann@x1.fake.test/r")
+    fake.believes = True
+    stream = _shows_itself(server)
+    stream.expect("presence", type="probe", from_=romeo.bare)
+    stream.send(f"<iq type='get' id='p' from='ann@x1.fake.test' to='{A}'><ping xmlns='urn:xmpp:ping'/></iq>")
+    stream.expect("iq", id="p")
+    equal([e["from"] for e in [*stream.inbox, *fake.stanzas] if e["type"] == "probe"], [], "who else is asked for")
+
+
 @cases([("of one domain", {"s2s_presence_bytes": "100KiB"}, 1), ("of all domains", {"s2s_presence_total": "100KiB"}, 3)])
 @dedicated(start=False)
 def presence_that_is_remembered_is_limited(server, _what, options, domains):

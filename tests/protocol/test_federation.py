@@ -472,7 +472,10 @@ def contacts_of_a_server_that_no_longer_believes_this_one_become_unavailable(ser
     a, fake, juliet = _managed(s2s_resume_time=0, s2s_bidi=False)
     stream = call(a, FAKE)
     equal(prove(stream, FAKE)["type"], "valid")
-    stream.send(f"<presence from='ann@{FAKE}/r' to='{juliet.bare}'/>")
+    juliet.presence("subscribe", to=f"ann@{FAKE}")
+    fake.wait_stanza("presence")
+    stream.send(f"<presence type='subscribed' from='ann@{FAKE}' to='{juliet.bare}'/>"
+                f"<presence from='ann@{FAKE}/r' to='{juliet.bare}'/>")
     juliet.expect("presence", type=None, from_=f"ann@{FAKE}/r")
     fake.believes = False
     fake.hang_up()
