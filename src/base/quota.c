@@ -24,7 +24,7 @@ size_t quota_held(const struct quota *q, const char *name)
 	return h != NULL ? h->count : 0;
 }
 
-struct quota_holder *quota_take(struct quota *q, const char *name)
+struct quota_holder *quota_take_many(struct quota *q, const char *name, size_t count)
 {
 	struct quota_holder *h = find(q, name);
 	size_t len = strlen(name);
@@ -35,19 +35,29 @@ struct quota_holder *quota_take(struct quota *q, const char *name)
 		memcpy(h->name, name, len + 1);
 		map_put(&q->holders, h->name, len, h);
 	}
-	h->count++;
+	h->count += count;
 	return h;
 }
 
-void quota_return(struct quota *q, struct quota_holder **h)
+struct quota_holder *quota_take(struct quota *q, const char *name)
+{
+	return quota_take_many(q, name, 1);
+}
+
+void quota_return_many(struct quota *q, struct quota_holder **h, size_t count)
 {
 	struct quota_holder *old = *h;
 
 	*h = NULL;
-	if (old == NULL || --old->count != 0)
+	if (old == NULL || (old->count -= count) != 0)
 		return;
 	map_remove(&q->holders, old->name, old->len);
 	free(old);
+}
+
+void quota_return(struct quota *q, struct quota_holder **h)
+{
+	quota_return_many(q, h, 1);
 }
 
 void quota_deinit(struct quota *q)

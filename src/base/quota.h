@@ -19,6 +19,9 @@ size_t quota_held(const struct quota *q, const char *name);
 struct quota_holder *quota_take(struct quota *q, const char *name);
 /* Sets *h to NULL, which it may be. */
 void quota_return(struct quota *q, struct quota_holder **h);
+/* The same for so many at once, which are returned at once. */
+struct quota_holder *quota_take_many(struct quota *q, const char *name, size_t count);
+void quota_return_many(struct quota *q, struct quota_holder **h, size_t count);
 /* Whatever was taken has been returned. */
 void quota_deinit(struct quota *q);
 

@@ -542,6 +542,7 @@ void fed_free(struct federation *f)
 	map_deinit(&f->links);
 	quota_deinit(&f->checkers);
 	quota_deinit(&f->reached_for);
+	quota_deinit(&f->queued_for);
 	fed_forget_presence(f);
 	LIST_EACH(l, next, &f->suspended)
 		drop_suspended(f, LIST_ENTRY(l, struct fed_suspended, link));

@@ -82,7 +82,8 @@ struct federation {
 	struct map silent_directories; /* struct silence by name: did not answer lately */
 	struct list registrations;     /* struct fed_registration, on one worker only */
 	struct timer registering;
-	size_t queued_bytes;
+	size_t queued_bytes;           /* of what waits for other servers or their acknowledgement, */
+	struct quota queued_for;       /* and for whom */
 	size_t check_count;            /* dialback keys being asked about, */
 	struct quota checkers;         /* and of which address */
 	size_t seen_count, seen_bytes; /* remote resources that are seen as available, of all links */
@@ -245,6 +246,8 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 void link_note_use(struct fed_link *l);
 /* For a link more; when it becomes close, those that can go do so in the next turn. */
 bool fed_has_room(struct federation *f);
+/* For whom a stanza to another server counts. */
+const char *fed_owner_of(const struct comity_rq *rq);
 /* Whether one more link may be reached for who sends this; of a link that he is to share nothing is asked. */
 bool fed_may_reach(const struct federation *f, const struct fed_link *l, const struct comity_rq *rq);
 /* It counts for who has sent this, until it is usable or nothing waits for it any more. */

@@ -31,7 +31,7 @@ static bool is_being_reached(const struct fed_link *l)
 
 /* What is made for a user, as a probe, is his. What others cause here is not: they could use up what is his, or choose
  * names of nobody to have one share each. */
-static const char *owner_of(const struct comity_rq *rq)
+const char *fed_owner_of(const struct comity_rq *rq)
 {
 	return rq->is_caused_by_others ? ANSWERS : comity_jid_text(comity_jid_bare(rq->from));
 }
@@ -49,13 +49,13 @@ bool fed_may_reach(const struct federation *f, const struct fed_link *l, const s
 {
 	if (l != NULL && (link_can_write(l) || l->reached_for != NULL))
 		return true;
-	return quota_held(&f->reached_for, owner_of(rq)) < most_of_user(&f->router->settings->fed);
+	return quota_held(&f->reached_for, fed_owner_of(rq)) < most_of_user(&f->router->settings->fed);
 }
 
 void link_count_for(struct fed_link *l, const struct comity_rq *rq)
 {
 	if (!link_can_write(l) && l->reached_for == NULL)
-		l->reached_for = quota_take(&l->fed->reached_for, owner_of(rq));
+		l->reached_for = quota_take(&l->fed->reached_for, fed_owner_of(rq));
 }
 
 /* ---- how many there are ---- */

@@ -14,13 +14,18 @@ struct fed_item {
 	struct comity_rq *rq;
 	uint64_t since;
 	size_t size;
+	struct quota_holder *of;   /* for whom it is counted; NULL: it is not */
 };
 
 /* What a queued stanza costs beside its bytes. */
 #define ITEM_COST 512
+/* Of the bytes that may wait for all domains, anybody may have those that are in the first half; of the rest, who has
+ * this part of all gets no more, so that nobody's messages keep those of others from new domains. */
+#define USER_PART 8
 
 static void free_item(struct fed_item *item)
 {
+	quota_return_many(&item->rq->router->fed->queued_for, &item->of, item->size);
 	comity_rq_release(item->rq);
 	free(item);
 }
@@ -37,15 +42,17 @@ void link_drop_queue(struct fed_link *l)
 }
 
 /* What waits, and what was sent and is not acknowledged, is all in one account. */
-static void uncount_item(struct fed_link *l, const struct fed_item *item)
+static void uncount_item(struct fed_link *l, struct fed_item *item)
 {
+	quota_return_many(&l->fed->queued_for, &item->of, item->size);
 	l->queue_bytes -= item->size;
 	l->fed->queued_bytes -= item->size;
 	l->queue_count--;
 }
 
-static void count_item(struct fed_link *l, const struct fed_item *item)
+static void count_item(struct fed_link *l, struct fed_item *item)
 {
+	item->of = quota_take_many(&l->fed->queued_for, fed_owner_of(item->rq), item->size);
 	l->queue_bytes += item->size;
 	l->queue_count++;
 	l->fed->queued_bytes += item->size;
@@ -154,19 +161,30 @@ static struct fed_item *make_item(struct fed_link *l, struct comity_rq *rq)
 	return item;
 }
 
-void link_enqueue(struct fed_link *l, struct comity_rq *rq)
+/* Why a stanza cannot wait; NULL: it can. */
+static const char *find_limit(const struct fed_link *l, const struct comity_rq *rq)
 {
 	const struct fed_settings *s = link_settings(l);
+	size_t size = ITEM_COST + stanza_weight(rq->st), all = l->fed->queued_bytes + size;
+
+	if (l->queue_bytes + size > s->queue_bytes || l->queue_count >= s->queue_stanzas || all > s->total_bytes)
+		return "too much waits already for the server of this domain";
+	if (all > s->total_bytes / 2 && quota_held(&l->fed->queued_for, fed_owner_of(rq)) + size > s->total_bytes / USER_PART)
+		return "too much of yours waits already for other servers";
+	return NULL;
+}
+
+void link_enqueue(struct fed_link *l, struct comity_rq *rq)
+{
+	const char *limit = find_limit(l, rq);
 	struct fed_item *item;
-	size_t size = ITEM_COST + stanza_weight(rq->st);
 
 	if (l->fed->is_over) {
 		comity_rq_release(rq);
 		return;
 	}
-	if (l->queue_bytes + size > s->queue_bytes || l->queue_count >= s->queue_stanzas ||
-	    l->fed->queued_bytes + size > s->total_bytes) {
-		link_bounce(l, rq, COMITY_RESOURCE_CONSTRAINT, "too much waits already for the server of this domain");
+	if (limit != NULL) {
+		link_bounce(l, rq, COMITY_RESOURCE_CONSTRAINT, limit);
 		return;
 	}
 	item = make_item(l, rq);

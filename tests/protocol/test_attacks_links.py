@@ -30,7 +30,7 @@ def _refused(client, count):
 
 @cases([("stanzas of a domain", {"s2s_queue_stanzas": 20}, 1, 20),
         ("bytes of a domain", {"s2s_queue_bytes": "512KiB"}, 1, 8),
-        ("bytes of all domains", {"s2s_queue_total": "512KiB"}, 50, 8)])
+        ("bytes of all domains", {"s2s_queue_total": "1MiB"}, 50, 8)])
 @dedicated(start=False)
 def what_waits_for_other_servers_is_limited(server, _what, options, domains, most):
     """Of 400 messages of 20 kB, each of which counts for three times as much."""
@@ -43,6 +43,37 @@ def what_waits_for_other_servers_is_limited(server, _what, options, domains, mos
         errors = _refused(sender, 400)
         check(abs(len(errors) - (400 - most)) <= 2, f"{len(errors)} of 400 came back")
         check_error(errors[0], "resource-constraint")
+
+
+@dedicated(start=False)
+def what_waits_for_one_user_leaves_room_for_others(server):
+    """One user writes 8 MB to 40 domains whose servers say nothing; another one reaches a new domain meanwhile."""
+    del server
+    honest = FakeServer()
+    server = federating(FakeServer(limit=0), route("honest.test", honest), s2s_queue_total="8MiB", workers=1,
+                        s2s_negotiate_timeout="1m")
+    with Innocents(server), figures_bounded(server, memory_remote=5 << 20):
+        sender, other = login(server, "sender", presence=False), login(server, "other")
+        for n in range(600):
+            sender.message(f"ann@x{n % 40}.fake.test", "x" * (20000 if n < 400 else 1))
+        errors = _refused(sender, 600)
+        check("of yours" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
+        other.message("ann@honest.test", "hello")
+        equal(honest.wait_stanza("message")["from"], str(other.jid))
+
+
+@dedicated(start=False)
+def what_waits_for_many_users_is_limited(server):
+    """Each of eight has less than a user may have at the end."""
+    del server
+    server = federating(FakeServer(limit=0), s2s_queue_total="1MiB", workers=1, s2s_negotiate_timeout="1m")
+    with Innocents(server), figures_bounded(server, memory_remote=1 << 20):
+        for number in range(8):
+            sender = login(server, f"sender{number}", presence=False)
+            for n in range(60):
+                sender.message(f"ann@x{n}.fake.test", "x" * (20000 if n < 10 else 1))
+            errors = _refused(sender, 60)
+        check("of this domain" in check_error(errors[-1], "resource-constraint").child_text("text"), errors[-1])
 
 
 @dedicated(start=False)
