@@ -32,9 +32,20 @@ static void show_presence(struct comity_mod *m, struct comity_account *a, struct
 	}
 }
 
-/* RFC 6121 3.2.2, 3.3.3: one who lost the subscription sees every resource leave. */
+static bool is_blocked(struct comity_mod *m, struct comity_account *a, const struct comity_jid *contact)
+{
+	struct comity_mod *blocking = NULL;
+	const struct comity_blocking_api *blocks = comity_module_api(m, "blocking", a, &blocking);
+
+	return blocks != NULL && blocks->is_blocked(blocking, a, contact);
+}
+
+/* RFC 6121 3.2.2, 3.3.3: one who lost the subscription sees every resource leave. Who is blocked has seen that, and must
+ * not learn which have come since (XEP-0191 3.3). */
 static void hide_presence(struct comity_mod *m, struct comity_account *a, struct comity_jid *contact)
 {
+	if (is_blocked(m, a, contact))
+		return;
 	for (struct comity_session *s = comity_account_first_session(a); s != NULL; s = comity_session_next(s)) {
 		struct comity_stanza *st;
 
@@ -374,8 +385,6 @@ void roster_on_presence(struct comity_mod *m, struct comity_session *s, bool was
 	struct comity_account *a = comity_session_account(s);
 	const struct roster *r = roster_of(m, a);
 	struct roster_session *data = comity_session_data(m, s);
-	struct comity_mod *blocking = NULL;
-	const struct comity_blocking_api *blocks = comity_module_api(m, "blocking", a, &blocking);
 	size_t bytes = 0, room = comity_session_room(s);
 
 	/* While they are on their way to a client it does not get them again, however often it comes and goes. */
@@ -385,8 +394,7 @@ void roster_on_presence(struct comity_mod *m, struct comity_session *s, bool was
 		size_t len = r->items[i]->request != NULL ? strlen(r->items[i]->request) : 0;
 
 		/* What there is no room for is shown when others have been answered. */
-		if (len == 0 || bytes + len > room ||
-		    (blocks != NULL && blocks->is_blocked(blocking, a, r->items[i]->jid)))
+		if (len == 0 || bytes + len > room || is_blocked(m, a, r->items[i]->jid))
 			continue;
 		bytes += len;
 		show_request(s, r->items[i]);

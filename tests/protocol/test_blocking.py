@@ -466,6 +466,21 @@ def a_login_while_blocked_shows_nothing(server):
     c.expect_nothing(())
 
 
+def a_blocked_contact_that_is_removed_does_not_learn_who_is_there(server):
+    """The user came anew while the contact was blocked."""
+    u, c = _friends(server)
+    _block(u, c.bare)
+    c.expect("presence", type="unavailable", from_=u.jid)
+    u.close()
+    u = Client.login(u.account, "secret", presence=True)
+    c.settle()
+    c.drain()
+    u.set(f"<query xmlns='jabber:iq:roster'><item jid='{c.bare}' subscription='remove'/></query>")
+    c.expect("presence", type="unsubscribe", from_=u.bare)
+    c.expect("presence", type="unsubscribed", from_=u.bare)
+    equal(_seen(c), [])
+
+
 def subscriptions_outlive_a_block(server):
     u, c = _friends(server)
     _block(u, c.bare)
