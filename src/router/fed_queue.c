@@ -15,6 +15,7 @@ struct fed_item {
 	uint64_t since;
 	size_t size;
 	struct quota_holder *of;   /* for whom it is counted; NULL: it is not */
+	unsigned losses;           /* of streams that it was sent on */
 };
 
 /* What a queued stanza costs beside its bytes. */
@@ -22,6 +23,8 @@ struct fed_item {
 /* Of the bytes that may wait for all domains, anybody may have those that are in the first half; of the rest, who has
  * this part of all gets no more, so that nobody's messages keep those of others from new domains. */
 #define USER_PART 8
+/* How often what was sent gets its time again because the stream was lost. */
+#define RENEWALS 3
 
 static void free_item(struct fed_item *item)
 {
@@ -279,7 +282,14 @@ void link_take_back(struct fed_link *l)
 	list_splice(&l->queue, &l->returned);
 }
 
-/* What was not acknowledged has the full time again to arrive. */
+/* What was not acknowledged has the full time again to arrive, but not for ever: the peer may end each stream because
+ * of it. */
+static void renew(struct fed_item *item, uint64_t now)
+{
+	if (item->losses++ < RENEWALS)
+		item->since = now;
+}
+
 void link_keep_managed(struct fed_link *l, struct s2s *s)
 {
 	link_take_back(l);
@@ -288,7 +298,7 @@ void link_keep_managed(struct fed_link *l, struct s2s *s)
 	l->suspended = s->sm;
 	s->sm = NULL;
 	LIST_EACH(p, next, &l->suspended->unacked)
-		((struct fed_item *)LIST_ENTRY(p, struct s2s_sm_item, link)->token)->since = worker_now(link_worker(l));
+		renew(LIST_ENTRY(p, struct s2s_sm_item, link)->token, worker_now(link_worker(l)));
 	if (l->suspended->id == NULL)
 		link_requeue_suspended(l);
 }

@@ -75,16 +75,17 @@ void link_on_incoming(struct fed_link *l, struct s2s *s)
 	link_schedule(l);
 }
 
-/* Our stream is gone. One that was lost as soon as it was there would be lost again: the next try waits. */
+/* Our stream is gone. One that was lost, or ended by the peer, as soon as it was there would be so again: the next try
+ * waits, and with it all that is to be sent. */
 static void rest(struct fed_link *l, enum s2s_cause cause, const char *text)
 {
 	uint64_t now = worker_now(link_worker(l)), pause = link_settings(l)->retry_min_ms;
 
 	l->state = LINK_IDLE;
-	if (cause != S2S_LOST || now - l->ready_at >= pause)
+	if (cause == S2S_CLOSED_BY_US || now - l->ready_at >= pause)
 		return;
 	l->state = LINK_WAITING;
-	l->cause = cause;
+	l->cause = S2S_LOST;
 	link_set_why(l, text);
 	l->retry_at = now + fed_jitter(l->fed, pause);
 }

@@ -4,6 +4,7 @@ limited; others are served meanwhile."""
 import contextlib
 import os
 import re
+import socket
 import sqlite3
 import time
 
@@ -104,6 +105,42 @@ def server_that_hangs_up_at_each_stanza_is_not_reached_at_once(server):
     fake.wait_stanzas(3)
     took = time.monotonic() - began
     check(took > 1.4, f"it was reached twice more in {took:.2f} s")
+
+
+class _Choosy(FakeServer):
+    """Ends the stream with an error at a message that is too long for it."""
+
+    def __init__(self, knows):
+        super().__init__(manages=True)
+        self.knows, self.refused = knows, 0   # knows: the stream that is resumed
+
+    def _answer(self, connection, e):
+        with contextlib.suppress(OSError):
+            if e.name == "message" and len(e.child_text("body")) > 1000:
+                self.refused += 1
+                connection.sendall(b"<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                                   b"</stream:error></stream:stream>")
+                connection.shutdown(socket.SHUT_RDWR)
+            elif e.name == "resume" and not self.knows:
+                connection.sendall(f"<failed xmlns='{NS_SM}'/>".encode())
+            else:
+                super()._answer(connection, e)
+
+
+@cases([("that resumes", True), ("that does not", False)])
+@dedicated(start=False)
+def a_stanza_that_ends_each_stream_comes_back(server, _what, knows):
+    """It is not sent again at once, nor for ever, and what others send goes on then."""
+    del server
+    fake = _Choosy(knows)
+    server = federating(fake, s2s_queue_age="3s", s2s_retry_min="1s")
+    ann, other = login(server, "ann", presence=False), login(server, "other", presence=False)
+    ann.message("bob@x1.fake.test", "x" * 5000)
+    check_error(ann.expect("message", type="error", timeout=15), "remote-server-timeout")
+    check(2 <= fake.refused <= 12, f"it was sent {fake.refused} times")
+    fake.stanzas.clear()
+    other.message("bob@x1.fake.test", "hello")
+    equal(fake.wait_stanza("message")["from"], other.jid)
 
 
 @dedicated(start=False)
