@@ -178,13 +178,17 @@ static int encrypt(struct conn *c)
 	return rc;
 }
 
-/* Sends what it can; -ERR_IO when the socket is gone. */
+/* Sends what it can, and TLS's goodbye with our last words; -ERR_IO when the socket is gone. */
 static int flush(struct conn *c)
 {
 	ssize_t n;
 
 	if (buf_size(&c->out) != 0 && encrypt(c) != 0)
 		return -ERR_IO;
+	if (c->is_closing && c->is_secured && !c->has_said_bye) {
+		c->has_said_bye = true;
+		tls_session_bye(c->tls, &c->wire);
+	}
 	while (buf_size(&c->wire) != 0) {
 		n = c->io->send(c, buf_bytes(&c->wire), buf_size(&c->wire));
 		if (n < 0 && errno == EINTR)
@@ -240,14 +244,12 @@ static void destroy(struct conn *c)
 	free(c);
 }
 
-/* All is sent: says goodbye and waits a moment for the peer to read, because closing a socket with
- * unread input would reset it and take our last words with it. */
+/* All is sent: waits a moment for the peer to read, because closing a socket with unread input would reset it and take
+ * our last words with it. */
 static void begin_linger(struct conn *c)
 {
 	c->is_lingering = true;
-	if (c->tls != NULL && c->is_secured)
-		tls_session_bye(c->tls, &c->wire);
-	if (flush(c) != 0 || c->got_eof) {
+	if (c->got_eof) {
 		c->is_broken = true;
 		mark_dirty(c);
 		return;

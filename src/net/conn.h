@@ -97,7 +97,7 @@ struct conn {
 	unsigned stops;              /* of enum conn_stop: why nothing is read now */
 	uint64_t read_since;         /* the end of the last stop, by the clock of the worker */
 	struct backlog *backlog;     /* NULL: nothing was counted yet */
-	bool is_closing, is_broken, is_lingering, is_owned;
+	bool is_closing, is_broken, is_lingering, is_owned, has_said_bye;
 	bool is_deaf;                /* the peer: nothing can be sent any more */
 	bool watches_write, is_delivering, got_eof;
 	bool tells_drained;

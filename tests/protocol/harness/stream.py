@@ -126,6 +126,7 @@ class Stream:
 
     def tls_context(self, verify=True, minimum=None, maximum=None, ciphers=None, cert=None):
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF   # an end without close_notify is noted
         if verify:
             made.load_verify_locations(self.server.ca)
         else:
