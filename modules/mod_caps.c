@@ -11,6 +11,12 @@
 #define NS_CAPS "http://jabber.org/protocol/caps"
 #define NODE "https://comity.example"
 
+/* What it announces, made anew after a reload. */
+struct host {
+	unsigned generation;
+	char *ver;
+};
+
 /* Lines to be sorted, each ended with '<' in the string that is hashed. */
 struct lines {
 	char **items;
@@ -123,33 +129,48 @@ static char *make_string(const struct comity_elem *query)
 	return text;
 }
 
-static bool fill_caps(struct comity_mod *m, struct comity_elem *feature)
+static char *make_ver(struct comity_mod *disco, const struct comity_disco_api *api)
 {
-	struct comity_mod *disco = NULL;
-	const struct comity_disco_api *api = comity_module_api(m, "disco", NULL, &disco);
 	struct comity_stanza *scratch = comity_stanza_new(COMITY_IQ, COMITY_TYPE_RESULT);
 	struct comity_elem *query = comity_elem_add(comity_stanza_edit(scratch), NULL, "query");
 	gnutls_datum_t hash, ver = { 0 };
 	unsigned char sha1[20];
-	char *text;
+	char *text, *copy;
 
-	if (api == NULL) {
-		comity_stanza_unref(scratch);
-		return false;
-	}
 	api->fill_host(disco, query);
 	text = make_string(query);
 	hash = (gnutls_datum_t){ sha1, sizeof(sha1) };
 	if (gnutls_hash_fast(GNUTLS_DIG_SHA1, or_empty(text), strlen(or_empty(text)), sha1) != 0 ||
-	    gnutls_base64_encode2(&hash, &ver) != 0)
+	    gnutls_base64_encode2(&hash, &ver) != 0 || (copy = strdup((const char *)ver.data)) == NULL)
 		abort();
-	comity_elem_set(feature, "hash", "sha-1");
-	comity_elem_set(feature, "node", NODE);
-	comity_elem_set(feature, "ver", (const char *)ver.data);
 	gnutls_free(ver.data);
 	free(text);
 	comity_stanza_unref(scratch);
+	return copy;
+}
+
+static bool fill_caps(struct comity_mod *m, struct comity_elem *feature)
+{
+	struct comity_mod *disco = NULL;
+	const struct comity_disco_api *api = comity_module_api(m, "disco", NULL, &disco);
+	struct host *host = comity_host_data(m);
+
+	if (api == NULL)
+		return false;
+	if (host->generation != comity_host_generation(m)) {
+		free(host->ver);
+		host->ver = make_ver(disco, api);
+		host->generation = comity_host_generation(m);
+	}
+	comity_elem_set(feature, "hash", "sha-1");
+	comity_elem_set(feature, "node", NODE);
+	comity_elem_set(feature, "ver", host->ver);
 	return true;
+}
+
+static void unload(struct comity_mod *m)
+{
+	free(((struct host *)comity_host_data(m))->ver);
 }
 
 static const struct comity_feature features[] = { { COMITY_TO_HOST, NS_CAPS }, { 0 } };
@@ -164,5 +185,7 @@ COMITY_MODULE(
 	.needs = needs,
 	.features = features,
 	.stream_features = stream_features,
+	.host_size = sizeof(struct host),
+	.unload = unload,
 	.api = &api,
 );

@@ -172,6 +172,9 @@ void *comity_session_data(struct comity_mod *m, struct comity_session *s);
 void *comity_session_find_data(const struct comity_mod *m, const struct comity_session *s);
 const char *comity_host_name(const struct comity_mod *m);
 struct comity_jid *comity_host_jid(const struct comity_mod *m);
+/* Another number once a reload may have changed the modules or options of the host: until then, what follows from them
+ * need not be made again. Never 0. */
+unsigned comity_host_generation(const struct comity_mod *m);
 /* True for a domain that this server serves. */
 bool comity_is_local_domain(const struct comity_mod *m, const char *domain);
 /* The api of another module of this host and its instance, to ask it about an account (NULL: about none); NULL when

@@ -151,6 +151,7 @@ struct host *host_new(struct router *r, const struct host_settings *settings)
 
 	h->router = r;
 	h->settings = settings;
+	h->generation = 1;
 	h->name = mem_strdup(settings->stream->name);
 	h->jid = comity_jid_ref(settings->stream->jid);
 	log_ctx_init(&h->log, &r->worker->log, describe_host);
@@ -230,6 +231,7 @@ void host_update(struct host *h, const struct host_settings *settings, struct se
 	}
 	if (changed)
 		make_tables(h);
+	h->generation++;
 	for (size_t i = before; i < h->mod_count; i++)
 		sessions_regain_mod(h->mods[i]);
 }

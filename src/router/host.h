@@ -41,6 +41,7 @@ struct host {
 	struct hook_row *hooks[HOOK_POINTS];
 	size_t hook_count[HOOK_POINTS];
 	char **maps;                      /* names to load with an account; ends with NULL */
+	unsigned generation;              /* one more than reloads that it has seen */
 	unsigned tables;                  /* so often were hooks, iqs and maps made */
 	struct log_ctx log;
 };

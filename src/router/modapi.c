@@ -33,6 +33,11 @@ struct comity_jid *comity_host_jid(const struct comity_mod *m)
 	return m->host->jid;
 }
 
+unsigned comity_host_generation(const struct comity_mod *m)
+{
+	return m->host->generation;
+}
+
 bool comity_is_local_domain(const struct comity_mod *m, const char *domain)
 {
 	return router_find_host(m->host->router, domain) != NULL;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What each module answers, keeps and refuses."""
 import base64
+import hashlib
 
 from harness import Client, cases, check, dedicated, equal
 from harness.client import check_error
@@ -68,6 +69,34 @@ def disco_of_an_unknown_node(server):
     id_ = client.new_id()
     client.send(f"<iq type='get' id='{id_}' to='{server.domain}'><query xmlns='{INFO}' node='nothing'/></iq>")
     client.expect_error("item-not-found", id_=id_)
+
+
+def _verification_string(query):
+    """XEP-0115 5.1 and 5.4, of what was found out by asking."""
+    text = "".join(sorted(f"{i['category']}/{i['type']}/{i.get('xml:lang', '')}/{i.get('name', '')}<"
+                          for i in query.find_all("identity")))
+    text += "".join(sorted(f"{f['var']}<" for f in query.find_all("feature")))
+    for form in query.find_all("x"):
+        fields = {f["var"]: sorted(v.text for v in f.find_all("value")) for f in form.find_all("field")}
+        text += "".join(f"{value}<" for value in fields.pop("FORM_TYPE"))
+        text += "".join("".join(f"{word}<" for word in [var, *fields[var]]) for var in sorted(fields))
+    return base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
+
+
+@dedicated()
+def capabilities_in_features_are_those_that_disco_tells(server):
+    seen = set()
+    for text in ("", 'module disco { abuse_addresses = { "xmpp:abuse@localhost", "mailto:a@b.test" } }',
+                 "modules_disabled = { ping }"):
+        server.text = text
+        server.write_config()
+        server.reload()
+        for _ in range(2):
+            client = _login(server)
+            caps = client.features.find("c", "http://jabber.org/protocol/caps")
+            equal(caps["ver"], _verification_string(client.get(f"<query xmlns='{INFO}'/>", to=server.domain)))
+            seen.add(caps["ver"])
+    equal(len(seen), 3)
 
 
 @dedicated(text='module disco { abuse_addresses = { "xmpp:abuse@localhost" } }')
