@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""How many system calls the server makes for each message that it delivers, by perf, which only root may run.
+"""How many system calls the server makes for each message that it delivers and for each login, by perf, which only root
+may run.
 
 Usage: tests/bench/calls.py --xmppload DIR [--build DIR] [--seconds N]
 
-Taken while clients with TLS, stream management and carbons chat and nobody logs in or out. A `sendto` carries one TLS
-record or more.
+Taken while clients with TLS, stream management and carbons chat and nobody logs in or out, and while they do nothing but
+log in and out, eight at a time. A `sendto` carries one TLS record or more.
 """
 import argparse
 import os
@@ -19,8 +20,12 @@ from client import DOMAIN  # noqa: E402
 from servers import ROOT, check_build, source_of, workplace  # noqa: E402
 from waiting import Waiting, figures, wait_for_sessions  # noqa: E402
 
-LOADS = (("one in flight", 1000, ["--window", "1"]), ("eight in flight", 100, ["--window", "8"]),
-         ("2,000 a second", 100, ["--rate", "2000"]))
+# What each is called, its users, how it is made, and the figure that says how many there were. Logins come first: chats
+# that are broken off leave messages.
+LOADS = (("logins", 200, ["churn", "--parallel", "8"], "connections_closed"),
+         ("one in flight", 1000, ["chat", "--window", "1"], "stanzas_out"),
+         ("eight in flight", 100, ["chat", "--window", "8"], "stanzas_out"),
+         ("2,000 a second", 100, ["chat", "--rate", "2000"], "stanzas_out"))
 EVENT = "syscalls:sys_enter_"
 FEWEST = 0.01       # for a message: what is called less often is not shown
 
@@ -34,7 +39,7 @@ def count(server, seconds):
     before, after = (figures(text) for text in done.stdout.split("\n\n"))
     fields = (line.split(",") for line in done.stderr.splitlines())
     calls = {f[2].removeprefix(EVENT): int(f[0]) for f in fields if len(f) > 2 and f[0].isdigit()}
-    return calls, {name: after[name] - before[name] for name in ("stanzas_out", "bytes_out")}
+    return calls, {name: after[name] - before[name] for name in ("stanzas_out", "connections_closed", "bytes_out")}
 
 
 def main():
@@ -49,21 +54,22 @@ def main():
     server = Waiting(os.path.join(folder, "comity"), args.port, certs, build=os.path.abspath(args.build))
     load = os.path.join(os.path.abspath(args.xmppload), "xmppload")
     server.start()
-    server.register(load, "u", max(users for _, users, _ in LOADS))
-    for name, users, options in LOADS:
-        clients = subprocess.Popen([load, "chat", "-n", str(users), "-p", str(server.port), "-d", DOMAIN, "--mech",
+    server.register(load, "u", max(users for _, users, _, _ in LOADS))
+    for name, users, how, counted in LOADS:
+        clients = subprocess.Popen([load, how[0], "-n", str(users), "-p", str(server.port), "-d", DOMAIN, "--mech",
                                     server.mech, "--starttls", "--sm", "--carbons", "--quiet", "--duration", "600",
-                                    *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for_sessions(clients, server, users)
+                                    *how[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if how[0] == "chat":
+            wait_for_sessions(clients, server, users)
         time.sleep(3)
         calls, moved = count(server, args.seconds)
         clients.terminate()
         clients.wait()
         server.stop()
         server.start()
-        messages = moved["stanzas_out"]
-        each = sorted(((n / messages, call) for call, n in calls.items()), reverse=True)
-        print(f"{name}: {messages:,} messages, {moved['bytes_out'] / calls['sendto']:.0f} bytes in a sendto; for each: " +
+        number = moved[counted]
+        each = sorted(((n / number, call) for call, n in calls.items()), reverse=True)
+        print(f"{name}: {number:,}, {moved['bytes_out'] / calls['sendto']:.0f} bytes in a sendto; for each: " +
               ", ".join(f"{call} {n:.2f}" for n, call in each if n >= FEWEST), flush=True)
     server.stop()
     shutil.rmtree(folder)
