@@ -120,7 +120,7 @@ static void note_presence(struct s2s *s, struct comity_rq *rq)
 	l = link_get(f, comity_jid_domain(rq->to), remote);
 	if (l == NULL)
 		return;
-	rq->seen = link_note_presence(l, rq->st->type, rq->from, rq->to);
+	rq->seen = link_note_presence(l, rq->st->type, rq->from, rq->to, &rq->was_unasked);
 	if (f->router->pressure < PRESSURE_PRESENCE)
 		return;
 	/* It is not passed on, and has to be remembered for that. */
@@ -129,51 +129,52 @@ static void note_presence(struct s2s *s, struct comity_rq *rq)
 }
 
 /* To the home of the remote domain. */
-struct unseen {
+struct reach {
 	struct mail mail;
 	struct comity_jid *from, *to;
 	uint32_t serial;
-	bool has_reached;
+	bool has_reached, is_unasked;
 };
 
-static void unsee(struct federation *f, const struct unseen *u)
+static void note_reach(struct federation *f, const struct reach *r)
 {
-	struct fed_link *l = link_find(f, comity_jid_domain(u->to), comity_jid_domain(u->from));
+	struct fed_link *l = link_find(f, comity_jid_domain(r->to), comity_jid_domain(r->from));
 
-	if (l != NULL && u->has_reached)
-		link_note_unasked(l, u->from, u->to, u->serial);
+	if (l != NULL && r->has_reached)
+		link_note_unasked(l, r->from, r->to, r->serial, r->is_unasked);
 	else if (l != NULL)
-		link_unsee_presence(l, u->from, u->to, u->serial);
+		link_unsee_presence(l, r->from, r->to, r->serial);
 }
 
-static void on_unseen(struct worker *w, struct mail *mail)
+static void on_reach(struct worker *w, struct mail *mail)
 {
-	struct unseen *u = LIST_ENTRY(mail, struct unseen, mail);
+	struct reach *r = LIST_ENTRY(mail, struct reach, mail);
 
-	unsee(fed_of(w), u);
-	comity_jid_unref(u->from);
-	comity_jid_unref(u->to);
-	free(u);
+	note_reach(fed_of(w), r);
+	comity_jid_unref(r->from);
+	comity_jid_unref(r->to);
+	free(r);
 }
 
-void fed_unsee(struct comity_rq *rq)
+void fed_note_reach(struct comity_rq *rq)
 {
 	struct router *r = rq->router;
 	struct worker *home = home_of_remote(r->server, comity_jid_domain(rq->from));
-	struct unseen *u, here = { .from = rq->from, .to = rq->to, .serial = rq->seen, .has_reached = rq->has_reached };
+	struct reach *away, here = { .from = rq->from, .to = rq->to, .serial = rq->seen, .has_reached = rq->has_reached,
+	                             .is_unasked = rq->is_unasked };
 
-	if (r->fed->is_stopping)
+	if (r->fed->is_stopping || (rq->has_reached && rq->is_unasked == rq->was_unasked))
 		return;
 	if (home == r->worker) {
-		unsee(r->fed, &here);
+		note_reach(r->fed, &here);
 		return;
 	}
-	u = mem_new(sizeof(*u));
-	*u = here;
-	u->mail.run = on_unseen;
-	comity_jid_ref(u->from);
-	comity_jid_ref(u->to);
-	worker_post(home, &u->mail);
+	away = mem_new(sizeof(*away));
+	*away = here;
+	away->mail.run = on_reach;
+	comity_jid_ref(away->from);
+	comity_jid_ref(away->to);
+	worker_post(home, &away->mail);
 }
 
 /* A stanza of a peer with stream management, until it is safe. */

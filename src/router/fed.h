@@ -153,6 +153,7 @@ struct fed_link {
 	struct list telling;           /* in fed->tellers */
 	bool has_stale;                /* some in seen have changed, and that was not passed on */
 	bool wants_back;               /* lost while some are seen as available: to be reached again, or they go */
+	bool is_missed;                /* lost; wants_back when some turn out to be seen */
 	uint64_t failing_since;        /* 0: the last try succeeded */
 	uint64_t retry_at, backoff_ms;
 	uint64_t ready_at, last_used;
@@ -191,8 +192,8 @@ void fed_end_host(struct federation *f, const char *local);
 void fed_accept(struct worker *w, int fd, const char *address, bool direct_tls);
 /* Takes a request for a domain that is not served here, on any worker; consumes it. */
 void fed_route(struct router *r, struct comity_rq *rq);
-/* A request of another server that link_note_presence() knows has reached no session, or one that has not wanted it. */
-void fed_unsee(struct comity_rq *rq);
+/* A request of another server that link_note_presence() knows is done with: has it reached a session that has wanted it? */
+void fed_note_reach(struct comity_rq *rq);
 /* Tries to reach a domain from scratch and tells each step; done comes once, and the link is gone after it. */
 void fed_probe(struct federation *f, const char *local, const char *remote, void (*note)(void *arg, const char *line),
                void (*done)(void *arg, const struct fed_link *l), void *arg);
@@ -239,6 +240,8 @@ void link_on_usable(struct fed_link *l);
 void link_on_proved(struct fed_link *l);
 void link_on_managed(struct fed_link *l);
 void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, const char *text);
+/* Some of it is seen here and wanted: if it was lost, it is reached again. */
+void link_miss_presence(struct fed_link *l);
 
 /* ---- how many there are (fed_bound.c) ---- */
 
@@ -327,12 +330,15 @@ void link_rewrite(struct fed_link *l, void *token);
 
 /* ---- presence of the remote domain (fed_presence.c) ---- */
 
-/* Presence that came in; returns what it is known by if it has to be remembered, else 0. */
-uint32_t link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to);
+/* Presence that came in; returns what it is known by if it has to be remembered, else 0. What is remembered first counts
+ * as unasked, as nobody is known to have wanted it yet. */
+uint32_t link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to,
+                            bool *is_unasked);
 /* It reached nobody: it need not be remembered. */
 void link_unsee_presence(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial);
-/* It reached somebody who has not wanted it: its domain is not asked for it, nor reached for that. */
-void link_note_unasked(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial);
+/* It reached somebody who has wanted it, or has not: then its domain is not asked for it, nor reached for that. */
+void link_note_unasked(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial,
+                       bool is_unasked);
 bool link_has_presence(const struct fed_link *l);
 /* Some of it is wanted here. */
 bool link_has_asked_presence(const struct fed_link *l);

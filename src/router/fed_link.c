@@ -217,7 +217,7 @@ static void wait_for_next_try(struct fed_link *l)
 		l->failing_since = now;
 	/* Whoever seemed to be there is not, as far as anybody here can tell. */
 	if (!is_passing(l->cause) || now - l->failing_since >= s->queue_age_ms) {
-		l->wants_back = false;
+		l->wants_back = l->is_missed = false;
 		link_lose_presence(l);
 	}
 	/* Resumed or not, what was not acknowledged is bounced in its order when the time is over. */

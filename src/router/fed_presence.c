@@ -14,7 +14,7 @@ struct fed_seen {
 	uint32_t serial;               /* of what it said last */
 	bool is_stale;                 /* what it said last was not passed on */
 	bool is_lost;                  /* shown as unavailable, because the domain was lost */
-	bool is_unasked;               /* nobody here has wanted what it said last */
+	bool is_unasked;               /* nobody here is known to have wanted what it said last */
 	size_t bytes;                  /* of memory, about */
 	size_t len;
 	char key[];                    /* "from to" */
@@ -115,6 +115,7 @@ static struct fed_seen *add(struct fed_link *l, struct comity_jid *from, struct 
 		p->len = len;
 		memcpy(p->key, key, len + 1);
 		map_put(&l->seen, p->key, len, p);
+		set_unasked(l, p, true);
 		l->seen_bytes += bytes;
 		count(l->fed, 1, (ptrdiff_t)bytes);
 	}
@@ -122,7 +123,8 @@ static struct fed_seen *add(struct fed_link *l, struct comity_jid *from, struct 
 	return p;
 }
 
-uint32_t link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to)
+uint32_t link_note_presence(struct fed_link *l, enum comity_type type, struct comity_jid *from, struct comity_jid *to,
+                            bool *is_unasked)
 {
 	struct fed_seen *p;
 
@@ -139,7 +141,7 @@ uint32_t link_note_presence(struct fed_link *l, enum comity_type type, struct co
 	if (p == NULL)
 		return 0;
 	p->is_lost = false;
-	set_unasked(l, p, false);
+	*is_unasked = p->is_unasked;
 	/* Never 0. */
 	p->serial = l->seen_serial = l->seen_serial + 1 != 0 ? l->seen_serial + 1 : 1;
 	return p->serial;
@@ -154,12 +156,16 @@ void link_unsee_presence(struct fed_link *l, const struct comity_jid *from, cons
 		forget(l, p);
 }
 
-void link_note_unasked(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial)
+void link_note_unasked(struct fed_link *l, const struct comity_jid *from, const struct comity_jid *to, uint32_t serial,
+                       bool is_unasked)
 {
 	struct fed_seen *p = find(l, from, to);
 
-	if (p != NULL && p->serial == serial)
-		set_unasked(l, p, true);
+	if (p == NULL || p->serial != serial)
+		return;
+	set_unasked(l, p, is_unasked);
+	if (!is_unasked)
+		link_miss_presence(l);
 }
 
 bool link_has_presence(const struct fed_link *l)
@@ -386,8 +392,11 @@ void link_note_stale(struct fed_link *l, const struct comity_jid *from, const st
 {
 	struct fed_seen *p = find(l, from, to);
 
-	if (p != NULL)
-		p->is_stale = l->has_stale = true;
+	if (p == NULL)
+		return;
+	p->is_stale = l->has_stale = true;
+	/* It is asked for whether anybody is here or not, and so tells nothing. */
+	set_unasked(l, p, false);
 }
 
 void link_refresh_presence(struct fed_link *l)

@@ -7,7 +7,7 @@ static void send_what_waits(struct fed_link *l)
 {
 	link_take_back(l);
 	l->failing_since = 0;
-	l->wants_back = false;
+	l->wants_back = l->is_missed = false;
 	link_flush(l);
 	link_regain_presence(l);
 	link_schedule(l);
@@ -90,12 +90,30 @@ static void rest(struct fed_link *l, enum s2s_cause cause, const char *text)
 	l->retry_at = now + fed_jitter(l->fed, pause);
 }
 
+/* Who was lost without a word may be there still. */
+static void miss(struct fed_link *l, enum s2s_cause cause)
+{
+	l->is_missed = cause == S2S_LOST;
+	l->wants_back = l->is_missed && link_has_asked_presence(l);
+}
+
+void link_miss_presence(struct fed_link *l)
+{
+	if (!l->is_missed || l->wants_back)
+		return;
+	l->wants_back = true;
+	link_open_if_idle(l);
+	if (l->state == LINK_NEGOTIATING && l->out != NULL)
+		s2s_prove(l->out);
+	link_schedule(l);
+}
+
 /* Theirs is gone and was the only one that could be used, though ours may be there, as to verify keys. */
 static void look_for_it(struct fed_link *l, enum s2s_cause cause)
 {
 	if (l->state == LINK_READY)
 		l->state = LINK_IDLE;
-	l->wants_back = cause == S2S_LOST && link_has_asked_presence(l);
+	miss(l, cause);
 	if (l->wants_back && l->state == LINK_NEGOTIATING && l->out != NULL)
 		s2s_prove(l->out);
 }
@@ -117,7 +135,7 @@ void link_on_closed(struct fed_link *l, struct s2s *s, enum s2s_cause cause, con
 		l->no_external = s->no_external;
 		link_keep_managed(l, s);
 		if (was_ready)
-			l->wants_back = cause == S2S_LOST && link_has_asked_presence(l);
+			miss(l, cause);
 		if (l->state == LINK_NEGOTIATING) {
 			/* It was only there to verify keys, and has done that. */
 			if (!link_has_work(l) && list_empty(&l->checks) && !l->is_probe && s->last_step == S2S_USABLE) {

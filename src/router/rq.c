@@ -109,8 +109,8 @@ void comity_rq_release(struct comity_rq *rq)
 	if (rq == NULL || --rq->refs != 0)
 		return;
 	stream = rq->stream;
-	if (rq->seen != 0 && (!rq->has_reached || rq->is_unasked))
-		fed_unsee(rq);
+	if (rq->seen != 0)
+		fed_note_reach(rq);
 	rq_detach(rq);
 	backlog_leave(&rq->backlog);
 	comity_stanza_unref(rq->st);

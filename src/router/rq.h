@@ -31,7 +31,7 @@ struct comity_rq {
 	bool is_stored;                  /* a module had it in the store for this session */
 	bool has_reached;                /* a session, or what stands for one */
 	uint32_t seen;                   /* presence of another server: see link_note_presence(); 0: not remembered */
-	bool is_unasked;                 /* see comity_rq_set_unasked() */
+	bool is_unasked, was_unasked;    /* see comity_rq_set_unasked(); as is remembered */
 	bool is_caused_by_others;        /* to another server: no user here has sent it, or has it sent for him */
 	bool is_repeat;                  /* it may have come before the last restart, too */
 	struct safe *safe;               /* held until it is safe; with a reference, may be NULL */

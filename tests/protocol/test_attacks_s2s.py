@@ -365,6 +365,36 @@ def strangers_do_not_learn_who_has_got_their_presence(server):
     equal([e["from"] for e in [*stream.inbox, *fake.stanzas] if e["type"] == "probe"], [], "who else is asked for")
 
 
+@cases([("one who is here", True, False, 1), ("one who is absent", False, False, 1),
+        ("one who is here, of two workers", True, False, 2), ("one who is absent, of two workers", False, False, 2),
+        ("one who has shown himself, of two workers", True, True, 2)])
+@dedicated(start=False)
+def stranger_that_goes_at_once_does_not_learn_who_is_there(server, _what, is_here, is_wanted, workers):
+    """It is gone before the server knows what has become of its presence."""
+    del server
+    fake = FakeServer()
+    server = federating(fake, workers=workers)
+    accounts = [server.account(f"user{n}") for n in range(4)]
+    server.restart()   # so that none of them is in memory
+    users = [Client.login(account, presence=True) for account in accounts] if is_here else []
+    stream = _shows_itself(server)
+    fake.hang_up()
+    server.wait_for(lambda: "both directions" in server.log(), "a stream of both directions")
+    time.sleep(1.1)   # s2s_retry_min: a stream that is lost sooner is not called back at once
+    for user in users[:1] if is_wanted else ():
+        user.presence(to="ann@x1.fake.test/r")
+        stream.expect("presence", from_=user.jid)
+    asked = len(fake.asked)
+    stream.send("".join(f"<presence from='ann@x1.fake.test/r' to='{account.jid}'/>" for account in accounts))
+    stream.abort()
+    for user in users:
+        user.expect("presence", type=None, from_="ann@x1.fake.test/r")
+    if is_wanted:
+        server.wait_for(lambda: len(fake.asked) > asked, "a call to see whether it is there")
+    time.sleep(0.7)
+    equal(sum(e.name == "result" for e in fake.asked[asked:]), int(is_wanted), "calls to see whether it is there")
+
+
 @cases([("of one domain", {"s2s_presence_bytes": "100KiB"}, 1), ("of all domains", {"s2s_presence_total": "100KiB"}, 3)])
 @dedicated(start=False)
 def presence_that_is_remembered_is_limited(server, _what, options, domains):

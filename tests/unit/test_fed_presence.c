@@ -38,11 +38,11 @@ static bool comes(struct fed_link *l, unsigned number, enum comity_type type)
 {
 	struct comity_jid *from;
 	char text[64];
-	bool is_followed;
+	bool is_followed, is_unasked;
 
 	snprintf(text, sizeof(text), "user%u@there.test/r", number);
 	from = comity_jid_parse(text);
-	is_followed = link_note_presence(l, type, from, user) != 0;
+	is_followed = link_note_presence(l, type, from, user, &is_unasked) != 0;
 	comity_jid_unref(from);
 	return is_followed;
 }
