@@ -2,6 +2,7 @@
 """What each module answers, keeps and refuses."""
 import base64
 import hashlib
+import time
 
 from harness import Client, cases, check, dedicated, equal
 from harness.client import check_error
@@ -208,6 +209,21 @@ def last_activity_keeps_the_last_words(server):
     client.presence("unavailable", payload="<status>gone fishing</status>")
     client.settle()
     query = client.get("<query xmlns='jabber:iq:last'/>", to=client.account.jid)
+    equal(query.text, "gone fishing", "status")
+
+
+@dedicated(options={"store_lazy_delay": "1m"})
+def last_activity_does_not_hold_up_a_stop(server):
+    """It waits for other writes, and there are none."""
+    client = _login(server, presence=True)
+    client.presence("unavailable", payload="<status>gone fishing</status>")
+    client.close()
+    server.wait_for(lambda: client.account.jid not in server.ctl("session", "list"), "an end of the session")
+    began = time.monotonic()
+    server.restart()
+    took = time.monotonic() - began
+    check(took < 5, f"a stop and a start took {took:.1f} s")
+    query = Client.login(client.account).get("<query xmlns='jabber:iq:last'/>", to=client.account.jid)
     equal(query.text, "gone fishing", "status")
 
 
