@@ -21,7 +21,8 @@ struct fed_item {
 /* What a queued stanza costs beside its bytes. */
 #define ITEM_COST 512
 /* Of the bytes that may wait for all domains, anybody may have those that are in the first half; of the rest, who has
- * this part of all gets no more, so that nobody's messages keep those of others from new domains. */
+ * this part of all gets no more, so that nobody's messages keep those of others from new domains. Who has nothing there
+ * has one stanza, however large. */
 #define USER_PART 8
 /* How often what was sent gets its time again because the stream was lost. */
 #define RENEWALS 3
@@ -164,6 +165,13 @@ static struct fed_item *make_item(struct fed_link *l, struct comity_rq *rq)
 	return item;
 }
 
+static bool has_his_part(const struct fed_link *l, const struct comity_rq *rq, size_t size)
+{
+	size_t held = quota_held(&l->fed->queued_for, fed_owner_of(rq));
+
+	return held != 0 && held + size > link_settings(l)->total_bytes / USER_PART;
+}
+
 /* Why a stanza cannot wait; NULL: it can. */
 static const char *find_limit(const struct fed_link *l, const struct comity_rq *rq)
 {
@@ -172,7 +180,7 @@ static const char *find_limit(const struct fed_link *l, const struct comity_rq *
 
 	if (l->queue_bytes + size > s->queue_bytes || l->queue_count >= s->queue_stanzas || all > s->total_bytes)
 		return "too much waits already for the server of this domain";
-	if (all > s->total_bytes / 2 && quota_held(&l->fed->queued_for, fed_owner_of(rq)) + size > s->total_bytes / USER_PART)
+	if (all > s->total_bytes / 2 && has_his_part(l, rq, size))
 		return "too much of yours waits already for other servers";
 	return NULL;
 }

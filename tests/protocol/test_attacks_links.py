@@ -64,6 +64,21 @@ def what_waits_for_one_user_leaves_room_for_others(server):
 
 
 @dedicated(start=False)
+def who_has_nothing_waiting_is_not_told_that_he_has(server):
+    """One user has half of all; a message of another one is larger than the eighth that a user may have then."""
+    del server
+    honest = FakeServer()
+    server = federating(FakeServer(limit=0), route("honest.test", honest), s2s_queue_total="1MiB", workers=1,
+                        s2s_negotiate_timeout="1m")
+    sender, other = login(server, "sender", presence=False), login(server, "other", presence=False)
+    for n in range(20):
+        sender.message(f"ann@x{n}.fake.test", "x" * 20000)
+    check("of yours" in sender.expect("message", type="error").find("error").child_text("text"), "the half is not used")
+    other.message("ann@honest.test", "x" * 60000)
+    equal(honest.wait_stanza("message")["from"], str(other.jid))
+
+
+@dedicated(start=False)
 def what_waits_for_many_users_is_limited(server):
     """Each of eight has less than a user may have at the end."""
     del server
