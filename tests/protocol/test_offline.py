@@ -248,7 +248,7 @@ def bytes_of_an_account_are_limited(server):
     check_error(sender.expect("message", id="again"), "service-unavailable")
 
 
-@dedicated
+@dedicated()
 def who_has_none_is_not_looked_up_again(server):
     account, sender = server.account("absent"), Client.login(server.account("sender"))
 

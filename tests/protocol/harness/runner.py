@@ -33,6 +33,8 @@ FILE_TIMEOUT = 900
 def dedicated(timeout=DEFAULT_TIMEOUT, start=True, **server):
     """Marks a test that needs a server of its own; arguments as for Comity(). With start=False the
     test starts it."""
+    if callable(timeout):
+        raise TypeError(f"{timeout.__name__}: write @dedicated(), or it is no test")
     def mark(function):
         function.dedicated, function.start, function.timeout = server, start, timeout
         return function
