@@ -321,13 +321,12 @@ const void *tls_session_peer_chain(const struct tls_session *s, unsigned *count)
 	return gnutls_certificate_get_peers(s->gnutls, count);
 }
 
-bool tls_session_peer_is_trusted(const struct tls_session *s)
+bool tls_session_peer_is_trusted(const struct tls_session *s, const struct tls_context *by)
 {
-	unsigned status = 0;
+	unsigned count = 0;
+	const gnutls_datum_t *der = gnutls_certificate_get_peers(s->gnutls, &count);
 
-	if (s->ctx == NULL || !tls_context_asks_client(s->ctx) || gnutls_certificate_get_peers(s->gnutls, NULL) == NULL)
-		return false;
-	return gnutls_certificate_verify_peers2(s->gnutls, &status) == 0 && status == 0;
+	return der != NULL && by != NULL && tls_context_vouches_for(by, der, count);
 }
 
 static void each_san(gnutls_x509_crt_t crt, void (*each)(void *arg, const char *addr, size_t len), void *arg)

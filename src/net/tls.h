@@ -84,8 +84,9 @@ bool tls_session_is_1_3(const struct tls_session *s);
 int tls_session_binding(const struct tls_session *s, const char *type, unsigned char *out, size_t room);
 /* What the peer sent, for trust_judge: count gnutls_datum_t of DER, its own certificate first; NULL for none. */
 const void *tls_session_peer_chain(const struct tls_session *s, unsigned *count);
-/* True when the peer sent a certificate that the context's client_ca vouches for. */
-bool tls_session_peer_is_trusted(const struct tls_session *s);
+/* True when the peer sent a certificate that client_ca of this context vouches for: the one whose name TLS was asked for
+ * may be of another host than the one that the peer is going to talk to. */
+bool tls_session_peer_is_trusted(const struct tls_session *s, const struct tls_context *by);
 /* Calls each for every XmppAddr in the peer's certificate (RFC 6120 13.7.1.4). */
 void tls_session_each_xmpp_addr(const struct tls_session *s, void (*each)(void *arg, const char *addr, size_t len),
                                 void *arg);

@@ -22,6 +22,8 @@
 	"+GROUP-FFDHE8192:%SERVER_PRECEDENCE"
 
 #define OWN_MAX 2
+/* A longer chain is nobody's. */
+#define CHAIN_MAX 10
 
 /* Made once for each certificate: every login is offered it. */
 struct end_point {
@@ -80,9 +82,28 @@ int tls_context_apply(struct tls_context *ctx, gnutls_session_t g, bool ask)
 	return rc;
 }
 
-bool tls_context_asks_client(const struct tls_context *ctx)
+bool tls_context_vouches_for(const struct tls_context *ctx, const gnutls_datum_t *der, unsigned sent)
 {
-	return ctx->asks_client;
+	unsigned count = 0, status = GNUTLS_CERT_INVALID;
+	gnutls_x509_crt_t chain[CHAIN_MAX];
+	gnutls_x509_trust_list_t list;
+
+	if (!ctx->asks_client)
+		return false;
+	gnutls_certificate_get_trust_list(ctx->credentials, &list);
+	for (; count < sent && count < CHAIN_MAX; count++) {
+		if (gnutls_x509_crt_init(&chain[count]) != 0)
+			abort();
+		if (gnutls_x509_crt_import(chain[count], &der[count], GNUTLS_X509_FMT_DER) == 0)
+			continue;
+		gnutls_x509_crt_deinit(chain[count]);
+		break;
+	}
+	if (count == 0 || gnutls_x509_trust_list_verify_crt2(list, chain, count, NULL, 0, 0, &status, NULL) != 0)
+		status = GNUTLS_CERT_INVALID;
+	for (unsigned i = 0; i < count; i++)
+		gnutls_x509_crt_deinit(chain[i]);
+	return status == 0;
 }
 
 static int check_readable(const char *path, const char *what, struct err_text *et)

@@ -18,6 +18,7 @@ int tls_context_apply(struct tls_context *ctx, gnutls_session_t g, bool ask);
 /* The channel binding tls-server-end-point (RFC 5929 4) of one of the own certificates. Returns its length;
  * -ERR_UNSUPPORTED when it has none, or does not fit. */
 int tls_context_end_point(const struct tls_context *ctx, const gnutls_datum_t *own, unsigned char *out, size_t room);
-bool tls_context_asks_client(const struct tls_context *ctx);
+/* True when its client_ca vouches for a chain of so many certificates, the peer's own first. */
+bool tls_context_vouches_for(const struct tls_context *ctx, const gnutls_datum_t *der, unsigned sent);
 
 #endif

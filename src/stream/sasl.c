@@ -59,7 +59,7 @@ static bool has_client_address(const struct c2s *c)
 {
 	bool found = false;
 
-	if (!c->host->allow_external || !c->conn->is_secured || !tls_session_peer_is_trusted(c->conn->tls))
+	if (!c->host->allow_external || !c->conn->is_secured || !tls_session_peer_is_trusted(c->conn->tls, c->host->tls))
 		return false;
 	tls_session_each_xmpp_addr(c->conn->tls, note_addr, &found);
 	return found;
