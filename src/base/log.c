@@ -4,8 +4,10 @@
 
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistr.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -33,16 +35,28 @@ static void describe_chain(const struct log_ctx *ctx, struct buf *out)
 	ctx->describe(ctx, out);
 }
 
-/* Peers choose names and texts that end up in lines; a line must stay one line. */
+/* Those of C1 move the cursor of some terminals as ESC does, the last two end a line as \n does. */
+static bool is_harmless(ucs4_t c)
+{
+	return c >= 0x20 && (c < 0x7f || c >= 0xa0) && c != 0x2028 && c != 0x2029;
+}
+
+/* Peers choose names and texts that end up in lines; a line must stay one line, and text: journalctl does not show what
+ * is not UTF-8. */
 static void add_escaped(struct buf *out, const char *s, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)s[i];
+	ucs4_t c;
 
-		if (c < 0x20 || c == 0x7f)
-			buf_printf(out, "\\x%02x", c);
-		else
-			buf_add(out, &s[i], 1);
+	for (int n; len != 0; len -= (size_t)n) {
+		n = u8_mbtoucr(&c, (const uint8_t *)s, len);
+		if (n > 0 && is_harmless(c)) {
+			buf_add(out, s, (size_t)n);
+			s += n;
+			continue;
+		}
+		n = n > 0 ? n : 1;
+		for (int i = 0; i < n; i++)
+			buf_printf(out, "\\x%02x", (unsigned char)*s++);
 	}
 }
 

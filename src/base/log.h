@@ -11,7 +11,7 @@ struct buf;
 /* error: someone must act; warning: someone should look; info: milestones of a session. */
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
 
-/* Where lines go. The sink is called from any thread; line has no newline and no control character. */
+/* Where lines go. The sink is called from any thread; line is UTF-8 without control characters. */
 struct log {
 	_Atomic int level;
 	void (*write)(struct log *log, enum log_level level, const char *line);
@@ -28,7 +28,7 @@ struct log_ctx {
 void log_ctx_init(struct log_ctx *ctx, const struct log_ctx *parent,
                   void (*describe)(const struct log_ctx *ctx, struct buf *out));
 bool log_wants(const struct log_ctx *ctx, enum log_level level);
-/* Control characters in the text are written as \xNN. */
+/* Control characters in the text, and bytes that are no UTF-8, are written as \xNN. */
 void log_write(const struct log_ctx *ctx, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
