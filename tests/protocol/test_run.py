@@ -6,10 +6,11 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
-from harness import Skip, check, equal
+from harness import Client, Skip, check, dedicated, equal
 from harness.server import free_port
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -82,3 +83,63 @@ def the_unit_of_systemd_is_confined(server):
     if "Unknown" in done.stderr or "unrecognized" in done.stderr:
         raise Skip("systemd-analyze is too old")
     equal(done.returncode, 0, f"systemd-analyze: {done.stdout[-300:]}{done.stderr[-300:]}")
+
+
+def _system_calls(unit):
+    """What the unit's lines SystemCallFilter= allow: the first says what is, later ones add or, with ~, take away."""
+    done = subprocess.run(["systemd-analyze", "syscall-filter", "--no-pager"], capture_output=True, text=True)
+    if done.returncode:
+        raise Skip("systemd-analyze knows no sets of system calls")
+    sets, last = {}, None
+    for line in done.stdout.splitlines():
+        if line.startswith("@"):
+            last = sets.setdefault(line.strip(), [])
+        elif line.startswith(" ") and not line.strip().startswith("#"):
+            last.append(line.strip())
+
+    def names_of(word):
+        return {word} if not word.startswith("@") else {n for inner in sets[word] for n in names_of(inner)}
+
+    allowed = names_of("@default") | {"execve"}
+    for line in re.findall(r"(?m)^SystemCallFilter=(.*)$", unit):
+        names = {n for word in line.lstrip("~").split() for n in names_of(word)}
+        allowed = allowed - names if line.startswith("~") else allowed | names
+    return sorted(allowed)
+
+
+# Runs a program with the system calls that are named before "--", and no others.
+FILTERED = """
+import ctypes, os, sys
+at = sys.argv.index("--")
+lib = ctypes.CDLL("libseccomp.so.2")
+lib.seccomp_init.restype = ctypes.c_void_p
+refuse, allow = ctypes.c_uint32(0x50001), ctypes.c_uint32(0x7fff0000)
+made = ctypes.c_void_p(lib.seccomp_init(refuse))
+for name in sys.argv[1:at]:
+    number = lib.seccomp_syscall_resolve_name(name.encode())
+    if number >= 0:
+        lib.seccomp_rule_add(made, allow, number, 0)
+if lib.seccomp_load(made) != 0:
+    sys.exit("cannot load a filter of system calls")
+os.execv(sys.argv[at + 1], sys.argv[at + 1:])
+"""
+
+
+@dedicated(start=False)
+def the_unit_of_systemd_allows_what_the_server_does(server):
+    if shutil.which("systemd-analyze") is None:
+        raise Skip("there is no systemd-analyze")
+    with open(os.path.join(os.path.dirname(__file__), "../../etc/comity.service.in")) as file:
+        allowed = _system_calls(file.read())
+    server.write_config()
+    # To look for leaks a sanitizer traces.
+    server.spawn([sys.executable, "-c", FILTERED, *allowed, "--", server.comityd, "-c", server.config],
+                 server.daemon_environment() | {"ASAN_OPTIONS": "exitcode=99:detect_leaks=0"})
+    server.wait_for(lambda: os.path.exists(server.ready_file), "ready file")
+    juliet, romeo = server.accounts("juliet", "romeo")
+    server.reload()
+    server.ctl("backup", os.path.join(server.folder, "backup"))
+    client = Client.login(juliet)
+    client.message(romeo.jid, "Good night!")
+    client.settle()
+    Client.login(romeo, presence=True).expect("message", from_=client.jid)
