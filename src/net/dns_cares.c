@@ -3,6 +3,7 @@
 #include <ares.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "net/dns.h"
@@ -14,6 +15,9 @@
 #define CLASS_IN 1
 /* In byte 3 of a message: asks for and tells of a check by DNSSEC (RFC 6840 5.7). */
 #define AD_BIT 0x20
+/* Where the system names its servers, and how often it is looked at while there are questions. */
+#define SYSTEM_FILE "/etc/resolv.conf"
+#define LOOK_MS 1000
 
 struct cares_socket {
 	struct cares *owner;
@@ -28,9 +32,15 @@ struct cares {
 	struct dns *dns;
 	ares_channel channel;
 	struct timer tick;
+	uint64_t timeout_ms;
+	unsigned tries;
 	unsigned under_way;
+	unsigned inside;               /* calls of c-ares that have not returned: it must not be ended in them */
 	bool asks_authentic;
 	bool is_ending;
+	bool asks_system;              /* the servers that SYSTEM_FILE names */
+	struct stat system;            /* of that file, when it was read */
+	uint64_t looked_ms;
 	struct cares_socket sockets[SOCKETS_MAX];
 };
 
@@ -41,11 +51,18 @@ struct question {
 
 /* ---- sockets ---- */
 
+static void process(struct cares *c, ares_socket_t readable, ares_socket_t writable)
+{
+	c->inside++;
+	ares_process_fd(c->channel, readable, writable);
+	c->inside--;
+}
+
 static void on_ready(void *arg, bool readable, bool writable)
 {
 	const struct cares_socket *s = arg;
 
-	ares_process_fd(s->owner->channel, readable ? s->fd : ARES_SOCKET_BAD, writable ? s->fd : ARES_SOCKET_BAD);
+	process(s->owner, readable ? s->fd : ARES_SOCKET_BAD, writable ? s->fd : ARES_SOCKET_BAD);
 }
 
 static struct cares_socket *find_socket(struct cares *c, ares_socket_t fd)
@@ -107,12 +124,65 @@ static void watch_again(struct cares *c)
 			watch_socket(&c->sockets[i]);
 }
 
+/* ---- channels ---- */
+
+static int open_channel(struct cares *c, ares_channel *channel)
+{
+	struct ares_options options = {
+		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+		.timeout = (int)c->timeout_ms,
+		.tries = (int)c->tries,
+		.sock_state_cb = on_socket_state,
+		.sock_state_cb_data = c,
+	};
+
+	if (c->asks_system && stat(SYSTEM_FILE, &c->system) != 0)
+		c->system = (struct stat){ 0 };
+	return ares_init_options(channel, &options, ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+	                                            ARES_OPT_SOCK_STATE_CB);
+}
+
+static bool has_system_changed(const struct cares *c)
+{
+	const struct stat *old = &c->system;
+	struct stat now;
+
+	return stat(SYSTEM_FILE, &now) == 0 &&
+	       (now.st_dev != old->st_dev || now.st_ino != old->st_ino || now.st_size != old->st_size ||
+	        now.st_mtim.tv_sec != old->st_mtim.tv_sec || now.st_mtim.tv_nsec != old->st_mtim.tv_nsec);
+}
+
+/* c-ares reads the file once. What the servers of before have not answered yet fails, and is asked again by who waits
+ * for it. */
+static void follow_system(struct cares *c)
+{
+	ares_channel channel, old = c->channel;
+	const struct stat before = c->system;
+	uint64_t now = worker_now(c->worker);
+
+	if (!c->asks_system || c->inside != 0 || now - c->looked_ms < LOOK_MS)
+		return;
+	c->looked_ms = now;
+	if (!has_system_changed(c))
+		return;
+	if (open_channel(c, &channel) != ARES_SUCCESS) {
+		c->system = before;
+		return;
+	}
+	log_info(&c->worker->log, SYSTEM_FILE " has changed: asking the name servers that it names now");
+	c->channel = channel;
+	c->inside++;
+	ares_destroy(old);
+	c->inside--;
+}
+
 static void on_tick(struct worker *w, struct timer *t)
 {
 	struct cares *c = LIST_ENTRY(t, struct cares, tick);
 
+	follow_system(c);
 	watch_again(c);
-	ares_process_fd(c->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	process(c, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	if (c->under_way != 0)
 		worker_timer_start(w, t, TICK_MS);
 }
@@ -160,6 +230,9 @@ static void cares_ask(struct dns_source *source, enum dns_kind kind, const char 
 	uint16_t id;
 	int len = 0, rc;
 
+	/* Else on_tick() does: nobody is told of a failure while he asks something. */
+	if (c->under_way == 0)
+		follow_system(c);
 	q->owner = c;
 	q->token = token;
 	c->under_way++;
@@ -169,7 +242,9 @@ static void cares_ask(struct dns_source *source, enum dns_kind kind, const char 
 	if (rc == ARES_SUCCESS) {
 		if (c->asks_authentic)
 			message[3] |= AD_BIT;
+		c->inside++;
 		ares_send(c->channel, message, len, on_answer, q);
+		c->inside--;
 		ares_free_string(message);
 	} else {
 		on_answer(q, rc, 0, NULL, 0);
@@ -208,22 +283,19 @@ int dns_cares_new(struct worker *w, struct dns *d, const struct dns_settings *se
                   struct err_text *et)
 {
 	struct cares *c = mem_new(sizeof(*c));
-	struct ares_options options = {
-		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
-		.timeout = (int)settings->timeout_ms,
-		.tries = (int)settings->tries,
-		.sock_state_cb = on_socket_state,
-		.sock_state_cb_data = c,
-	};
-	int rc = ares_init_options(&c->channel, &options, ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-	                                                      ARES_OPT_SOCK_STATE_CB);
+	bool has_servers = settings->servers != NULL && *settings->servers != '\0';
+	int rc;
 
+	c->timeout_ms = settings->timeout_ms;
+	c->tries = settings->tries;
+	c->asks_system = !has_servers;
+	rc = open_channel(c, &c->channel);
 	if (rc != ARES_SUCCESS) {
 		err_text_set(et, "the resolver cannot be started: %s", ares_strerror(rc));
 		free(c);
 		return -ERR_IO;
 	}
-	if (settings->servers != NULL && *settings->servers != '\0')
+	if (has_servers)
 		rc = set_servers(c->channel, settings->servers);
 	if (rc != ARES_SUCCESS) {
 		err_text_set(et, "dns_servers: \"%s\" is not understood: %s", settings->servers, ares_strerror(rc));

@@ -19,4 +19,4 @@ EXTRA_DIST += tests/protocol/harness/fake.py tests/protocol/test_attacks_links.p
 	tests/protocol/test_attacks_sessions.py tests/protocol/test_attacks_storms.py
 EXTRA_DIST += tests/protocol/test_endings.py tests/protocol/test_memory.py
 EXTRA_DIST += tests/protocol/test_fault_injection.py
-EXTRA_DIST += tests/protocol/test_external.py tests/protocol/test_offline.py
+EXTRA_DIST += tests/protocol/test_external.py tests/protocol/test_resolver.py tests/protocol/test_offline.py

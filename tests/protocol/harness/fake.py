@@ -167,14 +167,14 @@ class FakeNames:
 
     COUNT = 1000
 
-    def __init__(self):
+    def __init__(self, address=("127.0.0.1", 0)):
         self.questions, self.over_tcp = [], 0
         while True:
-            self.tcp = socket.create_server(("127.0.0.1", 0))
+            self.tcp = socket.create_server(address)
             self.port = self.tcp.getsockname()[1]
             self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
-                self.udp.bind(("127.0.0.1", self.port))
+                self.udp.bind((address[0], self.port))
                 break
             except OSError:
                 self.tcp.close()
@@ -243,9 +243,9 @@ class FaultyNames(FakeNames):
     FAULTS = ("SERVFAIL", "NXDOMAIN", "nothing", "truncated for ever", "cut short", "noise", "another id", "a loop",
               "thousands", "nowhere")
 
-    def __init__(self, at, how):
+    def __init__(self, at, how, **args):
         self.at, self.how = at, how
-        super().__init__()
+        super().__init__(**args)
 
     def _records(self, kind, domain):
         """What is true: services at this machine, and its address; answers may be kept for a second."""
