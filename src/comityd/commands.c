@@ -342,9 +342,9 @@ static void run_kick(struct worker *w, void *arg)
 	struct comity_account *a = account_find(router_of(w), comity_jid_bare(k->full));
 	struct comity_session *s = a != NULL ? comity_account_find_session(a, comity_jid_resource(k->full)) : NULL;
 
+	k->found = s != NULL || dormant_end(router_of(w), k->full);
 	if (s == NULL)
 		return;
-	k->found = true;
 	if (s->stream == NULL)
 		session_end(s);
 	else

@@ -134,6 +134,26 @@ void dormant_begin(struct router *r)
 		worker_timer_start(r->worker, &r->dormant_timer, 0);
 }
 
+bool dormant_end(struct router *r, const struct comity_jid *full)
+{
+	struct dormant *d = find(r, comity_jid_bare(full));
+	bool found = false;
+
+	if (d == NULL)
+		return false;
+	LIST_EACH(l, next, &d->images) {
+		struct image *i = LIST_ENTRY(l, struct image, link);
+
+		if (strcmp(i->resource, comity_jid_resource(full)) != 0)
+			continue;
+		i->can_resume = false;
+		i->due_ms = worker_now(r->worker);
+		worker_timer_start(r->worker, &r->dormant_timer, 0);
+		found = true;
+	}
+	return found;
+}
+
 void dormant_write(struct router *r)
 {
 	struct dormant *d;

@@ -11,6 +11,8 @@
 void dormant_adopt(struct router *r, struct image *i);
 /* All workers have theirs: those whose time is over may wake, and send to others. */
 void dormant_begin(struct router *r);
+/* That of a full address cannot be resumed any more, and ends in a moment; false: it does not sleep. */
+bool dormant_end(struct router *r, const struct comity_jid *full);
 /* Writes all of them to the journal. */
 void dormant_write(struct router *r);
 /* The account has been loaded: its sessions come back. */

@@ -312,6 +312,23 @@ def a_session_that_nobody_resumes_after_a_restart_ends(server, _name, hard):
 
 
 @dedicated()
+@cases(RESTARTS)
+def a_session_of_before_a_restart_can_be_kicked(server, _name, hard):
+    ann, bob = Client.login(server.account("ann"), presence=True), _managed(server.account("bob"), "phone")
+    ann.message(bob.jid, "missed")
+    equal(_bodies(bob, 1), ["missed"])
+    server.restart(hard=hard)
+    check(bob.jid in server.ctl("session", "list"), "it is not listed")
+    server.ctl("session", "kick", bob.jid)
+    server.wait_for(lambda: server.stored_messages(bob.bare) == 1, "message that goes to storage", 10)
+    check(bob.jid not in server.ctl("session", "list"), "it is still listed")
+    equal(_again(bob, 0).expect("failed", NS_SM).find("item-not-found") is not None, True)
+    check(server.ctl("session", "kick", bob.jid, ok=False)[0] != 0, "there is none any more")
+    desk = Client.login(bob.account, "desk", presence=True)
+    equal(_bodies(desk, 1), ["missed"])
+
+
+@dedicated()
 def what_a_session_that_cannot_be_resumed_had_not_acknowledged_is_stored_after_a_crash(server):
     ann, bob = _managed(server.account("ann")), _managed(server.account("bob"), "phone", resume=False)
     ann.send(_chat(bob.jid, "safe"))
