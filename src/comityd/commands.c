@@ -13,6 +13,7 @@
 #include "router/host.h"
 #include "router/session_restore.h"
 
+/* Owners are read so many at a time. */
 #define OWNERS_MAX 100000
 
 static struct worker *first_worker(const struct command *c)
@@ -150,6 +151,7 @@ struct store_read {
 	struct store *store;
 	bool is_owners;
 	char *text;             /* suffix of owners, or the owner */
+	char *after;            /* owners behind this one */
 	json_t *rows;
 	_Atomic int status, refs;
 };
@@ -160,6 +162,7 @@ static void store_read_unref(struct store_read *r)
 		return;
 	json_decref(r->rows);
 	free(r->text);
+	free(r->after);
 	free(r);
 }
 
@@ -184,13 +187,13 @@ static void start_store_read(struct worker *w, struct waiter *waiter)
 
 	r->waiter = waiter;
 	if (r->is_owners)
-		store_map_owners(r->store, w, "account", r->text, "", OWNERS_MAX, on_store_read, r);
+		store_map_owners(r->store, w, "account", r->text, r->after, OWNERS_MAX, on_store_read, r);
 	else
 		store_map_load(r->store, w, r->text, maps, on_store_read, r);
 }
 
 /* The rows read, or NULL; the caller decrefs. */
-static json_t *read_store(struct command *c, bool is_owners, const char *text)
+static json_t *read_store(struct command *c, bool is_owners, const char *text, const char *after)
 {
 	struct store_read *r = mem_new(sizeof(*r));
 	json_t *rows = NULL;
@@ -198,6 +201,7 @@ static json_t *read_store(struct command *c, bool is_owners, const char *text)
 	r->store = c->d->server.store;
 	r->is_owners = is_owners;
 	r->text = mem_strdup(text);
+	r->after = mem_strdup(after);
 	r->rows = json_array();
 	atomic_init(&r->refs, 2);
 	if (crew_await(c->d, first_worker(c), start_store_read, r, COMMAND_WAIT_S) && atomic_load(&r->status) == 0)
@@ -206,25 +210,43 @@ static json_t *read_store(struct command *c, bool is_owners, const char *text)
 	return rows;
 }
 
+/* Those behind an owner, which becomes the last of them. Returns how many were read; -1: the store could not be. */
+static int list_users(struct command *c, const char *suffix, char **after)
+{
+	json_t *found = read_store(c, true, suffix, *after), *row;
+	int count = found != NULL ? (int)json_array_size(found) : -1;
+	size_t at;
+
+	json_array_foreach(found, at, row)
+		json_array_append_new(c->rows, json_pack("[O]", json_array_get(row, 0)));
+	if (count > 0) {
+		free(*after);
+		*after = mem_strdup(json_string_value(json_array_get(json_array_get(found, (size_t)count - 1), 0)));
+	}
+	json_decref(found);
+	return count;
+}
+
+static bool list_users_of(struct command *c, const char *host)
+{
+	char *suffix = mem_printf("@%s", host), *after = mem_strdup("");
+	int count;
+
+	do {
+		count = list_users(c, suffix, &after);
+	} while (count == OWNERS_MAX);
+	free(suffix);
+	free(after);
+	return count >= 0;
+}
+
 static json_t *user_list(struct command *c)
 {
 	for (size_t i = 0; i < c->d->settings->host_count; i++) {
 		const char *host = c->d->settings->hosts[i].stream->name;
-		char *suffix = mem_printf("@%s", host);
-		json_t *found, *row;
-		size_t at;
 
-		if (c->count != 0 && strcmp(c->args[0], host) != 0) {
-			free(suffix);
-			continue;
-		}
-		found = read_store(c, true, suffix);
-		free(suffix);
-		if (found == NULL)
+		if ((c->count == 0 || strcmp(c->args[0], host) == 0) && !list_users_of(c, host))
 			return command_fail("the store could not be read");
-		json_array_foreach(found, at, row)
-			json_array_append_new(c->rows, json_pack("[O]", json_array_get(row, 0)));
-		json_decref(found);
 	}
 	return command_table(c, "jid");
 }
@@ -308,7 +330,7 @@ static json_t *user_show(struct command *c)
 		json_decref(list.rows);
 		return error;
 	}
-	found = read_store(c, false, comity_jid_text(jid));
+	found = read_store(c, false, comity_jid_text(jid), "");
 	json_array_foreach(found, at, row) {
 		const char *key = json_string_value(json_array_get(row, 0)), *value = json_string_value(json_array_get(row, 1));
 

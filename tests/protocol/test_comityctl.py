@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import termios
 import threading
@@ -268,6 +269,17 @@ def users(server):
     Client.login(account).close()
     server.ctl("user", "remove", account.jid)
     equal(server.ctl("user", "show", account.jid, ok=False), (REFUSED, f"comityctl: there is no user {account.jid}\n"))
+
+
+@dedicated()
+def all_of_very_many_users_are_listed(server):
+    names = [f"user{n:06}@{server.domain}" for n in range(100_001)]
+    server.stop()
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, "data", "comity.sqlite"))) as database:
+        database.executemany("INSERT INTO map VALUES (?, 'account', 'created', '0')", ((name,) for name in names))
+        database.commit()
+    server.start()
+    check(server.ctl("user", "list").split()[1:] == names, "not all of them, or in another order")
 
 
 @cases([("no address", "juliet", "is not an address"), ("foreign", "x@elsewhere.example", "not served"),
