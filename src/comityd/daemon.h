@@ -68,8 +68,8 @@ bool control_serve(struct daemon *d);
 void control_close(struct daemon *d);
 /* One command (commands.c): the answer object. */
 json_t *command_run(struct daemon *d, json_t *request);
-/* Drops root for user and group, keeping nothing (privileges.c). */
-int privileges_drop(const char *user, const char *group, struct err_text *et);
+/* Drops root for user and group, keeping nothing; file (-1: none) is theirs from then on (privileges.c). */
+int privileges_drop(const char *user, const char *group, int file, struct err_text *et);
 /* Gives up all capabilities of this thread and those it starts, and is to get no new ones, nor system calls that no
  * server needs; before there are other threads. A kernel that filters no calls is told to the log. */
 int privileges_confine(const struct log_ctx *log, struct err_text *et);

@@ -94,10 +94,15 @@ static void on_line(struct log *log, enum log_level level, const char *line)
 		write_anywhere(l, level, line);
 }
 
-static int open_file(const char *path, struct err_text *et)
+/* Sets *is_new when it was not there. */
+static int open_file(const char *path, bool *is_new, struct err_text *et)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+	int fd = open(path, flags | O_EXCL, 0640);
 
+	*is_new = fd >= 0;
+	if (fd < 0)
+		fd = open(path, flags, 0640);
 	if (fd < 0)
 		err_text_set(et, "cannot open the log file %s: %s", path, strerror(errno));
 	return fd;
@@ -114,7 +119,7 @@ int logger_open(struct logger *l, const char *to, enum log_level level, struct e
 		l->fd = -1;
 		openlog("comityd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	} else {
-		l->fd = open_file(to, et);
+		l->fd = open_file(to, &l->is_new, et);
 		if (l->fd < 0)
 			return -ERR_IO;
 		l->path = mem_strdup(to);
@@ -125,10 +130,11 @@ int logger_open(struct logger *l, const char *to, enum log_level level, struct e
 int logger_reopen(struct logger *l, struct err_text *et)
 {
 	int fd, rc = 0;
+	bool is_new;
 
 	if (l->path == NULL)
 		return 0;
-	fd = open_file(l->path, et);
+	fd = open_file(l->path, &is_new, et);
 	if (fd < 0)
 		return -ERR_IO;
 	/* Under the number of the old one, at once: lines that are on their way go to one or the other. */

@@ -15,6 +15,7 @@ struct logger {
 	struct log_limit infos, warnings;
 	int fd;                /* -1: syslog */
 	char *path;            /* of the file; NULL: it is none */
+	bool is_new;           /* the file was made by logger_open */
 	bool is_journal;       /* stderr goes to journald, which stamps lines itself */
 };
 

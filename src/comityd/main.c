@@ -231,7 +231,7 @@ static int start(struct daemon *d, struct err_text *et)
 	crew_init(d);
 	rc = crew_listen(d, et);
 	if (rc == 0)
-		rc = privileges_drop(c->user, c->group, et);
+		rc = privileges_drop(c->user, c->group, d->logger.is_new ? d->logger.fd : -1, et);
 	if (rc == 0)
 		rc = privileges_confine(&d->log, et);
 	if (rc == 0)

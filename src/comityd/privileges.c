@@ -16,7 +16,7 @@
 #include "base/sanitizers.h"
 #include "comityd/daemon.h"
 
-int privileges_drop(const char *user, const char *group, struct err_text *et)
+int privileges_drop(const char *user, const char *group, int file, struct err_text *et)
 {
 	const struct passwd *pw;
 	const struct group *gr;
@@ -37,6 +37,10 @@ int privileges_drop(const char *user, const char *group, struct err_text *et)
 			return -ERR_NOT_FOUND;
 		}
 		gid = gr->gr_gid;
+	}
+	if (file >= 0 && fchown(file, pw->pw_uid, gid) != 0) {
+		err_text_set(et, "cannot give the log file to user \"%s\": %s", user, strerror(errno));
+		return -ERR_DENIED;
 	}
 	capng_clear(CAPNG_SELECT_BOTH);
 	if (capng_change_id((int)pw->pw_uid, (int)gid, CAPNG_INIT_SUPP_GRP | CAPNG_CLEAR_BOUNDING) != 0) {

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""tools/run: the instance it makes and what it says of it, without its build."""
+"""How it is run: the instance of tools/run, without its build; the unit of systemd; as another user."""
 import contextlib
 import os
+import pathlib
+import pwd
 import re
 import shutil
 import signal
@@ -143,3 +145,34 @@ def the_unit_of_systemd_allows_what_the_server_does(server):
     client.message(romeo.jid, "Good night!")
     client.settle()
     Client.login(romeo, presence=True).expect("message", from_=client.jid)
+
+
+@dedicated(start=False)
+def a_log_file_that_is_made_belongs_to_the_user(server):
+    """So that it can be rotated by who may not do more."""
+    if os.geteuid() != 0:
+        raise Skip("only root becomes another user")
+    if not all(os.stat(place).st_mode & 1 for place in pathlib.Path(server.module_dir()).resolve().parents):
+        raise Skip("the build is for root's eyes only")
+    folder = os.path.join(server.folder, "logs")
+    path, user = os.path.join(folder, "log"), pwd.getpwnam("nobody")
+    keys = shutil.copytree(server.certs, os.path.join(server.folder, "keys"))
+    server.options |= {"user": "nobody", "log_to": path, "certificate_dir": keys}
+    server.write_config()
+    os.mkdir(folder)
+    os.chmod(os.path.dirname(server.folder), 0o711)
+    for place in (server.folder, *(os.path.join(top, name) for top, folders, files in os.walk(server.folder)
+                                   for name in folders + files)):
+        os.chown(place, user.pw_uid, user.pw_gid)
+    server.start()
+    equal((os.stat(path).st_uid, os.stat(path).st_gid), (user.pw_uid, user.pw_gid))
+    os.rename(path, path + ".1")
+    server.reload()
+    check(os.path.exists(path), "there is no new log file")
+    server.stop()
+    os.remove(path)
+    with open(path, "w"):
+        pass
+    # One that was there is left to whom it belongs.
+    server.start()
+    equal(os.stat(path).st_uid, 0)
