@@ -11,14 +11,20 @@
 #include "net_fixture.h"
 #include "unit.h"
 
-/* The test's end of the connection, and what the server's end was told; changed on the worker. */
+/* What the server's end was told, and turns of its worker. */
+struct story {
+	char heard[64];
+	char closed[64];
+	unsigned turns;
+};
+
+/* The test's end of the connection, and the server's. */
 struct pair {
 	struct live live;
 	struct conn *conn;
 	int fds[2];
-	char heard[64];
-	char closed[64];
-	unsigned turns;
+	struct story now;              /* the worker's */
+	struct story seen;             /* as it was at the end of the last call */
 	uv_prepare_t counter;
 };
 
@@ -27,7 +33,7 @@ static size_t on_data(struct conn *c, void *owner, const char *bytes, size_t len
 	struct pair *p = owner;
 
 	(void)c;
-	strncat(p->heard, bytes, len);
+	strncat(p->now.heard, bytes, len);
 	return len;
 }
 
@@ -36,13 +42,13 @@ static void on_closed(struct conn *c, void *owner, const char *reason)
 	struct pair *p = owner;
 
 	(void)c;
-	strncat(p->closed, reason, sizeof(p->closed) - 1);
+	strncat(p->now.closed, reason, sizeof(p->now.closed) - 1);
 	p->conn = NULL;
 }
 
 static void on_moved(struct conn *c, void *owner)
 {
-	strcat(((struct pair *)owner)->heard, "|");
+	strcat(((struct pair *)owner)->now.heard, "|");
 	(void)c;
 }
 
@@ -50,7 +56,7 @@ static const struct conn_events events = { .on_data = on_data, .on_closed = on_c
 
 static void count_turn(uv_prepare_t *counter)
 {
-	((struct pair *)counter->data)->turns++;
+	((struct pair *)counter->data)->now.turns++;
 }
 
 static void open_here(void *arg)
@@ -91,14 +97,29 @@ static void close_here(void *arg)
 	uv_close((uv_handle_t *)&p->counter, NULL);
 }
 
-static void nothing_here(void *arg)
+static void look_here(void *arg)
 {
-	(void)arg;
+	struct pair *p = arg;
+
+	p->seen = p->now;
+}
+
+static void forget_here(void *arg)
+{
+	struct pair *p = arg;
+
+	p->now.heard[0] = '\0';
 }
 
 static void call(struct pair *p, void (*run)(void *arg))
 {
 	live_call(&p->live, run, p);
+}
+
+static void look(struct pair *p, int turns)
+{
+	for (int i = 0; i < turns; i++)
+		call(p, look_here);
 }
 
 static void init(struct pair *p)
@@ -124,9 +145,10 @@ static void say(const struct pair *p, const char *words)
 /* Turns of the worker, in each of which it looks at its sockets. */
 static void await(struct pair *p, const char *heard)
 {
-	for (int i = 0; i < 10000 && strcmp(p->heard, heard) != 0; i++)
-		call(p, nothing_here);
-	ck_assert_str_eq(p->heard, heard);
+	look(p, 1);
+	for (int i = 0; i < 10000 && strcmp(p->seen.heard, heard) != 0; i++)
+		look(p, 1);
+	ck_assert_str_eq(p->seen.heard, heard);
 }
 
 START_TEST(what_comes_while_stopped_is_heard_after)
@@ -138,13 +160,12 @@ START_TEST(what_comes_while_stopped_is_heard_after)
 	await(&p, "a");
 	for (int i = 0; i < 3; i++) {
 		call(&p, stop_here);
+		call(&p, forget_here);
 		say(&p, "b");
-		for (int turn = 0; turn < 20; turn++)
-			call(&p, nothing_here);
-		ck_assert_str_eq(p.heard, "a");
+		look(&p, 20);
+		ck_assert_str_eq(p.seen.heard, "");
 		call(&p, resume_here);
-		await(&p, "ab");
-		p.heard[1] = '\0';
+		await(&p, "b");
 	}
 	deinit(&p);
 }
@@ -158,12 +179,11 @@ START_TEST(what_comes_while_stopped_wakes_nobody)
 	init(&p);
 	call(&p, stop_here);
 	say(&p, "a");
-	for (int turn = 0; turn < 20; turn++)
-		call(&p, nothing_here);
-	before = p.turns;
+	look(&p, 20);
+	before = p.seen.turns;
 	nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
-	call(&p, nothing_here);
-	ck_assert_uint_le(p.turns - before, 10);
+	look(&p, 1);
+	ck_assert_uint_le(p.seen.turns - before, 10);
 	call(&p, resume_here);
 	await(&p, "a");
 	deinit(&p);
@@ -178,14 +198,13 @@ START_TEST(an_end_while_stopped_is_heard_after)
 	call(&p, stop_here);
 	say(&p, "a");
 	ck_assert_int_eq(shutdown(p.fds[1], SHUT_RDWR), 0);
-	for (int turn = 0; turn < 20; turn++)
-		call(&p, nothing_here);
-	ck_assert_str_eq(p.closed, "");
+	look(&p, 20);
+	ck_assert_str_eq(p.seen.closed, "");
 	call(&p, resume_here);
 	await(&p, "a");
-	for (int i = 0; i < 10000 && p.closed[0] == '\0'; i++)
-		call(&p, nothing_here);
-	ck_assert_str_ne(p.closed, "");
+	for (int i = 0; i < 10000 && p.seen.closed[0] == '\0'; i++)
+		look(&p, 1);
+	ck_assert_str_ne(p.seen.closed, "");
 	deinit(&p);
 }
 END_TEST
