@@ -286,11 +286,12 @@ def what_waited_for_the_store_at_a_stop_comes_to_every_device(server):
     del server
     server = _start()
     juliet, romeo = Client.login(server.account("juliet"), presence=True), server.account("romeo")
-    devices = [_managed(romeo, name) for name in ("desk", "phone")]
+    devices = [_managed(romeo, name, presence=False) for name in ("desk", "phone")]
     server.faults.on(SEED, only=["malloc"], memory=1)
     # Stored messages are looked for, and cannot be read now; later ones wait for those.
-    devices[0].presence(payload="<show>away</show>")
-    devices[0].ping()
+    for device in devices:
+        device.presence()
+        device.ping()
     juliet.message(romeo.jid, "to all")
     juliet.ping()
     for device in devices:

@@ -20,6 +20,8 @@ NS_BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 NS_SESSION = "urn:ietf:params:xml:ns:xmpp-session"
 
 TIMEOUT = 8.0  # seconds; generous, because sanitizers and two busy cores are slow
+# In the transcript of who was left without close_notify.
+NO_GOODBYE = b"the end of the connection without that of TLS"
 
 _sources = itertools.count(1)
 
@@ -175,11 +177,15 @@ class Stream:
             data = self.sock.recv(65536)
         except ssl.SSLWantReadError:
             return False
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError, ConnectionError) as error:
-            self._note("!", str(error).encode())
-            data = b""
         except (TimeoutError, socket.timeout):
             return False
+        except (ssl.SSLError, ConnectionError) as error:
+            # What an end without close_notify is called depends on the version of Python.
+            is_cut = getattr(error, "reason", None) == "UNEXPECTED_EOF_WHILE_READING" or isinstance(error, ssl.SSLEOFError)
+            if not (is_cut or isinstance(error, (ssl.SSLZeroReturnError, ConnectionError))):
+                raise
+            self._note("!", NO_GOODBYE if is_cut else str(error).encode())
+            data = b""
         if not data:
             self._note("-", b"end of connection")
             self.eof = True
